@@ -1,0 +1,40 @@
+# Everything that needs an environment makes it first. PYTHON chooses the interpreter.
+PYTHON ?= python3
+VENV ?= .venv
+
+.PHONY: demo test lint bench failures clean
+
+demo: $(VENV)/installed
+	$(VENV)/bin/manyhands demo
+
+test: $(VENV)/installed-dev
+	VENV=$(VENV) sh tools/test.sh
+
+lint: $(VENV)/installed-dev
+	VENV=$(VENV) sh tools/lint.sh
+
+bench: $(VENV)/installed-bench
+	$(VENV)/bin/python -m benchmarks
+
+failures: $(VENV)/installed-bench
+	$(VENV)/bin/python -m benchmarks.failures
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+# pip 25.1 is the first that reads dependency groups.
+$(VENV)/installed: pyproject.toml | $(VENV)/bin/python
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/installed
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --group dev
+	touch $@
+
+$(VENV)/installed-bench: $(VENV)/installed
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --group bench
+	touch $@
+
+clean:
+	rm -rf $(VENV) .venv-*

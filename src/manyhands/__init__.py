@@ -1,0 +1,85 @@
+"""manyhands: run Python functions on every core.
+
+==================  ===========================================================
+``map``             a list of results
+``imap``            an iterator with back-pressure, ``aimap`` for ``async for``
+``Executor``        the ``concurrent.futures`` face
+``Parallel``        the ``joblib`` face, with ``delayed``
+``options``         options for a block of code
+``shutdown``        end the warm workers
+==================  ===========================================================
+
+Names are loaded when they are first used, so that importing the package costs next to nothing.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from manyhands._engine._state import shutdown as shutdown
+    from manyhands._wire._cpus import cpu_count as cpu_count
+    from manyhands.errors import BackendMissing as BackendMissing
+    from manyhands.errors import CannotStart as CannotStart
+    from manyhands.errors import InternalError as InternalError
+    from manyhands.errors import ManyhandsError as ManyhandsError
+    from manyhands.errors import NotSerializable as NotSerializable
+    from manyhands.errors import PoolClosed as PoolClosed
+    from manyhands.errors import RemoteError as RemoteError
+    from manyhands.errors import TaskTimeout as TaskTimeout
+    from manyhands.errors import WorkerDied as WorkerDied
+    from manyhands.executor import Executor as Executor
+    from manyhands.executor import Future as Future
+    from manyhands.mapping import Failure as Failure
+    from manyhands.mapping import Results as Results
+    from manyhands.mapping import aimap as aimap
+    from manyhands.mapping import imap as imap
+    from manyhands.mapping import map as map  # noqa: A004 - the builtin's name for what the builtin does
+    from manyhands.parallel import Parallel as Parallel
+    from manyhands.parallel import delayed as delayed
+    from manyhands.settings import options as options
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "BackendMissing": "errors",
+    "CannotStart": "errors",
+    "Executor": "executor",
+    "Failure": "mapping",
+    "Future": "executor",
+    "InternalError": "errors",
+    "ManyhandsError": "errors",
+    "NotSerializable": "errors",
+    "Parallel": "parallel",
+    "PoolClosed": "errors",
+    "RemoteError": "errors",
+    "Results": "mapping",
+    "TaskTimeout": "errors",
+    "WorkerDied": "errors",
+    "aimap": "mapping",
+    "cpu_count": "_wire._cpus",
+    "delayed": "parallel",
+    "imap": "mapping",
+    "map": "mapping",
+    "options": "settings",
+    "shutdown": "_engine._state",
+}
+
+__all__ = [  # noqa: PLE0604 - they are strings
+    *_HOME
+]
+
+
+def __getattr__(name: str) -> object:
+    home = _HOME.get(name)
+    if home is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    import importlib  # noqa: PLC0415 - this function is what keeps the import light
+
+    value: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,9 @@
+"""Objects to bytes and back. Never sees a socket.
+
+======================  =====================================================
+``_pickling.py``        one object: C pickler first, by value where it must be
+``_packing.py``         many arguments or results in one message
+``_failures.py``        an exception with its traceback, rebuilt elsewhere
+``_trace.py``           which part of an object cannot be pickled
+======================  =====================================================
+"""

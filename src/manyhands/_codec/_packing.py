@@ -1,0 +1,69 @@
+"""Many arguments, or many results, in one message.
+
+Two forms. Values that are immutable and hold nothing else (numbers, text) go together into **one pickle**, at some 50 ns each. All
+others get **a pickle each**, behind a table of lengths: in one pickle, an object that two tasks have in common would arrive as one
+object, and what the first task does to it the second would see; and one that cannot be unpickled would take the others with it.
+"""
+
+from __future__ import annotations
+
+import pickle
+import struct
+from itertools import chain
+
+from manyhands._codec._pickling import PROTOCOL
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from manyhands._codec._pickling import Bytes
+
+# Immutable, and pickled without running anybody's code. Exact types: a subclass may carry anything.
+ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
+
+
+def are_atoms(values: Sequence[object]) -> bool:
+    """Whether all values may share one pickle."""
+    return set(map(type, values)) <= ATOMS
+
+
+def rows_of_atoms(rows: Sequence[tuple[object, ...]]) -> bool:
+    """Whether all values of all tuples may share one pickle."""
+    return set(map(type, chain.from_iterable(rows))) <= ATOMS
+
+
+def join_atoms(values: Sequence[object]) -> bytes:
+    """One pickle of a list of atoms, or of tuples of atoms."""
+    return pickle.dumps(list(values), PROTOCOL)
+
+
+def pickle_atom(value: object) -> bytes:
+    """The pickle of one atom."""
+    return pickle.dumps(value, PROTOCOL)
+
+
+def split_atoms(payload: Bytes) -> list[object]:
+    """The list behind :func:`join_atoms`."""
+    values: list[object] = pickle.loads(payload)
+    return values
+
+
+def join_pickles(pickles: Sequence[Bytes]) -> bytes:
+    """Pickles behind a table of their lengths."""
+    if len(pickles) == 1:
+        return bytes(pickles[0])
+    table = struct.pack(f"<{len(pickles)}Q", *map(len, pickles))
+    return b"".join((table, *pickles))
+
+
+def split_pickles(payload: Bytes, count: int) -> Iterator[memoryview]:
+    """The ``count`` pickles behind :func:`join_pickles`."""
+    view = memoryview(payload)
+    if count == 1:
+        yield view
+        return
+    position = 8 * count
+    for length in struct.unpack_from(f"<{count}Q", payload):
+        yield view[position : position + length]
+        position += length

@@ -1,0 +1,77 @@
+"""One object to bytes and back.
+
+The C pickler goes first: it is several times faster than anything else. Only what it cannot do, or would do wrongly
+(names in ``__main__``, which is another module in a worker), is pickled by value with cloudpickle, which is imported then.
+"""
+
+from __future__ import annotations
+
+import pickle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Bytes = bytes | bytearray | memoryview
+
+PROTOCOL = 5
+
+# Buffers from this size on stay out of the pickle, so that the receiver uses them where they have been read to.
+OUT_OF_BAND = 65536
+
+_MAIN = b"__main__"
+_TEXT = frozenset({str, bytes, bytearray})
+
+
+def encode(obj: object) -> tuple[bytes, Sequence[Bytes]]:
+    """``(payload, buffers)`` of an object: a snapshot, independent of what happens to the object later.
+
+    Raises:
+        NotSerializable: with the path to the part that cannot be pickled.
+    """
+    buffers: list[Bytes] = []
+
+    def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if raw.nbytes < OUT_OF_BAND:
+            return True
+        buffers.append(bytearray(raw))
+        return False
+
+    try:
+        payload = pickle.dumps(obj, PROTOCOL, buffer_callback=keep_in_band)
+    except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
+        return _by_value(obj, error), ()
+    if _MAIN in payload and type(obj) not in _TEXT:
+        return _by_value(obj, None), ()
+    return payload, buffers
+
+
+def encode_whole(obj: object) -> bytes:
+    """Like :func:`encode`, in one piece: for functions, whose bytes are also their identity.
+
+    Raises:
+        NotSerializable: with the path to the part that cannot be pickled.
+    """
+    try:
+        payload = pickle.dumps(obj, PROTOCOL)
+    except Exception as error:  # noqa: BLE001 - as above
+        return _by_value(obj, error)
+    return _by_value(obj, None) if _MAIN in payload else payload
+
+
+def decode(payload: Bytes, buffers: Sequence[Bytes] = ()) -> object:
+    """The object behind :func:`encode`. Raises whatever the classes involved raise."""
+    return pickle.loads(payload, buffers=buffers)
+
+
+def _by_value(obj: object, error: Exception | None) -> bytes:
+    import cloudpickle  # noqa: PLC0415 - 15 ms, and most programs never need it
+
+    try:
+        payload: bytes = cloudpickle.dumps(obj, PROTOCOL)
+    except Exception as second:  # noqa: BLE001 - as above
+        from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
+
+        raise _trace.not_serializable(obj, second) from (error or second)
+    return payload

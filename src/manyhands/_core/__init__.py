@@ -1,0 +1,12 @@
+"""Pure logic: no sockets, threads, clocks or pickles. Everything here can be tested without a process.
+
+======================  =====================================================
+``options.py``          what a user may set, and where a value comes from
+``tasks.py``            batches, calls and workers as the scheduler sees them
+``scheduler.py``        which worker gets which tasks; what becomes of them
+``batching.py``         how many tasks go into one message
+``policy.py``           what happens to tasks that fail
+``ordering.py``         results in the order of the inputs
+``events.py``           facts about a run, for progress bars and watchers
+======================  =====================================================
+"""

@@ -1,0 +1,66 @@
+"""How many tasks go into one message.
+
+Sending a task costs some microseconds; running it may cost less. So quick tasks travel together, as many as take about ``TARGET``
+together, by what the function was measured to cost, in this call and in those before. Towards the end of a call whose length is
+known, batches shrink, so that all workers end together (guided self-scheduling, Polychronopoulos and Kuck 1987).
+"""
+
+from __future__ import annotations
+
+from manyhands._core.tasks import Cost
+
+# Long against the cost of a message (some 20 us), short against a user's patience.
+TARGET = 10_000_000
+# No batch of a function that has not been measured, and none grows faster than this: one sample may mislead.
+_GROWTH = 64
+# Bytes in one message, so that the memory of large arguments stays bounded.
+_MAX_BYTES = 1 << 20
+_MAX_TASKS = 1 << 16
+# Weight of the newest measurement.
+_WEIGHT = 0.3
+# Below this the share of a worker is not cut any further: the message would cost more.
+_MIN_SHARE = 500_000
+
+
+class FunctionCost(Cost):
+    """What is known of a function: time and bytes of a task, as moving averages.
+
+    Kept from call to call, so that a function that is called again is cut right from the start.
+    """
+
+    __slots__ = ("_largest", "bytes")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+        self._largest = 1
+
+    def measured(self, count: int, nanoseconds: int, size: int) -> None:
+        """``count`` tasks took so long together; their results were ``size`` bytes."""
+        each = max(1, nanoseconds // count)
+        # One long task among thousands of short ones must not make all batches small: weigh by number, up to a point.
+        weight = max(_WEIGHT, min(0.9, count / 1000))
+        self.ns = each if self.ns is None else int(self.ns + weight * (each - self.ns))
+        self.bytes += int(weight * (size // count - self.bytes))
+        self._largest = max(self._largest, count)
+
+    def encoded(self, count: int, size: int) -> None:
+        """The arguments of ``count`` tasks were ``size`` bytes."""
+        self.bytes = max(self.bytes, size // count)
+
+    def batch_size(self, workers: int, remaining: int | None) -> int:
+        """How many tasks the next message should hold; ``remaining`` is None where nobody knows."""
+        if self.ns is None:
+            return 1
+        size = min(TARGET // max(1, self.ns), _MAX_BYTES // max(1, self.bytes), self._largest * _GROWTH, _MAX_TASKS)
+        if remaining is not None:
+            share = max(remaining // (2 * workers), _MIN_SHARE // max(1, self.ns))
+            size = min(size, share, remaining)
+        return max(1, size)
+
+
+def batches_ahead(cost: Cost, size: int, workers: int) -> int:
+    """How many batches of ``size`` tasks should be ready or under way so that no worker ever waits."""
+    batch = size * (cost.ns if cost.ns is not None else 2 * TARGET)
+    each = max(1, min(64, 2 * TARGET // max(1, batch)))
+    return workers * (each + 1)

@@ -1,0 +1,41 @@
+"""Results in the order of the inputs, as they become available."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Reorder(Generic[T]):
+    """Takes runs of results at their indices, gives them out in order.
+
+    >>> r = Reorder()
+    >>> r.put(2, ["c"]); r.put(0, ["a", "b"])
+    >>> r.take(), r.take()
+    (['a', 'b'], ['c'])
+    """
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, list[T]] = {}
+        self.next = 0
+
+    def put(self, first: int, values: list[T]) -> None:
+        """``values`` are the results ``first``, ``first + 1`` and so on."""
+        if values:
+            self._waiting[first] = values
+
+    def take(self) -> list[T] | None:
+        """The next run of results, or None if it is not there yet."""
+        values = self._waiting.pop(self.next, None)
+        if values is not None:
+            self.next += len(values)
+        return values
+
+    def drain(self) -> list[T]:
+        """All that is left, in order, gaps or not."""
+        waiting, self._waiting = self._waiting, {}
+        return [value for first in sorted(waiting) for value in waiting[first]]
+
+    def __len__(self) -> int:
+        return sum(map(len, self._waiting.values()))

@@ -1,0 +1,41 @@
+"""What happens to tasks that fail, and what stands in the place of their results."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from manyhands._core.tasks import NS
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """``timeout`` and ``backoff`` are seconds. The n-th repetition waits ``backoff * 2 ** (n - 1)``."""
+
+    timeout: float | None = None
+    retries: int = 0
+    retry_on: tuple[type[BaseException], ...] = (Exception,)
+    backoff: float = 0.0
+
+    def repeats(self, error: BaseException, attempt: int) -> bool:
+        """Whether a task that failed for the ``attempt``-th time is to run again."""
+        return attempt <= self.retries and isinstance(error, self.retry_on)
+
+    def delay(self, attempt: int) -> int:
+        """Nanoseconds between the ``attempt``-th failure and the next start."""
+        return int(self.backoff * 2 ** (attempt - 1) * NS)
+
+
+class Failed:
+    """Stands among the results for a task that has failed for good. Never leaves the process."""
+
+    __slots__ = ("error", "index")
+
+    def __init__(self, index: int, error: BaseException) -> None:
+        self.index = index
+        self.error = error
+
+
+def attempt_line(attempt: int, error: BaseException) -> str:
+    """How a failed attempt is noted on the error of the last one."""
+    text = " ".join(str(error).split())
+    return f"attempt {attempt}: {type(error).__name__}: {text[:300]}"

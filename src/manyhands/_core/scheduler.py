@@ -1,0 +1,474 @@
+"""Which worker gets which tasks, and what becomes of them.
+
+A state machine: the pool tells what has happened, :meth:`Scheduler.decide` answers with what to do. No clock is read: times are
+passed in, in nanoseconds.
+
+**Invariants** (``tests/test_scheduler.py`` tries to break them)
+
+- A task that was submitted is in exactly one place: ready, delayed, in one worker's window, or ended; it ends exactly once.
+- What a worker may still run is in its window and nowhere else. A task leaves a window unfinished only when its worker has
+  confirmed, by its slot or its death, that it has not started it, or by that death after it had.
+- A window holds at most ``WINDOW`` batches and, beyond the first, at most ``HORIZON`` nanoseconds of known work.
+- A call never occupies more workers than its limit.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import deque
+
+from manyhands._core.tasks import Batch, Call, Run, Worker
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+WINDOW = 64
+# Work sent ahead to one worker. Long enough to hide any delay of the parent, short enough to be waited for.
+HORIZON = 20_000_000
+# What a task is taken to cost before one has been seen: so much that none waits behind it.
+UNKNOWN_COST = HORIZON
+# Work that is worth being taken from one worker and given to an idle one; a recall costs some 50 us.
+_WORTH_STEALING = 1_000_000
+# A worker that has not been heard of for so long is slower than was believed.
+_SILENCE = 5_000_000
+
+# What to do. Pairs, since they are made for every task that is sent alone.
+SEND = 1  # (SEND, worker, run)
+START = 2  # (START, worker): a new one
+STOP = 3  # (STOP, worker): let it finish and go
+RECALL = 4  # (RECALL, worker): take back what it has not started; answer with recalled()
+INSPECT = 5  # (INSPECT, worker): answer with inspected()
+KILL = 6  # (KILL, worker)
+Action = tuple[int, Worker] | tuple[int, Worker, Run]
+
+TIMEOUT = "timeout"
+CANCELLED = "cancelled"
+DIED = "died"
+
+
+class Scheduler:
+    """See the module. Not for several threads at once: whoever drives the pool owns it."""
+
+    def __init__(self, *, quota: int | None = None) -> None:
+        self.workers: dict[int, Worker] = {}
+        self.limit: int | None = None  # of workers altogether; None: the calls' limits only
+        self._quota = quota
+        self._next_number = 1
+        # Calls with ready batches, by priority, highest first; within one, in turn.
+        self._levels: dict[int, deque[Call]] = {}
+        self._delayed: list[tuple[int, int, Batch]] = []  # a heap by time
+        self._delays = 0
+        # Workers with nothing to do, the one that was busy last at the end: it is the warmest, and the others may leave.
+        self._idle: dict[int, Worker] = {}
+        # Workers with something to do that may have room for more, in turn.
+        self._roomy: dict[int, Worker] = {}
+        self._timeouts = False  # whether any call has had one
+        self._actions: list[Action] = []
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any task is ready or delayed."""
+        return bool(self._delayed) or self._levels_ready()
+
+    @property
+    def hungry(self) -> bool:
+        """Whether a task that is submitted now could be sent to a worker, as far as is known."""
+        return bool(self._idle or self._roomy) or not self.workers or (self.limit is not None and len(self.workers) < self.limit)
+
+    # ------------------------------------------------------------ tasks
+
+    def submit(self, batch: Batch) -> None:
+        """New tasks."""
+        batch.call.outstanding += len(batch.items)
+        self._make_ready(batch)
+
+    def retry(self, batch: Batch, not_before: int = 0) -> None:
+        """Tasks that were handed out by :meth:`died` or failed are to run again."""
+        batch.call.outstanding += len(batch.items)
+        if not_before:
+            self._delays += 1
+            heapq.heappush(self._delayed, (not_before, self._delays, batch))
+        else:
+            self._make_ready(batch, front=True)
+
+    def _make_ready(self, batch: Batch, *, front: bool = False) -> None:
+        call = batch.call
+        if call.cancelled or batch.cancelled:
+            call.outstanding -= len(batch.items)
+            return
+        batch.worker = None
+        if not call.listed:
+            level = self._levels.get(call.priority)
+            if level is None:
+                level = self._levels[call.priority] = deque()
+                self._levels = dict(sorted(self._levels.items(), reverse=True))
+            call.listed = True
+            level.append(call)
+        if front:
+            call.ready.appendleft(batch)
+        else:
+            call.ready.append(batch)
+
+    def reported(self, worker: Worker, ordinal: int, count: int, now: int) -> tuple[Batch, int] | None:
+        """``count`` tasks from ``ordinal`` on have ended, well or badly: their batch, and which of it is the first.
+
+        None if they are not this worker's any more: it was condemned for the task before it could answer.
+        """
+        if not worker.window:
+            return None
+        run = worker.window[0]
+        offset = ordinal - run.ordinal
+        if offset != run.done or offset + count > run.count:
+            return None
+        if worker.doom is not None and ordinal <= worker.doom[0] < ordinal + count:
+            worker.doom = (0, worker.doom[1])  # it ended in time after all; the worker dies for nobody
+        run.done += count
+        run.batch.call.outstanding -= count
+        worker.news = now
+        if run.done == run.count:
+            self._close(worker, run)
+        else:
+            self._lighten(worker, run)
+        if worker.window and worker.window[0].batch.call.timeout:
+            self._watch(worker, now)
+        return run.batch, offset
+
+    def skipped(self, worker: Worker, ordinal: int, now: int) -> None:
+        """The worker did not run ``ordinal`` because it was taken back, although the slot said that it had started."""
+        worker.news = now
+        if worker.window:
+            run = worker.window[0]
+            if run.ordinal + run.done == ordinal and ordinal < run.ordinal + run.count:
+                self._take_back(worker, ordinal - 1)
+
+    def _close(self, worker: Worker, run: Run) -> None:
+        worker.window.popleft()
+        worker.load -= run.load
+        self._leave_call(worker, run.batch.call)
+        self._place(worker)
+
+    def _lighten(self, worker: Worker, run: Run) -> None:
+        left = self._load(run.batch, run.count - run.done)
+        worker.load += left - run.load
+        run.load = left
+
+    def _leave_call(self, worker: Worker, call: Call) -> None:
+        left = call.running[worker.number] - 1
+        if left:
+            call.running[worker.number] = left
+        else:
+            del call.running[worker.number]
+
+    def _place(self, worker: Worker) -> None:
+        """Put a worker where it will be found: idle, roomy or neither."""
+        number = worker.number
+        if worker.retiring or worker.doom is not None:
+            self._idle.pop(number, None)
+            self._roomy.pop(number, None)
+            if worker.retiring and not worker.window and worker.doom is None:
+                self._actions.append((STOP, worker))
+        elif worker.window:
+            self._idle.pop(number, None)
+            self._roomy[number] = worker
+        else:
+            self._roomy.pop(number, None)
+            self._idle[number] = worker
+            worker.check_at = 0
+
+    # ------------------------------------------------------------ taking tasks back
+
+    def recalled(self, worker: Worker, started: int) -> None:
+        """The worker will start nothing that it has not started; ``started`` was the last."""
+        self._take_back(worker, started)
+
+    def _take_back(self, worker: Worker, started: int) -> None:
+        """All tasks of the window above ordinal ``started`` are ready again, before all others."""
+        back: list[Batch] = []
+        while worker.window:
+            run = worker.window[-1]
+            keep = max(run.done, min(run.count, started - run.ordinal + 1))
+            if keep < run.count:
+                back.append(run.batch.cut(keep, run.count))
+                run.count = keep
+            if run.done < run.count:
+                self._lighten(worker, run)
+                break
+            worker.window.pop()
+            worker.load -= run.load
+            self._leave_call(worker, run.batch.call)
+        # Shared out among those who are idle, for the sake of which it was taken back.
+        for batch in back:
+            parts = min(len(batch.items), len(self._idle) + 1)
+            for piece in reversed(list(_split(batch, parts))):
+                self._make_ready(piece, front=True)
+        if worker.number in self.workers:
+            self._place(worker)
+
+    def cancel_batch(self, batch: Batch) -> bool:
+        """Keep a batch from running, unless a worker has it: then what it has not started must be recalled first."""
+        if batch.worker is None:
+            batch.cancelled = True
+        return batch.cancelled
+
+    def cancel_call(self, call: Call) -> list[Worker]:
+        """Nothing of this call that has not started will start; return the workers that hold some of it.
+
+        Each must be recalled; what it then still holds is running.
+        """
+        call.cancelled = True
+        for batch in call.ready:
+            call.outstanding -= len(batch.items)
+        call.ready.clear()
+        if call.listed:
+            self._levels[call.priority].remove(call)
+            call.listed = False
+        gone = [entry for entry in self._delayed if entry[2].call is call]
+        if gone:
+            self._delayed = [entry for entry in self._delayed if entry[2].call is not call]
+            heapq.heapify(self._delayed)
+            call.outstanding -= sum(len(entry[2].items) for entry in gone)
+        return [self.workers[number] for number in call.running]
+
+    def doom(self, worker: Worker, reason: str) -> None:
+        """The worker is going to be killed for the task that it runs: it gets nothing new."""
+        run = worker.window[0] if worker.window else None
+        worker.doom = (run.ordinal + run.done if run is not None else 0, reason)
+        self._place(worker)
+
+    # ------------------------------------------------------------ workers
+
+    def died(self, worker: Worker, started: int, now: int) -> tuple[Batch | None, str]:
+        """A worker is gone; ``started`` is the last task it had started.
+
+        Returns the one task, as a batch of its own, for which it died, and why: "timeout", "cancelled" or "died"; (None, ...) if it ran
+        nothing. All others of its window are ready again.
+        """
+        del self.workers[worker.number]
+        self._idle.pop(worker.number, None)
+        self._roomy.pop(worker.number, None)
+        ordinal, reason = worker.doom if worker.doom is not None else (started, DIED)
+        culprit = self._extract(worker, ordinal)
+        self._take_back(worker, 0)
+        return culprit, reason
+
+    def _extract(self, worker: Worker, ordinal: int) -> Batch | None:
+        """Cut one task out of a window that will not go on."""
+        for position, run in enumerate(worker.window):
+            offset = ordinal - run.ordinal
+            if not run.done <= offset < run.count:
+                continue
+            run.batch.call.outstanding -= 1
+            culprit = run.batch.cut(offset, offset + 1)
+            rest = Run(run.batch, run.ordinal, 0)
+            rest.done, rest.count = offset + 1, run.count
+            run.count = offset
+            worker.window.insert(position + 1, rest)
+            call = run.batch.call
+            call.running[worker.number] += 1
+            return culprit
+        return None
+
+    def drain(self) -> list[Batch]:
+        """Take out all batches that are ready or delayed."""
+        batches = [entry[2] for entry in self._delayed]
+        self._delayed.clear()
+        for level in self._levels.values():
+            for call in level:
+                batches += call.ready
+                call.ready.clear()
+                call.listed = False
+            level.clear()
+        for batch in batches:
+            batch.call.outstanding -= len(batch.items)
+        return [batch for batch in batches if not batch.cancelled]
+
+    def retire(self, worker: Worker) -> None:
+        """Let a worker finish its window and go."""
+        if not worker.retiring:
+            worker.retiring = True
+            self._place(worker)
+
+    def left(self, worker: Worker) -> None:
+        """A worker goes of its own accord: it gets nothing new; its death will follow."""
+        worker.retiring = True
+        self._idle.pop(worker.number, None)
+        self._roomy.pop(worker.number, None)
+
+    def resize(self, limit: int | None) -> None:
+        """From now on at most ``limit`` workers; those that are too many go when they have finished."""
+        self.limit = limit
+        if limit is None:
+            return
+        active = [worker for worker in self.workers.values() if not worker.retiring]
+        active.sort(key=lambda worker: len(worker.window))
+        for worker in active[: max(0, len(active) - limit)]:
+            self.retire(worker)
+
+    # ------------------------------------------------------------ decisions
+
+    def decide(self, now: int) -> list[Action]:
+        """What to do now."""
+        if self._delayed:
+            self._release_delayed(now)
+        self._assign(now)
+        if self._idle and not self._levels_ready():
+            self._steal(now)
+        if self._timeouts:
+            self._inspect(now)
+        actions, self._actions = self._actions, []
+        return actions
+
+    def wake_at(self, now: int) -> int | None:
+        """When :meth:`decide` has something to do even if nothing happens; None: never."""
+        times = [self._delayed[0][0]] if self._delayed else []
+        if self._timeouts:
+            times += [worker.check_at for worker in self.workers.values() if worker.check_at]
+        if self._idle and not self._levels_ready():
+            times += [worker.news + _SILENCE for worker in self._victims() if now < worker.news + _SILENCE]
+        return min(times, default=None)
+
+    def _release_delayed(self, now: int) -> None:
+        while self._delayed and self._delayed[0][0] <= now:
+            self._make_ready(heapq.heappop(self._delayed)[2])
+
+    def _levels_ready(self) -> bool:
+        return any(self._levels.values())
+
+    def _assign(self, now: int) -> None:
+        for level in self._levels.values():
+            stuck = 0
+            while stuck < len(level):
+                call = level[0]
+                worker = self._worker_for(call, now)
+                if worker is None:
+                    level.rotate(-1)
+                    stuck += 1
+                    continue
+                stuck = 0
+                batch = call.ready.popleft()
+                if batch.cancelled:
+                    call.outstanding -= len(batch.items)
+                else:
+                    self._send(worker, batch, now)
+                if call.ready:
+                    level.rotate(-1)  # the others' turn
+                else:
+                    level.popleft()
+                    call.listed = False
+
+    def _worker_for(self, call: Call, now: int) -> Worker | None:
+        if len(call.running) >= call.limit:
+            # It occupies as many workers as it may: only those can take more of it.
+            if len(self.workers) > call.limit:
+                return self._with_room([number for number in call.running if number in self._roomy], call.ready[0])
+        elif self._idle:
+            return self._idle[next(reversed(self._idle))]
+        elif len(self.workers) < call.limit and (self.limit is None or len(self.workers) < self.limit):
+            return self._start(now)
+        return self._with_room(list(self._roomy), call.ready[0])
+
+    def _with_room(self, candidates: list[int], batch: Batch) -> Worker | None:
+        load = self._load(batch, len(batch.items))
+        for number in candidates:
+            worker = self._roomy.pop(number)
+            if worker.load + load <= HORIZON and len(worker.window) < WINDOW:
+                self._roomy[number] = worker  # at the end: the next batch goes to another one
+                return worker
+            # Not looked at again until one of its batches has ended.
+        return None
+
+    def _start(self, now: int) -> Worker:
+        worker = Worker(self._next_number, now, self._quota)
+        self._next_number += 1
+        self.workers[worker.number] = worker
+        self._idle[worker.number] = worker
+        self._actions.append((START, worker))
+        return worker
+
+    def _load(self, batch: Batch, count: int) -> int:
+        cost = batch.cost.ns
+        return UNKNOWN_COST if cost is None else cost * count
+
+    def _send(self, worker: Worker, batch: Batch, now: int) -> None:
+        if worker.quota is not None:
+            if len(batch.items) > worker.quota:
+                self._make_ready(batch.cut(worker.quota), front=True)
+                batch = batch.cut(0, worker.quota)
+            worker.quota -= len(batch.items)
+        run = Run(batch, worker.next_ordinal, self._load(batch, len(batch.items)))
+        worker.next_ordinal += run.count
+        if not worker.window:
+            worker.news = now
+            self._idle.pop(worker.number, None)
+            self._roomy[worker.number] = worker
+        worker.window.append(run)
+        worker.load += run.load
+        batch.worker = worker.number
+        running = batch.call.running
+        running[worker.number] = running.get(worker.number, 0) + 1
+        if batch.call.timeout:
+            self._timeouts = True
+            if not worker.check_at:
+                self._watch(worker, now)
+        self._actions.append((SEND, worker, run))
+        if worker.quota == 0:
+            worker.retiring = True
+            self._idle.pop(worker.number, None)
+            self._roomy.pop(worker.number, None)
+
+    # ------------------------------------------------------------ slow and overdue
+
+    def _victims(self) -> list[Worker]:
+        """Workers with tasks that have not started and that others may help with."""
+        return [w for w in self.workers.values() if w.doom is None and w.unstarted() > 0 and self._may_be_helped(w)]
+
+    def _may_be_helped(self, worker: Worker) -> bool:
+        calls = {run.batch.call for run in worker.window}
+        return any(len(call.running) < call.limit for call in calls)
+
+    def _steal(self, now: int) -> None:
+        """Have the most loaded worker give back what it has not started, for those who are idle."""
+        worth = [worker for worker in self._victims() if worker.load >= _WORTH_STEALING or now - worker.news >= _SILENCE]
+        if worth:
+            self._actions.append((RECALL, max(worth, key=lambda worker: (worker.load, worker.unstarted()))))
+
+    def _watch(self, worker: Worker, now: int) -> None:
+        timeout = worker.window[0].batch.call.timeout if worker.window else 0
+        worker.check_at = now + timeout if timeout else 0
+
+    def _inspect(self, now: int) -> None:
+        for worker in self.workers.values():
+            if worker.check_at and worker.check_at <= now and worker.doom is None:
+                worker.check_at = 0
+                self._actions.append((INSPECT, worker))
+
+    def inspected(self, worker: Worker, started: int, since: int, now: int) -> bool:
+        """The worker started task ``started`` at ``since``: whether that is overdue, so that it has to be stopped."""
+        if not worker.window:
+            return False
+        run = worker.window[0]
+        timeout = run.batch.call.timeout
+        running = run.done <= started - run.ordinal < run.count
+        if not timeout:
+            worker.check_at = 0
+        elif not running:
+            worker.check_at = now + timeout
+        elif since + timeout > now:
+            worker.check_at = since + timeout
+        else:
+            return True
+        return False
+
+
+def _split(batch: Batch, parts: int) -> Iterator[Batch]:
+    if parts <= 1:
+        yield batch
+        return
+    size, extra = divmod(len(batch.items), parts)
+    start = 0
+    for part in range(parts):
+        stop = start + size + (part < extra)
+        if stop > start:
+            yield batch.cut(start, stop)
+        start = stop

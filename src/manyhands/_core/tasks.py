@@ -1,0 +1,134 @@
+"""Batches, calls and workers as the scheduler sees them."""
+
+from __future__ import annotations
+
+from collections import deque
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NS = 1_000_000_000
+
+
+class Call:
+    """One ``map``, one ``Parallel``, or the submissions of one executor: tasks that share a policy.
+
+    ``number`` tells calls apart; ``limit`` is how many workers may work on it together; of calls with tasks ready, those of the
+    highest ``priority`` go first, in turn. ``timeout`` is nanoseconds for each task, 0 for no limit.
+    """
+
+    __slots__ = ("cancelled", "limit", "listed", "number", "outstanding", "priority", "ready", "running", "timeout")
+
+    def __init__(self, number: int, *, limit: int, priority: int = 0, timeout: int = 0) -> None:
+        self.number = number
+        self.limit = limit
+        self.priority = priority
+        self.timeout = timeout
+        self.ready: deque[Batch] = deque()
+        self.running: dict[int, int] = {}  # worker: how many batches it holds
+        self.outstanding = 0  # tasks submitted that have not ended
+        self.cancelled = False
+        self.listed = False  # among the calls that have batches ready
+
+    def __repr__(self) -> str:
+        return f"<Call {self.number}: {self.outstanding} outstanding>"
+
+
+class Cost:
+    """What a task of one function is believed to take: ``ns`` nanoseconds; None while nobody knows."""
+
+    __slots__ = ("ns",)
+
+    def __init__(self, ns: int | None = None) -> None:
+        self.ns = ns
+
+
+class Batch:
+    """Consecutive tasks of one call, sent in one message.
+
+    ``first`` is the index of the first of them in the call; ``items`` is opaque here but for its length and slices. ``attempt``
+    counts from 1. ``tag`` and ``form`` belong to whoever submitted it.
+    """
+
+    __slots__ = ("attempt", "call", "cancelled", "cost", "first", "form", "items", "tag", "worker")
+
+    def __init__(
+        self,
+        call: Call,
+        first: int,
+        items: Sequence[object],
+        cost: Cost,
+        form: object = None,
+        tag: object = None,
+        attempt: int = 1,
+    ) -> None:
+        self.call = call
+        self.first = first
+        self.items = items
+        self.cost = cost
+        self.form = form
+        self.tag = tag
+        self.attempt = attempt
+        self.worker: int | None = None  # where it is now
+        self.cancelled = False
+
+    def cut(self, start: int, stop: int | None = None) -> Batch:
+        """A batch of some of these tasks; of all of them, this very one."""
+        if start == 0 and (stop is None or stop >= len(self.items)):
+            return self
+        items = self.items[start:stop]
+        return Batch(self.call, self.first + start, items, self.cost, self.form, self.tag, self.attempt)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __repr__(self) -> str:
+        return f"<Batch {self.call.number}[{self.first}:{self.first + len(self.items)}] attempt {self.attempt}>"
+
+
+class Run:
+    """A batch in a worker's window.
+
+    Its tasks bear the worker's ordinals from ``ordinal`` on. The first ``done`` of them have been reported; those
+    from ``count`` on have been taken back.
+    """
+
+    __slots__ = ("batch", "count", "done", "load", "ordinal")
+
+    def __init__(self, batch: Batch, ordinal: int, load: int) -> None:
+        self.batch = batch
+        self.ordinal = ordinal
+        self.load = load
+        self.count = len(batch.items)
+        self.done = 0
+
+
+class Worker:
+    """A worker's window and what is known of it.
+
+    ``window`` holds the runs it has been sent, the first of which it works on. ``epoch`` grows each time tasks are taken back.
+    ``quota`` is how many more tasks it may be sent; None: no limit. ``retiring`` workers get nothing new. ``doom`` is the task for
+    which the worker is being killed, and why.
+    """
+
+    __slots__ = ("check_at", "doom", "epoch", "load", "next_ordinal", "news", "number", "quota", "retiring", "window")
+
+    def __init__(self, number: int, now: int, quota: int | None) -> None:
+        self.number = number
+        self.window: deque[Run] = deque()
+        self.next_ordinal = 1
+        self.epoch = 0
+        self.load = 0  # nanoseconds of work in the window, as far as is known
+        self.quota = quota
+        self.retiring = False
+        self.doom: tuple[int, str] | None = None
+        self.news = now  # when it was last heard of, or got work after having none
+        self.check_at = 0  # when to look whether its task is overdue; 0: not at all
+
+    def unstarted(self) -> int:
+        """How many tasks it holds beside the one that it works on."""
+        return sum(run.count - run.done for run in self.window) - 1 if self.window else 0
+
+    def __repr__(self) -> str:
+        return f"<Worker {self.number}: {len(self.window)} batches, epoch {self.epoch}>"

@@ -1,0 +1,120 @@
+"""What one call keeps: its policy, where its results go, and how its tasks are described in messages."""
+
+from __future__ import annotations
+
+import reprlib
+from typing import TYPE_CHECKING, Protocol
+
+from manyhands._codec import _packing, _pickling
+from manyhands._core.batching import FunctionCost
+from manyhands._core.tasks import NS, Batch, Call
+from manyhands._wire import _frames
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from manyhands._core.policy import Policy
+    from manyhands._wire._frames import Bytes, Frame
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
+_short.maxlong = 30
+
+
+class Sink(Protocol):
+    """Where a call's results go. Called by whoever drives the pool."""
+
+    def deliver(self, batch: Batch, offset: int, frame: Frame, worker: int) -> None:
+        """Results of ``frame.count`` tasks of ``batch``, from the ``offset``-th on, still encoded."""
+
+    def failed(self, batch: Batch, error: BaseException) -> None:
+        """The one task of ``batch`` has failed for good."""
+
+
+class Function:
+    """A function as it is sent: its bytes, and what is known of it.
+
+    ``number`` names it in messages; a worker gets the bytes once.
+    """
+
+    __slots__ = ("cost", "name", "number", "payload")
+
+    def __init__(self, number: int, payload: bytes, name: str) -> None:
+        self.number = number
+        self.payload = payload
+        self.name = name
+        self.cost = FunctionCost()
+
+
+class Form:
+    """How the tasks of a batch are written: the function, and flags of ``_frames``.
+
+    Items are values or tuples of them under ``ONE_PICKLE``, otherwise ``(payload, buffers)`` of each task.
+    """
+
+    __slots__ = ("flags", "function")
+
+    def __init__(self, function: Function, flags: int) -> None:
+        self.function = function
+        self.flags = flags
+
+    def pack(self, items: Sequence[object], ordinal: int, epoch: int) -> list[Bytes]:
+        """The pieces of a frame that runs ``items``."""
+        buffers: Sequence[Bytes] = ()
+        if self.flags & _frames.ONE_PICKLE:
+            payload = _packing.join_atoms(items)
+        elif len(items) == 1:
+            payload, buffers = items[0]  # type: ignore[misc]
+        else:
+            payload = _packing.join_pickles([item[0] for item in items])  # type: ignore[index]
+        return _frames.pack(
+            _frames.RUN,
+            payload,
+            buffers,
+            flags=self.flags,
+            count=len(items),
+            ordinal=ordinal,
+            a=self.function.number,
+            b=epoch,
+        )
+
+    def arguments(self, item: object) -> tuple[Sequence[object], dict[str, object]]:
+        """The arguments of one item. May raise whatever unpickling raises."""
+        flags = self.flags
+        value = item if flags & _frames.ONE_PICKLE else _pickling.decode(*item)  # type: ignore[misc]
+        if flags & _frames.KEYWORDS:
+            return value  # type: ignore[return-value]
+        return (value if flags & _frames.STAR else (value,)), {}  # type: ignore[return-value]
+
+
+class PoolCall(Call):
+    """A call as the pool runs it."""
+
+    __slots__ = ("history", "policy", "sink", "submitted", "work")
+
+    def __init__(self, number: int, sink: Sink, policy: Policy, *, limit: int, priority: int = 0) -> None:
+        super().__init__(number, limit=limit, priority=priority, timeout=int((policy.timeout or 0) * NS))
+        self.sink = sink
+        self.policy = policy
+        self.submitted = 0  # counted by whoever numbers its tasks
+        self.history: dict[int, list[str]] = {}  # index of a task: its failed attempts
+        self.work: dict[int, list[int]] = {}  # pid of a worker: [tasks, nanoseconds]
+
+
+def describe(batch: Batch) -> str:
+    """``task 3: square(3)``, for messages."""
+    form: Form = batch.form  # type: ignore[assignment]
+    try:
+        args, kwargs = form.arguments(batch.items[0])
+        shown = [_short.repr(value) for value in args] + [f"{name}={_short.repr(v)}" for name, v in kwargs.items()]
+        text = ", ".join(shown)
+    except Exception:  # noqa: BLE001 - it may be why the task failed
+        text = "<arguments that cannot be shown>"
+    return f"task {batch.first}: {form.function.name}({text})"
+
+
+def function_name(function: object) -> str:
+    """What to call a function in messages."""
+    inner = getattr(function, "func", None)  # functools.partial
+    name = getattr(function, "__qualname__", None) or getattr(inner, "__qualname__", None)
+    return name or type(function).__qualname__

@@ -1,0 +1,241 @@
+"""Who runs the event loop: whoever waits.
+
+A caller that waits for results would only sleep while another thread works for it, and handing over between threads costs more than
+all the rest of a short task. So the waiting thread runs the loop itself, for everybody. Of several, one drives and the others
+sleep; when it has what it waited for, it wakes the next. A background thread drives while nobody waits, for futures with callbacks.
+
+**Guarantees**
+
+- There is at most one driver, and only it touches the pool's state.
+- As long as there is work, or a waiter, somebody drives, or will within ``_PATIENCE``.
+- A thread may wait from inside a callback that the loop itself runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# How long the background thread lets work lie before it drives. A program that submits and then waits gets there first, and
+# is spared a switch of threads for each task. A guess.
+_PATIENCE = 0.003
+# After so many looks at which somebody else was driving, it sleeps until it is called.
+_LOOKS = 5
+
+
+class Bell:
+    """Wakes one thread. Cheaper than ``threading.Event``, whose every wait makes a lock."""
+
+    __slots__ = ("_lock",)
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._lock.acquire()
+
+    def ring(self) -> None:
+        """Wake the thread that waits, or the next that does."""
+        with contextlib.suppress(RuntimeError):  # it has been rung already
+            self._lock.release()
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until it is rung; False after ``timeout`` seconds."""
+        return self._lock.acquire(timeout=-1 if timeout is None else timeout)
+
+
+class _Waiter(Bell):
+    __slots__ = ("done",)
+
+    def __init__(self, done: Callable[[], bool]) -> None:
+        super().__init__()
+        self.done = done
+
+
+class Driving:
+    """The baton of one pool.
+
+    ``turn(timeout)`` advances the loop once, ``busy()`` tells whether there is anything to drive for, ``interrupt()``
+    ends a turn that sleeps.
+    """
+
+    def __init__(self, turn: Callable[[float | None], None], busy: Callable[[], bool], interrupt: Callable[[], None]) -> None:
+        self._turn = turn
+        self._busy = busy
+        self._interrupt = interrupt
+        self._token = threading.Lock()
+        self._owner: int | None = None
+        self._waiters: list[_Waiter] = []
+        self._background: _Background | None = None
+
+    # ------------------------------------------------------------ for whoever waits
+
+    def wait(self, done: Callable[[], bool], deadline: float | None = None) -> bool:
+        """Return True as soon as ``done()`` holds, False at ``deadline`` (monotonic); drive meanwhile."""
+        if done():
+            return True
+        if self._owner == threading.get_ident():  # from inside a callback
+            return self._drive(done, deadline)
+        waiter: _Waiter | None = None
+        try:
+            while True:
+                if self.try_take():
+                    try:
+                        return self._drive(done, deadline)
+                    finally:
+                        self.give_up()
+                if waiter is None:
+                    waiter = _Waiter(done)
+                    self._waiters.append(waiter)
+                    if self._background is not None and self._background.drives:
+                        self._background.step_aside()
+                        self._interrupt()
+                    continue  # the token may have become free before the driver could see this waiter
+                woken = waiter.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+                if done():
+                    return True
+                if not woken:
+                    return False
+        finally:
+            if waiter is not None:
+                self._waiters.remove(waiter)
+                self._pass_on()
+
+    def _drive(self, done: Callable[[], bool], deadline: float | None) -> bool:
+        while not done():
+            left = None if deadline is None else deadline - time.monotonic()
+            if left is not None and left <= 0:
+                return False
+            self._turn(left)
+            self.wake_finished()
+        return True
+
+    def wake_finished(self) -> None:
+        """Wake those whose wait is over."""
+        for waiter in self._waiters:
+            if waiter.done():
+                waiter.ring()
+
+    # ------------------------------------------------------------ the baton
+
+    def try_take(self) -> bool:
+        """Become the driver, if there is none."""
+        if self._token.acquire(blocking=False):
+            self._owner = threading.get_ident()
+            return True
+        return False
+
+    def give_up(self) -> None:
+        """Be the driver no longer, and see to it that there is another if one is needed."""
+        self._owner = None
+        self._token.release()
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        for waiter in list(self._waiters):
+            waiter.ring()
+            return
+        if self._background is not None and self._background.asleep and self._busy():
+            self._background.call()
+
+    @property
+    def mine(self) -> bool:
+        """Whether the calling thread is the driver."""
+        return self._owner == threading.get_ident()
+
+    @property
+    def driven(self) -> bool:
+        """Whether anybody drives now."""
+        return self._token.locked()
+
+    @property
+    def wanted(self) -> bool:
+        """Whether anybody waits for the baton."""
+        return bool(self._waiters)
+
+    # ------------------------------------------------------------ the background thread
+
+    def need_background(self) -> None:
+        """Somebody has to drive even if nobody waits."""
+        if self._background is None:
+            self._background = _Background(self, self._busy)
+        if self._background.asleep:
+            self._background.call()
+
+    def stop_background(self) -> None:
+        """End the background thread; returns when it has ended."""
+        background, self._background = self._background, None
+        if background is not None:
+            background.stop()
+            self._interrupt()
+            background.join()
+
+    def drive_until(self, stop: Callable[[], bool]) -> None:
+        """Drive, as the background thread does, while there is anything to drive for."""
+        while self._busy() and not stop():
+            self._turn(None)
+            self.wake_finished()
+
+
+class _Background:
+    """The thread that drives while nobody waits."""
+
+    def __init__(self, driving: Driving, busy: Callable[[], bool]) -> None:
+        self._driving = driving
+        self._busy = busy
+        self._bell = Bell()
+        self._leaving = False  # the baton is wanted by somebody else
+        self._stopped = False
+        self.asleep = False  # until called
+        self.drives = False
+        self._thread = threading.Thread(target=self._run, name="manyhands-driver", daemon=True)
+        self._thread.start()
+
+    def call(self) -> None:
+        """There is work again."""
+        self.asleep = False
+        self._bell.ring()
+
+    def step_aside(self) -> None:
+        """Somebody who waits wants to drive; the turn that is under way has to be interrupted as well."""
+        self._leaving = True
+
+    def stop(self) -> None:
+        """Ask the thread to end."""
+        self._stopped = self._leaving = True
+        self._bell.ring()
+
+    def join(self) -> None:
+        """Wait until it has ended."""
+        if self._thread is not threading.current_thread():
+            self._thread.join()
+
+    def _run(self) -> None:
+        looks = 0
+        while not self._stopped:
+            if looks >= _LOOKS or not self._busy():
+                self._sleep()
+                looks = 0
+                continue
+            self._bell.wait(_PATIENCE)
+            if self._driving.wanted or not self._driving.try_take():
+                looks += 1
+                continue
+            looks = 0
+            self._leaving = self._stopped
+            self.drives = True
+            try:
+                self._driving.drive_until(lambda: self._leaving)
+            finally:
+                self.drives = False
+                self._driving.give_up()
+
+    def _sleep(self) -> None:
+        self.asleep = True
+        # Work that came between the look and here would have seen a thread that is awake.
+        if not (self._stopped or (self._busy() and not self._driving.driven)):
+            self._bell.wait()
+        self.asleep = False

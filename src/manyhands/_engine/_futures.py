@@ -1,0 +1,211 @@
+"""Futures whose owner need not wait for another thread.
+
+A standard ``Future`` is built with a Condition, which takes longer than all the rest of submitting a task, and that most never
+need: here it is made when somebody asks for it. And a thread that waits for a result drives the pool itself.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import time
+from concurrent.futures import _base
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from manyhands._codec import _packing, _pickling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from manyhands._core.tasks import Batch
+    from manyhands._engine._pool import ProcessPool
+    from manyhands._wire._frames import Frame
+
+T = TypeVar("T")
+
+_PENDING = _base.PENDING
+_CANCELLED = _base.CANCELLED_AND_NOTIFIED
+_FINISHED = _base.FINISHED
+_DONE = frozenset({_CANCELLED, _base.CANCELLED, _FINISHED})
+
+
+class _LazyCondition:
+    """Makes ``_condition``, which the standard library's ``wait`` and ``as_completed`` use, when it is first asked for.
+
+    A state is set first and looks for a condition afterwards; whoever makes one looks at the state afterwards. So one of the two
+    sees the other.
+    """
+
+    def __get__(self, future: object, owner: object = None) -> threading.Condition:
+        condition: threading.Condition = future.__dict__.setdefault("_condition", threading.Condition())
+        return condition
+
+
+class Future(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
+    """The result of one task, like ``concurrent.futures.Future``, and in all its functions.
+
+    Attributes:
+        worker: pid of the process that ran the task; None before it has ended.
+        started_at: when it started there, in seconds on the monotonic clock; None if it has not.
+        run_time: seconds it took there; None before it has ended.
+
+    Results arrive while somebody waits for any of the pool's results, or, if nobody does, in a thread of the pool's own.
+    """
+
+    _condition = _LazyCondition()  # type: ignore[assignment]
+
+    def __init__(self, pool: ProcessPool) -> None:  # not super(): that would build the condition
+        self._state = _PENDING
+        self._result = None
+        self._exception = None
+        self._waiters: list[object] = []
+        self._done_callbacks: list[object] = []
+        self._pool = pool
+        self._batch: Batch | None = None
+        self.worker: int | None = None
+        self.started_at: float | None = None
+        self.run_time: float | None = None
+
+    # ------------------------------------------------------------ for the caller
+
+    def done(self) -> bool:
+        """Whether it has a result, an exception, or was cancelled."""
+        return self._state in _DONE
+
+    def running(self) -> bool:
+        """Whether a worker has started the task and not finished it."""
+        return self._state == _PENDING and self._batch is not None and self._pool.is_running(self._batch)
+
+    def result(self, timeout: float | None = None) -> T:
+        """The task's result, as soon as it is there.
+
+        Raises:
+            TimeoutError: it is not there after ``timeout`` seconds; the task goes on.
+            CancelledError: the task was cancelled.
+            Exception: what the task raised.
+        """
+        if self._state not in _DONE:
+            self._await(timeout)
+        return self._outcome()  # type: ignore[return-value]
+
+    def _outcome(self) -> object:
+        if self._state != _FINISHED:
+            raise concurrent.futures.CancelledError
+        if self._exception is None:
+            return self._result
+        try:
+            raise self._exception
+        finally:
+            self = None  # type: ignore[assignment] # or the traceback keeps this future, and this future the traceback
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """What the task raised, or None; otherwise like :meth:`result`."""
+        if self._state not in _DONE:
+            self._await(timeout)
+        if self._state != _FINISHED:
+            raise concurrent.futures.CancelledError
+        return self._exception
+
+    def _await(self, timeout: float | None) -> None:
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if not self._pool.wait(self.done, deadline):
+            raise TimeoutError
+
+    def cancel(self, *, running: bool = False) -> bool:
+        """Keep the task from running; False if it has started already.
+
+        With ``running=True`` a task that has started is stopped as well: its worker is killed and replaced.
+        """
+        if self._state in _DONE:
+            return self._state != _FINISHED
+        assert self._batch is not None
+        if not self._pool.cancel_task(self._batch, running=running):
+            return self._state in _DONE and self._state != _FINISHED
+        self._end(_CANCELLED)
+        return True
+
+    # ------------------------------------------------------------ for the pool
+
+    def set_result(self, result: T) -> None:
+        """Only for whoever runs the task."""
+        self._result = result  # type: ignore[assignment]
+        self._end(_FINISHED)
+
+    def set_exception(self, exception: BaseException | None) -> None:
+        """Only for whoever runs the task."""
+        self._exception = exception
+        self._end(_FINISHED)
+
+    def _end(self, state: str) -> None:
+        if self._state in _DONE:
+            return
+        self._state = state
+        self._batch = None
+        condition = self.__dict__.get("_condition")
+        if condition is not None:
+            self._tell(condition)
+        if self._done_callbacks:
+            self._invoke_callbacks()
+
+    def _tell(self, condition: threading.Condition) -> None:
+        with condition:
+            for waiter in self._waiters:
+                if self._state == _FINISHED:
+                    tell = waiter.add_result if self._exception is None else waiter.add_exception  # type: ignore[attr-defined]
+                else:
+                    tell = waiter.add_cancelled  # type: ignore[attr-defined]
+                tell(self)
+            condition.notify_all()
+
+    def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:  # type: ignore[override]
+        """Call ``fn`` with this future when it is done; at once if it is already."""
+        self._done_callbacks.append(fn)
+        if self._state in _DONE:
+            # It may have ended just now, and called the callbacks without or with this one.
+            try:
+                self._done_callbacks.remove(fn)
+            except ValueError:
+                return
+            try:
+                fn(self)
+            except Exception:
+                _base.LOGGER.exception("exception calling callback for %r", self)
+
+    def _invoke_callbacks(self) -> None:
+        while self._done_callbacks:
+            callback = self._done_callbacks.pop(0)
+            try:
+                callback(self)  # type: ignore[operator]
+            except Exception:
+                _base.LOGGER.exception("exception calling callback for %r", self)
+
+    def __repr__(self) -> str:
+        state = "running" if self.running() else self._state.split("_")[0].lower()
+        return f"<{type(self).__name__} at {id(self):#x} state={state}>"
+
+
+class FutureSink:
+    """Gives results to the futures that are their batches' tags."""
+
+    def deliver(self, batch: Batch, offset: int, frame: Frame, worker: int) -> None:
+        future: Future[object] = batch.tag  # type: ignore[assignment]
+        future.worker = worker
+        future.started_at = frame.a / 1e9
+        future.run_time = frame.b / 1e9
+        try:
+            if frame.flags:
+                result = _packing.split_atoms(frame.payload)[0]
+            else:
+                result = _pickling.decode(frame.payload, frame.buffers)
+        except Exception as error:  # noqa: BLE001 - __setstate__ may raise anything; then this task has failed
+            error.add_note("raised here, when the task's result was unpickled")
+            future.set_exception(error)
+        else:
+            future.set_result(result)
+
+    def failed(self, batch: Batch, error: BaseException) -> None:
+        future: Future[object] = batch.tag  # type: ignore[assignment]
+        if isinstance(error, concurrent.futures.CancelledError):
+            future._end(_CANCELLED)  # noqa: SLF001 - set_exception would not make it cancelled()
+        else:
+            future.set_exception(error)

@@ -1,0 +1,327 @@
+"""How workers are started.
+
+===========  ==========================================================================================
+``zygote``   forked from one small, clean process; about a millisecond (the default)
+``spawn``    a new interpreter each; some 30 ms; nothing shared but the environment
+``fork``     a copy of this process with all that it has loaded; as unsafe with threads as ``os.fork``
+===========  ==========================================================================================
+
+A launcher hands out processes and tells what becomes of them. It is used by one thread at a time: the one that drives the pool.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import marshal
+import os
+import sys
+import threading
+from typing import TYPE_CHECKING, Protocol
+
+from manyhands._engine import _worker
+from manyhands._wire import _frames, _posix
+from manyhands._wire._channel import Channel
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+# Events of a launcher: (worker id, ...)
+Started = tuple[str, int, int]  # "started", worker id, pid
+Exited = tuple[str, int, int | None]  # "exited", worker id, exit status (None: unknown)
+Failed = tuple[str, int, OSError]  # "failed", worker id, error
+Event = Started | Exited | Failed
+
+
+class Launcher(Protocol):
+    """The contract of a start method."""
+
+    def start(self, number: int, sock: socket.socket, slot_fd: int, settings: dict[str, object]) -> None:
+        """Begin to start worker ``number`` on these descriptors, which stay the caller's.
+
+        Raises:
+            OSError: it cannot be started. What is found out later comes as an event.
+        """
+
+    def descriptors(self) -> list[int]:
+        """What to poll: when one is readable, there are events."""
+
+    def events(self) -> list[Event]:
+        """What has happened since. Never blocks."""
+
+    def tracks(self, number: int) -> bool:
+        """Whether the end of worker ``number`` will be told."""
+
+    def forget(self, number: int) -> None:
+        """The end of worker ``number`` has been noted; its pid may be used again by the system."""
+
+    def close(self) -> None:
+        """Kill what is left, and give everything back."""
+
+    def abandon(self) -> None:
+        """In a forked child: let go of the descriptors; the processes are the parent's."""
+
+
+class Zygote:
+    """The parent's handle on the zygote process: started when first needed, and again if it was killed.
+
+    One for the whole process; any thread may use it.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._root: Channel | None = None
+        self._pid: int | None = None
+        self._preload: tuple[str, ...] = ()
+        self.lifeline = os.pipe()  # the write end stays here: when it closes, everything dies
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the zygote; None before it is needed."""
+        return self._pid
+
+    def connect(self, preload: tuple[str, ...] = ()) -> socket.socket:
+        """A new control connection.
+
+        Raises:
+            OSError: no zygote can be started.
+        """
+        ours, theirs = _posix.channel_pair()
+        with self._lock, theirs:
+            try:
+                self._attach(theirs, preload)
+            except (BrokenPipeError, ConnectionResetError):  # it was killed
+                self._forget_process()
+                self._attach(theirs, preload)
+            except BaseException:
+                ours.close()
+                raise
+        return ours
+
+    def _attach(self, theirs: socket.socket, preload: tuple[str, ...]) -> None:
+        if self._root is None:
+            self._launch()
+        root = self._root
+        assert root is not None
+        new = tuple(name for name in preload if name not in self._preload)
+        if new:
+            root.queue(_frames.pack(_frames.PRELOAD, marshal.dumps((list(sys.path), list(new)))))
+            self._preload += new
+        root.queue(_frames.pack(_frames.ATTACH, fds=1), [theirs.fileno()])
+        root.flush()
+
+    def _launch(self) -> None:
+        ours, theirs = _posix.channel_pair()
+        with theirs:
+            try:
+                self._pid = start_python("_zygote", (3, 4), {3: theirs.fileno(), 4: self.lifeline[0]})
+            except BaseException:
+                ours.close()
+                raise
+        self._root = Channel(ours, blocking=True)
+        self._preload = ()
+
+    def _forget_process(self) -> None:
+        if self._root is not None:
+            self._root.close()
+            self._root = None
+        if self._pid is not None:
+            _posix.send_signal(self._pid, 9)
+            _posix.reap(self._pid)
+            self._pid = None
+
+    def close(self) -> None:
+        """End the zygote. Workers that it started are not touched."""
+        with self._lock:
+            self._forget_process()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of everything without touching the parent's processes."""
+        if self._root is not None:
+            self._root.close()
+        _posix.close_quietly(self.lifeline)
+
+
+def start_python(module: str, numbers: tuple[int, ...], fds: dict[int, int]) -> int:
+    """Start a Python on ``main(*numbers)`` of a module of this package; return its pid."""
+    home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    code = f"import sys; {home!r} in sys.path or sys.path.append({home!r}); from manyhands._engine.{module} import main; main(*{numbers!r})"
+    return _posix.executable_spawn(code, (f"manyhands{module.replace('_', '-')}",), fds, os.environ)
+
+
+class ZygoteLauncher:
+    """Workers forked by the zygote, over a control connection of this pool's own."""
+
+    def __init__(self, zygote: Zygote, preload: tuple[str, ...] = ()) -> None:
+        self._zygote = zygote
+        self._preload = preload
+        self._control: Channel | None = None
+        self._pids: dict[int, int] = {}
+        self._pending: set[int] = set()  # asked for, and not answered yet
+        self._lost: list[Event] = []
+
+    def start(self, number: int, sock: socket.socket, slot_fd: int, settings: dict[str, object]) -> None:
+        pieces = _frames.pack(_frames.FORK, marshal.dumps(settings), a=number, fds=2)
+        for _ in range(2):  # the second time with a new zygote
+            if self._control is None:
+                self._control = Channel(self._zygote.connect(self._preload), blocking=False)
+            self._control.queue(pieces, [sock.fileno(), slot_fd])
+            try:
+                # What the zygote has no room for now goes when its next answer comes.
+                self._control.flush()
+            except (BrokenPipeError, ConnectionResetError):
+                self._lose_control()
+                continue
+            self._pending.add(number)
+            return
+        raise OSError(errno.EPIPE, "the process that starts workers ends as soon as it is started")
+
+    def descriptors(self) -> list[int]:
+        return [] if self._control is None else [self._control.fileno()]
+
+    def events(self) -> list[Event]:
+        events, self._lost = self._lost, []
+        while self._control is not None:
+            try:
+                self._control.flush()
+                frames = self._control.receive()
+            except (EOFError, OSError):
+                self._lose_control()
+                events += self._lost
+                self._lost = []
+                break
+            if not frames:
+                break
+            for frame in frames:
+                events.append(self._event(frame.kind, frame.a, frame.b, bytes(frame.payload)))
+        return events
+
+    def _event(self, kind: int, number: int, value: int, text: bytes) -> Event:
+        self._pending.discard(number)
+        if kind == _frames.FORKED:
+            self._pids[number] = value
+            return ("started", number, value)
+        if kind == _frames.EXITED:
+            return ("exited", number, value)
+        return ("failed", number, OSError(value, text.decode()))
+
+    def _lose_control(self) -> None:
+        """The zygote was killed. Its workers live; those it had not started yet must be asked for again."""
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+        self._lost += [("exited", number, None) for number in self._pending]
+        self._pending.clear()
+        self._pids.clear()
+
+    def tracks(self, number: int) -> bool:
+        return number in self._pids or number in self._pending
+
+    def forget(self, number: int) -> None:
+        pid = self._pids.pop(number, None)
+        if pid is not None and self._control is not None:
+            self._control.queue(_frames.pack(_frames.REAP, a=pid))
+            with contextlib.suppress(OSError):
+                self._control.flush()
+
+    def close(self) -> None:
+        if self._control is not None:
+            self._control.close()
+            self._control = None
+
+    abandon = close
+
+
+class ChildLauncher:
+    """Workers that are children of this process: ``spawn`` and ``fork``."""
+
+    def __init__(self, lifeline: tuple[int, int], begin: Callable[[socket.socket, int, int, bytes], int]) -> None:
+        self._lifeline = lifeline
+        self._begin = begin
+        self._pids: dict[int, int] = {}
+        self._pidfds: dict[int, int] = {}  # descriptor: worker id
+        self._told: set[int] = set()
+        self._events: list[Event] = []
+
+    def start(self, number: int, sock: socket.socket, slot_fd: int, settings: dict[str, object]) -> None:
+        pid = self._begin(sock, slot_fd, self._lifeline[0], marshal.dumps(settings))
+        with contextlib.suppress(OSError):  # the child does it as well; whoever comes first
+            os.setpgid(pid, pid)
+        self._pids[number] = pid
+        if hasattr(os, "pidfd_open"):
+            try:
+                self._pidfds[os.pidfd_open(pid)] = number
+            except OSError as error:
+                if error.errno not in {errno.ENOSYS, errno.EMFILE, errno.ENFILE}:
+                    raise
+        self._events.append(("started", number, pid))
+
+    def descriptors(self) -> list[int]:
+        return list(self._pidfds)
+
+    def events(self) -> list[Event]:
+        events, self._events = self._events, []
+        for number, pid in list(self._pids.items()):
+            ended, status = _posix.peek_exit(pid)
+            if ended and number not in self._told:
+                self._told.add(number)
+                events.append(("exited", number, status))
+        return events
+
+    def tracks(self, number: int) -> bool:
+        return number in self._pids
+
+    def forget(self, number: int) -> None:
+        self._told.discard(number)
+        pid = self._pids.pop(number, None)
+        if pid is not None:
+            _posix.reap(pid)
+        for fd in [fd for fd, owner in self._pidfds.items() if owner == number]:
+            del self._pidfds[fd]
+            os.close(fd)
+
+    def close(self) -> None:
+        for number, pid in list(self._pids.items()):
+            _posix.kill_group(pid)
+            self.forget(number)
+
+    def abandon(self) -> None:
+        _posix.close_quietly(self._pidfds)
+        self._pidfds.clear()
+        self._pids.clear()
+
+
+def spawn(sock: socket.socket, slot_fd: int, lifeline_fd: int, settings: bytes) -> int:
+    """Start a worker in a new interpreter."""
+    settings_fd = _posix.anonymous_memory(0)
+    try:
+        os.write(settings_fd, settings)
+        os.lseek(settings_fd, 0, os.SEEK_SET)
+        fds = {3: sock.fileno(), 4: slot_fd, 5: lifeline_fd, 6: settings_fd}
+        return start_python("_spawned", (3, 4, 5, 6), fds)
+    finally:
+        os.close(settings_fd)
+
+
+def fork(sock: socket.socket, slot_fd: int, lifeline_fd: int, settings: bytes) -> int:
+    """Start a worker as a copy of this process."""
+    # Copies, for the child: its fork hook lets go of the pool's own.
+    fds = [os.dup(fd) for fd in (sock.fileno(), slot_fd, lifeline_fd)]
+    try:
+        pid = os.fork()
+        if pid == 0:
+            _worker.main(*fds, settings)
+    finally:
+        _posix.close_quietly(fds)
+    return pid
+
+
+def make_launcher(start_method: str, zygote: Zygote, preload: tuple[str, ...]) -> Launcher:
+    """The launcher of a start method: "zygote", "spawn" or "fork"."""
+    if start_method == "zygote":
+        return ZygoteLauncher(zygote, preload)
+    if start_method in {"spawn", "fork"}:
+        return ChildLauncher(zygote.lifeline, spawn if start_method == "spawn" else fork)
+    msg = f"start_method={start_method!r} is not known; allowed: 'zygote', 'spawn', 'fork'"
+    raise ValueError(msg)

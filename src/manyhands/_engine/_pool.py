@@ -1,0 +1,303 @@
+"""The pool: workers of one parent, and what drives them."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import sys
+import threading
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from manyhands import errors
+from manyhands._codec import _pickling
+from manyhands._core import scheduler
+from manyhands._engine._calls import Function, PoolCall, function_name
+from manyhands._engine._dispatcher import Dispatcher
+from manyhands._engine._launch import make_launcher
+from manyhands._wire import _cpus, _frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from manyhands._core.tasks import Batch, Worker
+    from manyhands._core.policy import Policy
+    from manyhands._engine._calls import Sink
+    from manyhands._engine._launch import Zygote
+
+_MAX_FUNCTIONS = 1000
+# How long running tasks of a call that was given up may go on before they are stopped. Most end by themselves,
+# and a warm worker is worth keeping. A guess.
+_GRACE = 0.1
+# How long a worker that was told to leave may take for what the user's code does at exit.
+_LEAVE = 5.0
+
+
+class ProcessPool:
+    """Workers that run tasks, for any number of calls from any number of threads.
+
+    Workers are started when there is work for them, at most as many as the calls allow together. All settings hold for workers
+    that are started from then on.
+    """
+
+    def __init__(
+        self,
+        zygote: Zygote,
+        *,
+        start_method: str = "zygote",
+        initializer: tuple[Callable[..., object], tuple[object, ...]] | None = None,
+        max_tasks_per_child: int | None = None,
+        memory_limit: int | None = None,
+        idle_timeout: float = 60.0,
+        preload: tuple[str, ...] = (),
+        limit: int | None = None,
+    ) -> None:
+        self.pid = os.getpid()
+        self.closed = False
+        self.limit = limit
+        self._width = limit or 1  # the most workers that any call has asked for
+        self._memory_limit = memory_limit
+        self._idle_timeout = idle_timeout
+        self._initializer = None if initializer is None else _pickling.encode_whole(initializer)
+        launcher = make_launcher(start_method, zygote, preload)
+        self._dispatcher = Dispatcher(launcher, self._settings, quota=max_tasks_per_child)
+        self._dispatcher.memory_limit = memory_limit
+        self._dispatcher.scheduler.limit = limit
+        self.driving = self._dispatcher.driving
+        self.post = self._dispatcher.post
+        self.nudge = self._dispatcher.nudge
+        self._calls = itertools.count(1)
+        self._functions: OrderedDict[bytes, Function] = OrderedDict()
+        self._function_numbers = itertools.count(1)
+        self._lock = threading.Lock()  # of the functions
+
+    # ------------------------------------------------------------ work
+
+    def function(self, fn: Callable[..., object]) -> Function:
+        """The function as it is now.
+
+        Raises:
+            NotSerializable: it cannot be sent.
+        """
+        payload = _pickling.encode_whole(fn)
+        known = self._functions.get(payload)
+        if known is not None:
+            return known
+        with self._lock:
+            if len(self._functions) >= _MAX_FUNCTIONS:
+                _, old = self._functions.popitem(last=False)
+                self._dispatcher.command(lambda: self._forget_function(old.number))
+            new = Function(next(self._function_numbers), payload, function_name(fn))
+            return self._functions.setdefault(payload, new)
+
+    def _forget_function(self, number: int) -> None:
+        for peer in self._dispatcher.peers.values():
+            if number in peer.known:
+                peer.known.discard(number)
+                peer.channel.queue(_frames.pack(_frames.FORGET, a=number))
+
+    def open_call(self, sink: Sink, policy: Policy, *, limit: int, priority: int = 0) -> PoolCall:
+        """Begin a call on at most ``limit`` workers.
+
+        Raises:
+            PoolClosed: the pool has been shut down, or belongs to the parent of this process.
+        """
+        self.check_open()
+        if limit > self._width:
+            self._width = limit
+        self._dispatcher.scheduler.limit = self.limit
+        return PoolCall(next(self._calls), sink, policy, limit=limit, priority=priority)
+
+    def check_open(self) -> None:
+        """Raise PoolClosed unless work can be submitted."""
+        if self.pid != os.getpid():
+            msg = f"this pool belongs to process {self.pid}, from which this one was forked; create one here"
+            raise errors.PoolClosed(msg)
+        if self.closed:
+            msg = "cannot schedule new tasks after shutdown; create a new executor"
+            raise errors.PoolClosed(msg)
+
+    def submit(self, batch: Batch) -> None:
+        """Post one batch and see to it that somebody drives. For those who do not wait at once."""
+        dispatcher = self._dispatcher
+        dispatcher.post(batch)
+        # While all workers have enough to do, many submissions are taken up together.
+        if dispatcher.hungry or dispatcher.backlog >= _TOGETHER:
+            dispatcher.nudge()
+        self.driving.need_background()
+
+    def hand_over(self) -> None:
+        """See to it that what was posted is done while the caller does something else."""
+        self._dispatcher.nudge()
+        self.driving.need_background()
+
+    def wait(self, done: Callable[[], bool], deadline: float | None = None) -> bool:
+        """Drive, or let drive, until ``done()``; False at ``deadline`` (monotonic seconds)."""
+        if self.pid != os.getpid():
+            self.check_open()
+        if self._dispatcher.backlog and self.driving.driven:
+            self._dispatcher.nudge()
+        return self.driving.wait(done, deadline)
+
+    # ------------------------------------------------------------ giving up
+
+    def cancel_call(self, call: PoolCall, *, at_once: bool = False) -> None:
+        """Nothing of this call runs any more when this returns. What runs has a moment to end by itself."""
+        self._dispatcher.command(lambda: self._cancel_unstarted(call))
+        still = time.monotonic() + (0 if at_once else _GRACE)
+        try:
+            self.wait(lambda: call.cancelled and not call.running, still)
+        finally:
+            self._dispatcher.command(lambda: self._kill_running(call))
+        self.wait(lambda: not call.running)
+
+    def _cancel_unstarted(self, call: PoolCall) -> None:
+        for worker in self._dispatcher.scheduler.cancel_call(call):
+            if worker.number in self._dispatcher.peers:
+                self._dispatcher.recall(worker)
+
+    def _kill_running(self, call: PoolCall) -> None:
+        for worker in [self._dispatcher.scheduler.workers[number] for number in call.running]:
+            self._condemn(worker)
+
+    def _condemn(self, worker: Worker) -> None:
+        if worker.number in self._dispatcher.peers and worker.doom is None:
+            self._dispatcher.recall(worker)
+            self._dispatcher.condemn(worker, scheduler.CANCELLED, time.monotonic_ns())
+
+    def cancel_task(self, batch: Batch, *, running: bool) -> bool:
+        """Keep the one task of ``batch`` from running, or, if asked to, stop it; whether that succeeded."""
+        answers: list[bool] = []
+        command = lambda: answers.append(self._cancel_task(batch, running=running))  # noqa: E731
+        if self.driving.mine:
+            command()
+        else:
+            self._dispatcher.command(command)
+            self.wait(lambda: bool(answers))
+        return answers[0]
+
+    def _cancel_task(self, batch: Batch, *, running: bool) -> bool:
+        machine = self._dispatcher.scheduler
+        if machine.cancel_batch(batch):
+            return True
+        worker = machine.workers.get(batch.worker or 0)
+        if worker is None or not worker.window or worker.number not in self._dispatcher.peers:
+            return False
+        self._dispatcher.recall(worker)
+        if machine.cancel_batch(batch):
+            return True
+        if running and worker.window and worker.window[0].batch is batch:
+            self._condemn(worker)
+            return True
+        return False
+
+    def is_running(self, batch: Batch) -> bool:
+        """Whether a worker has started the one task of ``batch``. A snapshot."""
+        peer = self._dispatcher.peers.get(batch.worker or 0)
+        worker = self._dispatcher.scheduler.workers.get(batch.worker or 0)
+        if peer is None or worker is None:
+            return False
+        try:
+            run = next((run for run in worker.window if run.batch is batch), None)
+            return run is not None and peer.slot.started() >= run.ordinal
+        except (RuntimeError, ValueError):  # the driver is just moving it
+            return False
+
+    # ------------------------------------------------------------ workers
+
+    def pids(self) -> list[int]:
+        """Process ids of the workers that live."""
+        return [peer.pid for peer in list(self._dispatcher.peers.values()) if peer.pid is not None]
+
+    def observe(self, observer: Callable[[object], None]) -> None:
+        """Have ``observer`` told what happens: see ``_core.events``."""
+        self._dispatcher.observers.append(observer)
+
+    def unobserve(self, observer: Callable[[object], None]) -> None:
+        """Stop telling ``observer``."""
+        self._dispatcher.observers.remove(observer)
+
+    def resize(self, limit: int | None) -> None:
+        """From now on at most ``limit`` workers; those that are too many leave when they have finished."""
+        self.limit = limit
+        self._dispatcher.command(lambda: self._dispatcher.scheduler.resize(limit))
+
+    def _settings(self) -> dict[str, object]:
+        """What a worker that is started now has to know."""
+        return {
+            "env": dict(os.environ),
+            "cwd": os.getcwd(),
+            "path": [str(entry) for entry in sys.path],
+            "argv": list(getattr(sys, "argv", [])),
+            "cpus": max(1, _cpus.cpu_count() // self._width),
+            "idle_timeout": self._idle_timeout,
+            "memory_limit": self._memory_limit,
+            "initializer": self._initializer,
+        }
+
+    # ------------------------------------------------------------ the end
+
+    def close(self) -> None:
+        """Accept nothing new."""
+        self.closed = True
+
+    def drain(self) -> None:
+        """Wait until everything that was submitted has ended."""
+        if not self._dispatcher.ended:
+            self.wait(lambda: not self.has_work())
+
+    def has_work(self) -> bool:
+        """Whether any task has not ended, or its result has not been handed out."""
+        return self._dispatcher.working()
+
+    def shutdown(self) -> None:
+        """End all workers and give everything back. Tasks that have not ended are lost: see :meth:`drain`."""
+        self.closed = True
+        if self.pid != os.getpid() or self._dispatcher.ended:
+            return
+        dispatcher = self._dispatcher
+        if dispatcher.working():
+            self.kill()
+        else:
+            dispatcher.command(dispatcher.retire_all)
+        if not self.wait(lambda: not dispatcher.peers, time.monotonic() + _LEAVE):
+            self.kill()
+        if self.driving.mine:
+            return  # from inside a callback: the pool is empty, and is collected later
+        dispatcher.close()
+
+    def shutdown_later(self) -> None:
+        """Shut down when everything that was submitted has ended, without being waited for."""
+
+        def finish() -> None:
+            self.drain()
+            self.shutdown()
+
+        threading.Thread(target=finish, name="manyhands-shutdown", daemon=True).start()
+
+    def cancel_waiting(self) -> None:
+        """Cancel everything that has not started."""
+        self._dispatcher.command(self._dispatcher.cancel_unstarted)
+
+    def kill(self) -> None:
+        """End all workers at once; tasks that run fail with ``WorkerDied``, those that wait are cancelled."""
+        self.closed = True
+        self._dispatcher.command(lambda: self._dispatcher.end_all(signal.SIGKILL))
+        self.wait(lambda: not self._dispatcher.peers)
+
+    def terminate(self) -> None:
+        """Like :meth:`kill`, but ask first: workers have a moment to handle SIGTERM."""
+        self.closed = True
+        self._dispatcher.command(lambda: self._dispatcher.end_all(signal.SIGTERM))
+        self.wait(lambda: not self._dispatcher.peers, time.monotonic() + _LEAVE)
+        self.shutdown()
+
+    def abandon(self) -> None:
+        """In a forked child: let go of what belongs to the parent."""
+        self.closed = True
+        self._dispatcher.abandon()
+
+
+_TOGETHER = 32

@@ -1,0 +1,107 @@
+"""Everything that exists once per process: the zygote, the shared pool, the list of all pools, and what happens at fork and exit."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import threading
+import weakref
+from typing import TYPE_CHECKING
+
+from manyhands._engine._launch import Zygote
+from manyhands._engine._pool import ProcessPool
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class _State:
+    """One instance; ``lock`` guards all of it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.zygote: Zygote | None = None
+        self.shared: dict[tuple[object, ...], ProcessPool] = {}  # by settings
+        self.pools: weakref.WeakSet[ProcessPool] = weakref.WeakSet()
+        self.pending: weakref.WeakSet[ProcessPool] = weakref.WeakSet()  # whose work must end before the program does
+        self.hooked = False
+
+
+_state = _State()
+
+
+def zygote() -> Zygote:
+    """The zygote of this process. Started when it is first used."""
+    with _state.lock:
+        if _state.zygote is None:
+            _state.zygote = Zygote()
+            _hook()
+        return _state.zygote
+
+
+def new_pool(*, finish_at_exit: bool, **settings: object) -> ProcessPool:
+    """A pool with workers of its own. ``finish_at_exit``: the program ends only when its work has."""
+    pool = ProcessPool(zygote(), **settings)  # type: ignore[arg-type]
+    _state.pools.add(pool)
+    if finish_at_exit:
+        _state.pending.add(pool)
+    return pool
+
+
+def shared_pool(**settings: object) -> ProcessPool:
+    """The warm pool of this process for these settings, used by all threads."""
+    key = tuple(sorted(settings.items()))
+    pool = _state.shared.get(key)
+    if pool is None or pool.closed:
+        fresh = new_pool(finish_at_exit=False, **settings)
+        with _state.lock:
+            pool = _state.shared.get(key)
+            if pool is None or pool.closed:
+                pool = _state.shared[key] = fresh
+    return pool
+
+
+def shutdown() -> None:
+    """End the warm workers of this process, and the process that starts them. The next call starts new ones."""
+    with _state.lock:
+        pools = list(_state.shared.values())
+        _state.shared.clear()
+    for pool in pools:
+        pool.shutdown()
+    with _state.lock:
+        if _state.zygote is not None and not any(not pool.closed for pool in _state.pools):
+            _state.zygote.close()
+
+
+def _hook() -> None:
+    if _state.hooked:
+        return
+    _state.hooked = True
+    os.register_at_fork(after_in_child=_after_fork)
+    # Before the interpreter joins its threads, as concurrent.futures does it; there is no public way.
+    register: Callable[[Callable[[], None]], object] = getattr(threading, "_register_atexit", atexit.register)
+    register(_at_exit)
+
+
+def _after_fork() -> None:
+    """A forked child starts its own pools; what it inherited it lets go of, untouched."""
+    global _state  # noqa: PLW0603 - that is the point of this module
+    old, _state = _state, _State()
+    _state.hooked = True
+    for pool in list(old.pools):
+        pool.abandon()
+    if old.zygote is not None:
+        old.zygote.abandon()
+
+
+def _at_exit() -> None:
+    try:
+        for pool in list(_state.pending):
+            pool.drain()
+    finally:
+        for pool in list(_state.pools):
+            with contextlib.suppress(Exception):  # whatever it is, the kernel ends the workers with this process
+                pool.shutdown()
+        if _state.zygote is not None:
+            _state.zygote.close()

@@ -1,0 +1,203 @@
+"""One call over many inputs: fed, driven and collected by the caller's thread."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import islice
+from typing import TYPE_CHECKING
+
+from manyhands._codec import _packing, _pickling
+from manyhands._core.batching import batches_ahead
+from manyhands._core.ordering import Reorder
+from manyhands._core.policy import Failed
+from manyhands._core.tasks import Batch
+from manyhands._wire import _frames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from manyhands._engine._calls import PoolCall
+    from manyhands._engine._feed import Feed
+    from manyhands._engine._pool import ProcessPool
+    from manyhands._wire._frames import Bytes, Frame
+
+
+class Arrivals:
+    """The sink of a stream: results as they came, still encoded.
+
+    ``ended`` counts the tasks that have, ``failures`` those that failed for good.
+    """
+
+    def __init__(self) -> None:
+        self.raw: deque[tuple[Batch, int, Frame]] = deque()
+        self.failed_tasks: deque[Failed] = deque()
+        self.ended = 0
+        self.failures = 0
+
+    def deliver(self, batch: Batch, offset: int, frame: Frame, worker: int) -> None:
+        self.raw.append((batch, offset, frame))
+        self.ended += frame.count
+
+    def failed(self, batch: Batch, error: BaseException) -> None:
+        self.refuse(batch.first, error)
+
+    def refuse(self, index: int, error: BaseException) -> None:
+        """Task ``index`` has failed for good."""
+        self.failed_tasks.append(Failed(index, error))
+        self.ended += 1
+        self.failures += 1
+
+    def __bool__(self) -> bool:
+        return bool(self.raw or self.failed_tasks)
+
+
+class Stream:
+    """Results of one call in chunks: ``(index of the first, list of values)``; a task that failed is a :class:`Failed`.
+
+    The input is read in the thread that takes the results, no further ahead of them than ``buffer`` tasks. ``total`` is the number
+    of inputs where it is known; ``chunk`` fixes the size of a batch.
+    """
+
+    def __init__(
+        self,
+        pool: ProcessPool,
+        call: PoolCall,
+        arrivals: Arrivals,
+        feed: Feed,
+        inputs: Iterator[object],
+        *,
+        total: int | None,
+        chunk: int | None,
+        buffer: int | None,
+        ahead: int | None,
+        eager: bool,
+        fail_fast: bool,
+    ) -> None:
+        self._pool = pool
+        self.call = call
+        self.arrivals = arrivals
+        self._feed = feed
+        self._inputs = inputs
+        self.total = total
+        self._chunk = chunk
+        self._buffer = buffer
+        self._ahead = ahead
+        self._eager = eager  # results are taken as soon as they are there
+        self._fail_fast = fail_fast
+        self._order: Reorder[object] = Reorder()
+        self._exhausted = False
+        self._submitted = 0
+        self._taken = 0
+
+    def start(self) -> None:
+        """Submit the first inputs without waiting."""
+        self._fill()
+        self._pool.hand_over()
+
+    # ------------------------------------------------------------ chunks
+
+    def unordered(self) -> Iterator[tuple[int, list[object]]]:
+        """Chunks as they come."""
+        for first, values in self._as_they_come():
+            yield first, values
+            self._taken += len(values)
+
+    def ordered(self) -> Iterator[tuple[int, list[object]]]:
+        """Chunks in the order of the inputs."""
+        order = self._order
+        for first, values in self._as_they_come():
+            if self._fail_fast and self.arrivals.failures and any(type(value) is Failed for value in values):
+                yield first, values
+                continue
+            order.put(first, values)
+            while (run := order.take()) is not None:
+                yield order.next - len(run), run
+                self._taken += len(run)
+
+    def held_back(self) -> list[Failed]:
+        """Failures whose turn has not come."""
+        return [value for value in self._order.drain() if type(value) is Failed]
+
+    def _as_they_come(self) -> Iterator[tuple[int, list[object]]]:
+        arrivals = self.arrivals
+        while True:
+            self._fill()
+            if arrivals:
+                if not self._eager:
+                    self._pool.hand_over()  # the caller may be busy with the results for a while
+                while arrivals:
+                    yield self._next_arrival()
+            elif self._exhausted and arrivals.ended == self._submitted:
+                return
+            else:
+                self._pool.wait(self._has_news)
+
+    def _next_arrival(self) -> tuple[int, list[object]]:
+        if self.arrivals.failed_tasks:
+            failed = self.arrivals.failed_tasks.popleft()
+            return failed.index, [failed]
+        batch, offset, frame = self.arrivals.raw.popleft()
+        first = batch.first + offset
+        if frame.flags & _frames.ONE_PICKLE:
+            return first, _packing.split_atoms(frame.payload)
+        pickles = _packing.split_pickles(frame.payload, frame.count)
+        return first, [self._decode(index, pickled, frame) for index, pickled in enumerate(pickles, first)]
+
+    def _decode(self, index: int, pickled: Bytes, frame: Frame) -> object:
+        try:
+            return _pickling.decode(pickled, frame.buffers)
+        except Exception as error:  # noqa: BLE001 - __setstate__ may raise anything; then this task has failed
+            error.add_note(f"raised here, when the result of task {index} was unpickled")
+            self.arrivals.failures += 1
+            return Failed(index, error)
+
+    # ------------------------------------------------------------ inputs
+
+    def _has_news(self) -> bool:
+        return bool(self.arrivals) or (not self._exhausted and self._room() > 0)
+
+    def _room(self) -> int:
+        """How many more tasks should be submitted now."""
+        size = self._batch_size()
+        ahead = size * batches_ahead(self._feed.cost, size, self.call.limit) if self._ahead is None else self._ahead
+        room = ahead - (self._submitted - self.arrivals.ended)
+        if not self._eager:
+            buffer = self._buffer if self._buffer is not None else 4 * ahead
+            room = min(room, buffer - (self._submitted - self._taken))
+        return room
+
+    def _batch_size(self) -> int:
+        if self._chunk is not None:
+            return self._chunk
+        remaining = None if self.total is None else max(1, self.total - self._submitted)
+        return self._feed.cost.batch_size(self.call.limit, remaining)
+
+    def _fill(self) -> None:
+        """Read inputs and submit them, as long as the workers or the buffer have room."""
+        while not self._exhausted and (room := self._room()) > 0:
+            size = self._batch_size()
+            if not self._eager or self._ahead is not None:
+                size = min(size, room)
+            inputs = list(islice(self._inputs, size))
+            if len(inputs) < size:
+                self._exhausted = True
+            if not inputs:
+                return
+            first = self._submitted
+            self._submitted += len(inputs)
+            for made in self._feed.batches(self.call, first, inputs):
+                if isinstance(made, Batch):
+                    self._pool.post(made)
+                else:
+                    self.arrivals.refuse(*made)
+
+    @property
+    def submitted(self) -> int:
+        """How many inputs have been read."""
+        return self._submitted
+
+    def close(self, *, at_once: bool = False) -> None:
+        """End the call: when this returns, nothing of it runs any more."""
+        self._exhausted = True
+        if self.arrivals.ended < self._submitted:
+            self._pool.cancel_call(self.call, at_once=at_once)

@@ -1,0 +1,111 @@
+"""One worker as the parent sees it, and why it ended."""
+
+from __future__ import annotations
+
+import signal
+from typing import TYPE_CHECKING
+
+from manyhands import errors
+from manyhands._wire import _frames, _posix
+from manyhands._wire._channel import Channel
+from manyhands._wire._slot import Slot
+
+if TYPE_CHECKING:
+    import socket
+
+    from manyhands._core.tasks import Worker
+    from manyhands._wire._frames import Frame
+
+# How long a worker that is to be killed has to write down its stack.
+STACK_NS = 100_000_000
+
+_CAUSES = {
+    signal.SIGKILL: "killed from outside (kill -9, a job manager, or the kernel)",
+    signal.SIGSEGV: "a fault in C code that the task called",
+    signal.SIGBUS: "a fault in C code, or a mapped file or /dev/shm that became too small",
+    signal.SIGABRT: "C code gave up (abort): a failed assertion, corrupted memory, or no memory left",
+    signal.SIGFPE: "an arithmetic fault in C code",
+    signal.SIGILL: "C code that was built for another processor",
+    signal.SIGTERM: "asked to end from outside (SIGTERM)",
+    signal.SIGXCPU: "its limit of processor time (ulimit -t)",
+}
+
+
+class Peer:
+    """A worker process: the channel to it, its slot, and what is known of its end.
+
+    States: asked for (``pid`` None) → started → ended. ``theirs`` are the worker's descriptors, which stay open here until
+    it has them. ``known`` are the numbers of the functions that it has been sent.
+    """
+
+    def __init__(self, worker: Worker) -> None:
+        self.worker = worker
+        self.number = worker.number
+        self.pid: int | None = None
+        self.known: set[int] = set()
+        self.leaving: Frame | None = None  # its own word that it goes
+        self.hung_up = False
+        self.kill_at = 0  # it has been asked for its stack, and will be killed then
+        self.fruitful = False  # it has reported something
+        self._oom_kills = _posix.oom_kills()
+        self.slot = Slot()
+        try:
+            ours, self.theirs = _posix.channel_pair()
+        except BaseException:
+            self.slot.close()
+            raise
+        self.channel = Channel(ours, blocking=False)
+
+    def started(self, pid: int) -> None:
+        """It runs, and has its descriptors."""
+        self.pid = pid
+        self._release_theirs()
+
+    def _release_theirs(self) -> None:
+        self.theirs: socket.socket
+        self.theirs.close()
+        self.slot.release_fd()
+
+    def ask_for_stack(self) -> bool:
+        """Have it write down its Python stack; False if it cannot be asked."""
+        if self.pid is None:
+            return False
+        _posix.send_signal(self.pid, _posix.STACK_SIGNAL)
+        return True
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """End it and all that it has started, now."""
+        if self.pid is not None:
+            _posix.kill_group(self.pid, number)
+
+    def close(self) -> None:
+        """Give its channel and slot back."""
+        self._release_theirs()
+        self.channel.close()
+        self.slot.close()
+
+    def stack(self) -> str:
+        """Its last Python stack, without manyhands' own frames; empty if there is none."""
+        lines = self.slot.stack().splitlines()
+        own = next((i for i, line in enumerate(lines) if "/manyhands/_engine/_worker.py" in line), len(lines))
+        return "\n".join(lines[:own])
+
+    def obituary(self, doing: str, status: int | None, stack: str = "") -> errors.WorkerDied:
+        """The error of a task with which it ended with ``status``."""
+        how, cause = self._explain(status)
+        message = f"worker {self.pid} {how} {doing}"
+        return errors.WorkerDied(message, pid=self.pid, exit_code=status, cause=cause, stack=stack)
+
+    def _explain(self, status: int | None) -> tuple[str, str]:
+        if status is None:
+            return "ended", "unknown, since the process that watches the workers was killed"
+        if status >= 0:
+            return f"ended with exit code {status}", "the task called os._exit(), or a library did"
+        name = _posix.describe_signal(-status)
+        if status == -signal.SIGKILL and _posix.oom_kills() > self._oom_kills:
+            return f"was killed by {name}", "the kernel killed it because memory ran out (its out-of-memory counter rose)"
+        return f"was killed by {name}", _CAUSES.get(-status, "")  # type: ignore[call-overload]
+
+    def stop(self) -> None:
+        """Let it finish what it has and go."""
+        self.channel.queue(_frames.pack(_frames.STOP))

@@ -1,0 +1,317 @@
+"""What runs in a worker process: take tasks from the channel, run them, send back what came of them.
+
+One thread, no locks. Nothing here may raise into the loop: whatever a task does ends up in its own reply.
+
+This module is loaded in the zygote, so that a forked worker is ready at once; it imports little.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import marshal
+import os
+import signal
+import socket
+import struct
+import sys
+import time
+import types
+
+from manyhands._codec import _failures, _packing, _pickling
+from manyhands._wire import _frames, _posix, _slot
+from manyhands._wire._channel import Channel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from manyhands._codec._pickling import Bytes
+    from manyhands._wire._frames import Frame
+
+    Call = Callable[[object], object]
+
+# Results of a batch of quick tasks are held back at most so long. What has been sent survives the worker's death.
+_HOLD_NS = 1_000_000
+
+# Frames of this module and of what it calls that a user's traceback need not show.
+_OWN_FRAMES = 2
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+def main(channel_fd: int, slot_fd: int, lifeline_fd: int, settings: bytes) -> None:
+    """Serve the parent behind ``channel_fd`` until it is gone or wants no more. Does not return."""
+    status = 1
+    try:
+        atexit._clear()  # noqa: SLF001 - under "fork", what the parent registered is not this process's to do
+        _posix.own_group()
+        _posix.die_with(lifeline_fd)
+        options = marshal.loads(settings)
+        _adopt_environment(options)
+        _catch_signals(slot_fd)
+        channel = Channel(socket.socket(fileno=channel_fd), blocking=True)
+        worker = Worker(channel, _slot.attach(slot_fd))
+        if worker.set_up(options):
+            worker.serve()
+        status = 0
+    except (EOFError, BrokenPipeError):  # the parent is gone
+        status = 0
+    except BaseException:  # noqa: BLE001 - nothing may go on in the zygote's frames above
+        sys.excepthook(*sys.exc_info())
+    _leave(status)
+
+
+def _leave(status: int) -> None:
+    """End the process: what the user's code left to do at exit is done, then nothing can keep it."""
+    try:
+        atexit._run_exitfuncs()  # noqa: SLF001 - what multiprocessing's children do, too
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or None
+                stream.flush()
+        os._exit(status)
+
+
+def _adopt_environment(options: dict[str, object]) -> None:
+    """Become a process like the parent: directory, environment, import path, arguments."""
+    os.environ.clear()
+    os.environ.update(options["env"])  # type: ignore[arg-type]
+    with contextlib.suppress(OSError):  # it has been removed; the parent is in the same place
+        os.chdir(options["cwd"])  # type: ignore[arg-type]
+    sys.path[:] = options["path"]  # type: ignore[call-overload]
+    sys.argv[:] = options["argv"]  # type: ignore[call-overload]
+    _limit_threads(int(options["cpus"]))  # type: ignore[call-overload]
+    main_module = types.ModuleType("__main__")
+    main_module.__dict__["__builtins__"] = sys.modules["builtins"]
+    sys.modules["__main__"] = main_module
+
+
+def _limit_threads(cpus: int) -> None:
+    """Give numeric libraries this worker's share of the processors, unless the user has decided otherwise."""
+    os.environ["MANYHANDS_WORKER"] = str(os.getpid())
+    os.environ["MANYHANDS_CPUS"] = str(cpus)
+    for name in _THREAD_VARIABLES:
+        os.environ.setdefault(name, str(cpus))
+    if "numpy" in sys.modules:  # preloaded: the variables come too late
+        try:
+            import threadpoolctl  # noqa: PLC0415
+        except ImportError:
+            return
+        threadpoolctl.threadpool_limits(cpus)
+
+
+def _catch_signals(slot_fd: int) -> None:
+    # Ctrl-C is the parent's to handle. Not SIG_IGN: programs that a task starts would inherit it.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    os.lseek(slot_fd, _slot.STACK_AT, os.SEEK_SET)
+    faulthandler.enable(slot_fd, all_threads=False)
+    faulthandler.register(_posix.STACK_SIGNAL, slot_fd, all_threads=False)
+
+
+class Worker:
+    """The loop and what it keeps: the channel, the shared words, the functions it has been sent."""
+
+    def __init__(self, channel: Channel, words: memoryview) -> None:
+        self._channel = channel
+        self._words = words
+        self._packed: dict[int, Bytes] = {}  # functions as they came
+        self._functions: dict[int, Callable[..., object]] = {}  # the same, once used
+        self._memory_limited = False
+        self._full = False  # a task has hit the memory limit
+
+    def set_up(self, options: dict[str, object]) -> bool:
+        """Apply limits and run the initializer; False if it raised, which has then been reported."""
+        idle = float(options["idle_timeout"])  # type: ignore[arg-type]
+        if idle > 0:
+            # In the kernel: a Python time-out would cost a system call per message.
+            interval = struct.pack("@ll", int(idle), int(idle % 1 * 1e6) or 1)
+            self._channel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
+        if options["memory_limit"]:
+            self._memory_limited = True
+            _posix.limit_memory(int(options["memory_limit"]))  # type: ignore[call-overload]
+        initializer = options["initializer"]
+        if initializer is not None:
+            try:
+                function, arguments = _pickling.decode(initializer)  # type: ignore[arg-type, misc]
+                function(*arguments)
+            except BaseException as error:  # noqa: BLE001 - it is the user's code
+                self._say(_frames.LEAVING, _failures.encode_failure(error, 1), a=_frames.LEAVES_SETUP)
+                return False
+        return True
+
+    def serve(self) -> None:
+        """Handle frames until told to stop, or idle for too long."""
+        receive = self._channel.receive
+        while True:
+            frames = receive()
+            if not frames:
+                if self._channel.partial:
+                    continue
+                self._say(_frames.LEAVING, a=_frames.LEAVES_IDLE)
+                return
+            for frame in frames:
+                if frame.kind == _frames.RUN:
+                    self._run(frame)
+                elif frame.kind == _frames.FUNCTION:
+                    self._packed[frame.a] = frame.payload
+                elif frame.kind == _frames.FORGET:
+                    self._packed.pop(frame.a, None)
+                    self._functions.pop(frame.a, None)
+                elif frame.kind == _frames.STOP:
+                    return
+            if self._full:
+                self._say(_frames.LEAVING, a=_frames.LEAVES_MEMORY)
+                return
+
+    # ------------------------------------------------------------ tasks
+
+    def _run(self, frame: Frame) -> None:
+        if frame.flags & _frames.ONE_PICKLE:
+            arguments: Iterable[object] = _packing.split_atoms(frame.payload)
+        else:
+            arguments = _packing.split_pickles(frame.payload, frame.count)
+        call = self._functions.get(frame.a)
+        if call is None:
+            # Not here: that would run the user's code before a task is marked as started.
+            call = self._first_use(frame.a)
+        self._run_all(frame, _adapt(call, frame), arguments)
+
+    def _first_use(self, number: int) -> Call:
+        def resolve_and_call(*args: object, **kwargs: object) -> object:
+            function = self._functions.get(number)
+            if function is None:
+                function = self._functions[number] = _pickling.decode(self._packed[number])  # type: ignore[assignment]
+                self._packed.pop(number)
+            return function(*args, **kwargs)
+
+        return resolve_and_call
+
+    def _run_all(self, frame: Frame, call: Call, arguments: Iterable[object]) -> None:
+        words, clock, atoms = self._words, time.monotonic_ns, _packing.ATOMS
+        ordinal, epoch = frame.ordinal, frame.b
+        now = clock()
+        reply = Reply(self, ordinal, now)
+        values = reply.values
+        for argument in arguments:
+            words[_slot.START_NS] = now
+            words[_slot.STARTED] = ordinal
+            if words[_slot.EPOCH] != epoch:
+                reply.send(now)
+                self._say(_frames.SKIPPED, ordinal=ordinal)
+                return
+            try:
+                value = call(argument)
+                if type(value) in atoms:
+                    values.append(value)
+                else:
+                    reply.add(value, clock)
+            except BaseException as error:  # noqa: BLE001 - a task may raise anything
+                reply.send(now)
+                self._fail(ordinal, error, now)
+                now = clock()
+                reply.restart(ordinal + 1, now)
+            else:
+                now = clock()
+                if now - reply.since > _HOLD_NS:
+                    reply.send(now)
+            ordinal += 1
+        reply.send(now)
+
+    def _fail(self, ordinal: int, error: BaseException, started: int) -> None:
+        if self._memory_limited and isinstance(error, MemoryError):
+            self._full = True
+        payload = _failures.encode_failure(error, _OWN_FRAMES)
+        self._say(_frames.FAILED, payload, ordinal=ordinal, count=1, a=started, b=time.monotonic_ns() - started)
+
+    def _say(self, kind: int, payload: Bytes = b"", *, ordinal: int = 0, count: int = 0, a: int = 0, b: int = 0) -> None:
+        self.send(_frames.pack(kind, payload, ordinal=ordinal, count=count, a=a, b=b))
+
+    def send(self, pieces: list[Bytes]) -> None:
+        """Send one frame now. Waits while the parent is busy."""
+        self._channel.queue(pieces)
+        self._channel.flush()
+
+
+class Reply:
+    """Results that have not been sent yet, all of consecutive tasks.
+
+    ``values`` are atoms, which go into one pickle. As soon as one result is none, all are pickled one by one, each when its task
+    returns: it is a snapshot, and a crash in there is that task's.
+    """
+
+    __slots__ = ("_first", "_pickles", "_worker", "since", "values")
+
+    def __init__(self, worker: Worker, first: int, now: int) -> None:
+        self._worker = worker
+        self._first = first
+        self._pickles: list[Bytes] = []
+        self.values: list[object] = []
+        self.since = now
+
+    def add(self, value: object, clock: Callable[[], int]) -> None:
+        """Take a result that is not an atom."""
+        payload, buffers = _pickling.encode(value)
+        if buffers:
+            self._send_large(payload, buffers, clock)
+            return
+        self._pickle_atoms()
+        self._pickles.append(payload)
+
+    def _pickle_atoms(self) -> None:
+        if self.values:
+            self._pickles += map(_packing.pickle_atom, self.values)
+            self.values.clear()
+
+    def _send_large(self, payload: bytes, buffers: Iterable[Bytes], clock: Callable[[], int]) -> None:
+        now = clock()
+        self.send(now)
+        pieces = _frames.pack(_frames.DONE, payload, list(buffers), count=1, ordinal=self._first, a=self.since, b=now - self.since)
+        self._worker.send(pieces)
+        self.restart(self._first + 1, now)
+
+    def send(self, now: int) -> None:
+        """Send what there is; ``now`` is when the last of it was ready."""
+        if self._pickles:
+            self._pickle_atoms()
+            count, flags, payload = len(self._pickles), 0, _packing.join_pickles(self._pickles)
+        elif self.values:
+            count, flags, payload = len(self.values), _frames.ONE_PICKLE, _packing.join_atoms(self.values)
+        else:
+            return
+        pieces = _frames.pack(_frames.DONE, payload, flags=flags, count=count, ordinal=self._first, a=self.since, b=now - self.since)
+        self._worker.send(pieces)
+        self.restart(self._first + count, now)
+
+    def restart(self, first: int, now: int) -> None:
+        """Begin anew with the results of task ``first``."""
+        self._first = first
+        self._pickles.clear()
+        self.values.clear()
+        self.since = now
+
+
+def _adapt(function: Callable[..., object], frame: Frame) -> Call:
+    """A callable of one argument, as it stands in the message."""
+    flags = frame.flags
+    if flags & _frames.ONE_PICKLE:
+        return (lambda row: function(*row)) if flags & _frames.STAR else function  # type: ignore[misc]
+    decode, buffers = _pickling.decode, frame.buffers
+    if flags & _frames.KEYWORDS:
+
+        def with_keywords(payload: Bytes) -> object:
+            args, kwargs = decode(payload, buffers)  # type: ignore[misc]
+            return function(*args, **kwargs)
+
+        return with_keywords  # type: ignore[return-value]
+    if flags & _frames.STAR:
+        return lambda payload: function(*decode(payload, buffers))  # type: ignore[misc, arg-type]
+    return lambda payload: function(decode(payload, buffers))  # type: ignore[arg-type]

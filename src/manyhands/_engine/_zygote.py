@@ -1,0 +1,167 @@
+"""The zygote: one small process with a single thread, from which workers are forked.
+
+It has imported what a worker needs and nothing else, so a fork takes a millisecond, and no thread or lock of the user's program is ever copied.
+It serves one control connection per pool, and one root connection over which those are handed to it.
+
+**Guarantees**
+
+- A worker that has ended stays a zombie until its pool has taken note (``REAP``), so the pool never signals a stranger's pid.
+- When a control connection ends, its workers and all that they started are killed; when the parent ends, the kernel kills everything.
+- When the zygote is killed, the workers live on: their channels lead to the parent, not here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import importlib
+import marshal
+import os
+import signal
+import socket
+import sys
+import warnings
+
+from manyhands._engine import _worker
+from manyhands._wire import _frames, _posix
+from manyhands._wire._channel import Channel
+from manyhands._wire._poller import Poller
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from manyhands._wire._frames import Frame
+
+
+def main(root_fd: int, lifeline_fd: int) -> None:
+    """Serve until the parent is gone."""
+    _posix.die_with(lifeline_fd)
+    zygote = Zygote(root_fd, lifeline_fd)
+    gc.collect()
+    gc.freeze()  # or the collector would write to every page that the workers share
+    zygote.serve()
+
+
+class Zygote:
+    """The control connections and the workers that live."""
+
+    def __init__(self, root_fd: int, lifeline_fd: int) -> None:
+        self._lifeline = lifeline_fd
+        self._poller = Poller()
+        self._root = Channel(socket.socket(fileno=root_fd), blocking=False, descriptors=True)
+        self._controls: dict[int, Channel] = {}
+        self._children: dict[int, tuple[int, int]] = {}  # pid: (descriptor of its control connection, worker id)
+        self._noted: set[int] = set()  # pids of zombies that have been reported
+        self._poller.add(self._root.fileno())
+        self._wake = _posix.waker_pair()
+        self._poller.add(self._wake[0])
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        signal.set_wakeup_fd(self._wake[1], warn_on_full_buffer=False)
+
+    def serve(self) -> None:
+        """The loop; returns when the parent has closed the root connection."""
+        while True:
+            for fd, _ in self._poller.wait(None):
+                if fd == self._wake[0]:
+                    _posix.silence(fd)
+                    self._note_exits()
+                elif fd == self._root.fileno():
+                    try:
+                        frames = self._root.receive()
+                    except (EOFError, OSError):
+                        return
+                    for frame in frames:
+                        self._handle_root(frame)
+                elif fd in self._controls:
+                    self._serve_control(fd)
+
+    def _handle_root(self, frame: Frame) -> None:
+        if frame.kind == _frames.ATTACH:
+            control = Channel(socket.socket(fileno=frame.fds[0]), blocking=False, descriptors=True)
+            self._controls[control.fileno()] = control
+            self._poller.add(control.fileno())
+        elif frame.kind == _frames.PRELOAD:
+            self._preload(*marshal.loads(frame.payload))
+
+    def _preload(self, path: list[str], names: list[str]) -> None:
+        sys.path[:] = path
+        for name in names:
+            # A module that does not import here may still do so in a task, which then tells why it does not.
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+        gc.collect()
+        gc.freeze()
+
+    def _serve_control(self, fd: int) -> None:
+        control = self._controls[fd]
+        try:
+            frames = control.receive()
+        except (EOFError, OSError):
+            self._drop_control(fd)
+            return
+        for frame in frames:
+            if frame.kind == _frames.FORK:
+                self._fork(control, frame)
+            elif frame.kind == _frames.REAP and frame.a in self._noted:
+                self._reap(frame.a)
+
+    def _fork(self, control: Channel, frame: Frame) -> None:
+        channel_fd, slot_fd = frame.fds
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # a preloaded library may have started threads
+                pid = os.fork()
+        except OSError as error:
+            self._say(control, _frames.FORK_FAILED, str(error).encode(), a=frame.a, b=error.errno or 0)
+        else:
+            if pid == 0:
+                self._become_worker(channel_fd, slot_fd, frame.payload)
+            with contextlib.suppress(OSError):  # the child does it as well; whoever comes first
+                os.setpgid(pid, pid)
+            self._children[pid] = (control.fileno(), frame.a)
+            self._say(control, _frames.FORKED, a=frame.a, b=pid)
+        _posix.close_quietly((channel_fd, slot_fd))
+
+    def _become_worker(self, channel_fd: int, slot_fd: int, settings: object) -> None:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._poller.close()
+        for channel in (self._root, *self._controls.values()):
+            channel.close()
+        _posix.close_quietly(self._wake)
+        _worker.main(channel_fd, slot_fd, self._lifeline, bytes(settings))  # type: ignore[call-overload]
+
+    def _note_exits(self) -> None:
+        for pid in [pid for pid in self._children if pid not in self._noted]:
+            ended, status = _posix.peek_exit(pid)
+            if not ended:
+                continue
+            fd, number = self._children[pid]
+            control = self._controls.get(fd)
+            if control is None:
+                self._reap(pid)
+            else:
+                self._noted.add(pid)
+                self._say(control, _frames.EXITED, a=number, b=status or 0)
+
+    def _reap(self, pid: int) -> None:
+        _posix.reap(pid)
+        self._children.pop(pid, None)
+        self._noted.discard(pid)
+
+    def _drop_control(self, fd: int) -> None:
+        self._poller.remove(fd)
+        self._controls.pop(fd).close()
+        for pid in [pid for pid, (owner, _) in self._children.items() if owner == fd]:
+            _posix.kill_group(pid)
+            if pid in self._noted:
+                self._reap(pid)
+            else:
+                # The number of the descriptor may be used again, by another pool.
+                self._children[pid] = (-1, 0)
+
+    def _say(self, control: Channel, kind: int, payload: bytes = b"", *, a: int = 0, b: int = 0) -> None:
+        control.queue(_frames.pack(kind, payload, a=a, b=b))
+        # The parent reads control messages whenever it runs: some hundred bytes per worker always fit.
+        with contextlib.suppress(OSError):
+            control.flush()

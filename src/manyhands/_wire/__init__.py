@@ -1,0 +1,12 @@
+"""Bytes between processes.
+
+======================  =====================================================
+``_posix.py``           everything that touches the operating system
+``_poller.py``          which descriptors are ready
+``_frames.py``          the frame: one message, its header and its parts
+``_channel.py``         a duplex stream of frames over one socket
+``_slot.py``            one page shared with one worker: what it is doing now
+======================  =====================================================
+
+This package knows bytes, frames and descriptors. It never pickles: see ``_codec`` for that.
+"""

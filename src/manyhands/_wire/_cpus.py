@@ -1,0 +1,60 @@
+"""How many processors there are for this process."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+
+_GROUPS = "/sys/fs/cgroup"
+
+
+def cpu_count() -> int:
+    """How many processors this process may use: at least 1.
+
+    The smallest of: the machine's, those that the process is bound to (``taskset``, a job manager), the quota of its control group
+    (containers; versions 1 and 2, all levels), and ``MANYHANDS_CPUS``. In a worker that variable is its share of the parent's
+    processors, so that nested calls divide the machine instead of multiplying the load.
+    """
+    counts = [os.cpu_count() or 1]
+    if hasattr(os, "sched_getaffinity"):
+        counts.append(len(os.sched_getaffinity(0)))
+    counts += _group_quotas()
+    with contextlib.suppress(ValueError):
+        counts.append(int(os.environ.get("MANYHANDS_CPUS", "")))
+    return max(1, min(counts))
+
+
+def _group_quotas() -> list[int]:
+    found = []
+    for directory in _group_directories():
+        quota, _, period = _read(directory, "cpu.max").partition(" ")
+        if not period:
+            quota, period = _read(directory, "cpu.cfs_quota_us"), _read(directory, "cpu.cfs_period_us")
+        with contextlib.suppress(ValueError, ZeroDivisionError):  # "max", or no such file
+            if int(quota) > 0:
+                found.append(max(1, math.ceil(int(quota) / int(period))))
+    return found
+
+
+def _group_directories() -> list[str]:
+    """The directories of this process's control groups, from its own up to the root."""
+    directories = [_GROUPS]
+    for line in _read("/proc/self", "cgroup").splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        directory = os.path.join(_GROUPS, "cpu") if controllers else _GROUPS
+        for part in path.strip("/").split("/"):
+            directories.append(directory)
+            directory = os.path.join(directory, part)
+        directories.append(directory)
+    return directories
+
+
+def _read(directory: str, name: str) -> str:
+    try:
+        with open(os.path.join(directory, name), encoding="ascii") as file:
+            return file.read().strip()
+    except (OSError, UnicodeDecodeError):
+        return ""

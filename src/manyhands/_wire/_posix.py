@@ -1,0 +1,241 @@
+"""Everything that touches the operating system.
+
+Linux is proven, macOS is meant to work, Windows is an open seam. All that differs between
+systems is decided here and nowhere else.
+
+This module is loaded in the zygote, so it imports little.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import mmap
+import os
+import resource
+import signal
+import socket
+import sys
+import tempfile
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+LINUX = sys.platform.startswith("linux")
+
+# The real-time signal that makes a worker write down its Python stack. It is far from the
+# ones that libraries take (SIGRTMIN upwards) and from SIGUSR1/2, which belong to users.
+STACK_SIGNAL: int = signal.SIGRTMAX - 2 if LINUX else signal.SIGUSR2
+
+_F_SETSIG = getattr(fcntl, "F_SETSIG", 10)
+
+
+# ---------------------------------------------------------------- sockets and descriptors
+
+
+def channel_pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected stream sockets, neither inherited by programs that are executed."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+
+
+def waker_pair() -> tuple[int, int]:
+    """``(read, write)`` descriptors of a wake-up: a byte written makes the reader ready."""
+    read, write = os.pipe()
+    os.set_blocking(read, False)
+    os.set_blocking(write, False)
+    return read, write
+
+
+def ring(write: int) -> None:
+    """Wake the reader of a waker; it is no error that it has been woken already."""
+    with contextlib.suppress(BlockingIOError):
+        os.write(write, b"\0")
+
+
+def silence(read: int) -> None:
+    """Take all wake-ups out of a waker."""
+    with contextlib.suppress(BlockingIOError):
+        while len(os.read(read, 4096)) == 4096:
+            pass
+
+
+def duplicate_high(fd: int) -> int:
+    """A copy of ``fd`` above the numbers that an executed program is given."""
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 16)
+
+
+def close_quietly(fds: Iterable[int]) -> None:
+    """Close descriptors, whatever state they are in."""
+    for fd in fds:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
+# ---------------------------------------------------------------- memory
+
+
+def anonymous_memory(size: int) -> int:
+    """A descriptor of ``size`` bytes of shared memory without a name, so nothing can be left behind."""
+    if hasattr(os, "memfd_create"):
+        fd = os.memfd_create("manyhands", os.MFD_CLOEXEC)
+    else:  # pragma: no cover - macOS
+        fd, path = tempfile.mkstemp(prefix="manyhands-")
+        os.unlink(path)
+    try:
+        os.ftruncate(fd, size)
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
+def map_shared(fd: int, size: int) -> mmap.mmap:
+    """Map ``size`` bytes of ``fd`` so that all processes see each other's writes."""
+    return mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE)
+
+
+def limit_memory(size: int) -> None:
+    """Make allocations beyond ``size`` bytes of private data fail in this process.
+
+    RLIMIT_DATA counts what the process may write for itself (heap, anonymous mappings). RLIMIT_AS would also count
+    address space that is only reserved, which BLAS libraries and thread stacks do by the gigabyte.
+    """
+    which = resource.RLIMIT_DATA if LINUX else resource.RLIMIT_AS
+    _, hard = resource.getrlimit(which)
+    soft = size if hard == resource.RLIM_INFINITY else min(size, hard)
+    resource.setrlimit(which, (soft, hard))
+
+
+# ---------------------------------------------------------------- processes
+
+
+def executable_spawn(code: str, arguments: Sequence[str], fds: Mapping[int, int], env: Mapping[str, str]) -> int:
+    """Start this Python on ``code`` in a process group of its own and return its pid.
+
+    ``fds`` maps descriptor numbers there to descriptors here; all others are closed there, and
+    standard input is empty. ``posix_spawn`` neither copies this process nor runs its fork handlers.
+    """
+    if not sys.executable:
+        msg = "cannot start a process: sys.executable is not set (an embedded Python?)"
+        raise OSError(errno.ENOENT, msg)
+    argv = [sys.executable, *interpreter_flags(), "-P", "-c", code, *arguments]
+    high = {there: duplicate_high(here) for there, here in fds.items()}
+    actions: list[tuple[int, ...]] = [(os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)]  # type: ignore[list-item]
+    actions += [(os.POSIX_SPAWN_DUP2, here, there) for there, here in high.items()]
+    try:
+        return os.posix_spawn(sys.executable, argv, env, file_actions=actions, setpgroup=0, setsigmask=[], setsigdef=[signal.SIGINT])
+    finally:
+        close_quietly(high.values())
+
+
+def interpreter_flags() -> list[str]:
+    """The command-line flags with which this interpreter was started, for another one."""
+    # The standard library keeps the complete rules for this; they change with every release.
+    from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]  # noqa: PLC0415 - costs 3 ms
+
+    flags: list[str] = _args_from_interpreter_flags()
+    return flags
+
+
+def own_group() -> None:
+    """Make this process the leader of a group of its own, so that it ends together with what it starts."""
+    with contextlib.suppress(OSError):  # it is one already
+        os.setpgid(0, 0)
+
+
+def kill_group(pid: int, number: int = signal.SIGKILL) -> None:
+    """Send a signal to a worker and to everything it has started; it is no error that it is gone."""
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        # It is gone, or has not made its group yet (the first microseconds of its life).
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
+    except PermissionError:  # pragma: no cover - the whole group consists of zombies (macOS)
+        pass
+
+
+def send_signal(pid: int, number: int) -> None:
+    """Send a signal to one process; it is no error that it is gone."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, number)
+
+
+def reap(pid: int) -> int | None:
+    """Take the exit status of a child that has ended: an exit code, or minus a signal; None if unknown."""
+    try:
+        _, status = os.waitpid(pid, 0)
+    except ChildProcessError:  # somebody else took it (a SIGCHLD handler, os.wait())
+        return None
+    return os.waitstatus_to_exitcode(status)
+
+
+def peek_exit(pid: int) -> tuple[bool, int | None]:
+    """Whether a child has ended, and its exit status if known. It stays a zombie, so that its pid stays taken."""
+    try:
+        info = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:  # somebody else took it (a SIGCHLD handler, os.wait())
+        return True, None
+    if info is None:
+        return False, None
+    return True, info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
+
+
+def die_with(lifeline: int) -> None:
+    """Have the kernel kill this process group when the other end of the pipe ``lifeline`` is closed.
+
+    **Guarantee**: once this returns, SIGKILL reaches every process of the group as soon as the last holder of the
+    write end is gone, also while this process sleeps, is stopped, or is inside C code that holds the GIL.
+
+    A pipe whose write end closes signals whoever registered for it (``O_ASYNC``), and the signal may be chosen
+    (``F_SETSIG``). The owner belongs to the open file, which forked workers share, so each opens the pipe anew.
+    PR_SET_PDEATHSIG will not do: it fires when the *thread* that forked ends, and workers outlive their zygote.
+    """
+    try:
+        fd = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fcntl.fcntl(fd, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(fd, _F_SETSIG, signal.SIGKILL)
+        fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
+    except OSError:  # no /proc, or not Linux
+        _die_with_thread(lifeline)
+        return
+    # Closed between the fork and here: no signal will come any more, but the pipe is at its end.
+    try:
+        gone = os.read(fd, 1) == b""
+    except BlockingIOError:
+        gone = False
+    if gone:
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _die_with_thread(lifeline: int) -> None:
+    import threading  # noqa: PLC0415 - only where the kernel cannot do it
+
+    def watch() -> None:
+        os.set_blocking(lifeline, True)
+        os.read(lifeline, 1)
+        os.killpg(os.getpgrp(), signal.SIGKILL)
+
+    threading.Thread(target=watch, name="manyhands-lifeline", daemon=True).start()
+
+
+# ---------------------------------------------------------------- what the machine says
+
+
+def oom_kills() -> int:
+    """How many processes the kernel has killed for memory, in this control group or on this machine; 0 if unknown."""
+    total = 0
+    for path in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
+        with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii") as file:
+            total += sum(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
+    return total
+
+
+def describe_signal(number: int) -> str:
+    """``SIGSEGV`` for 11, and so on."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"

@@ -1,0 +1,17 @@
+"""What runs tasks, behind one contract.
+
+======================  =====================================================
+``_contract.py``        what every backend promises and offers
+``_registry.py``        backends by name; registering one's own
+``processes.py``        worker processes: ``_engine``
+``threads.py``          threads of this process
+``sequential.py``       the calling thread, one task after the other
+``foreign.py``          any other ``concurrent.futures.Executor``
+``_streaming.py``       many tasks over an executor, for the last three
+======================  =====================================================
+"""
+
+from manyhands.backends._contract import Backend, Capabilities, Plan, TaskStream
+from manyhands.backends._registry import get, register
+
+__all__ = ["Backend", "Capabilities", "Plan", "TaskStream", "get", "register"]

@@ -1,0 +1,112 @@
+"""What every backend promises and offers: an executor and frozen capabilities.
+
+**Guarantees**, whatever the backend (``tests/test_backends.py`` checks each over all of them)
+
+- Each task ends exactly once: with its value, or with an error of its own, which is no other task's concern.
+- Indices are those of the inputs. Inputs are read in the thread that takes the results, no further ahead than the buffer.
+- When a stream has been closed, none of its tasks starts; where ``can_kill`` holds, none runs any more either.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from manyhands._core.policy import Failed, Policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Executor
+
+    from manyhands._core.options import Options
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a backend can do.
+
+    Attributes:
+        name: its name in options and messages.
+        isolated: a task that crashes costs only itself.
+        by_value: a task works on copies of its arguments.
+        can_kill: a running task is stopped by a timeout, and when its call is given up.
+        parallel: Python code of several tasks runs at the same time.
+    """
+
+    name: str
+    isolated: bool
+    by_value: bool
+    can_kill: bool
+    parallel: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """One call over many inputs.
+
+    ``function`` None: inputs are triples ``(function, args, kwargs)``. ``star``: inputs are tuples of positional arguments.
+    ``buffer``: how many
+    tasks may be read whose results have not been taken; ``ahead``: that have not ended. ``eager``: all results are kept as soon as they are there, so that ``buffer`` does not count. ``fail_fast``: a chunk with a
+    failure comes at once, even if it is not its turn.
+    """
+
+    function: Callable[..., object] | None
+    star: bool = False
+    workers: int = 1
+    chunk: int | None = None
+    buffer: int | None = None
+    ahead: int | None = None
+    policy: Policy = Policy()
+    priority: int = 0
+    ordered: bool = True
+    eager: bool = False
+    fail_fast: bool = False
+    total: int | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """Where a stream stands. ``work``: for each worker (pid, or name of a thread) how many tasks, and nanoseconds."""
+
+    submitted: int
+    ended: int
+    failed: int
+    busy: int
+    work: dict[object, list[int]]
+
+
+class TaskStream(Protocol):
+    """A call under way. Used by one thread."""
+
+    @property
+    def failures(self) -> int:
+        """How many tasks have failed for good."""
+
+    def leftovers(self) -> list[Failed]:
+        """After the end: failures that are known and were in no chunk."""
+
+    def chunks(self) -> Iterator[tuple[int, list[object]]]:
+        """``(index of the first, values)``; a task that failed is a ``Failed``."""
+
+    def start(self) -> None:
+        """Begin before the first result is asked for."""
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Give the call up. ``at_once``: without letting running tasks end by themselves."""
+
+    def counts(self) -> Counts:
+        """Where it stands. May be called from any thread."""
+
+
+class Backend(Protocol):
+    """A way to run tasks."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do."""
+
+    def stream(self, plan: Plan, inputs: Iterator[object], options: Options) -> TaskStream:
+        """Begin a call over many inputs."""
+
+    def executor(self, options: Options) -> Executor:
+        """A ``concurrent.futures.Executor`` with workers of its own."""

@@ -1,0 +1,311 @@
+"""Many tasks over a ``concurrent.futures.Executor``: for threads, and for executors that are not ours."""
+
+from __future__ import annotations
+
+import functools
+import heapq
+import queue
+import time
+from concurrent.futures import CancelledError, Future
+from itertools import count, islice
+from typing import TYPE_CHECKING, Any
+
+from manyhands import errors
+from manyhands._core.batching import FunctionCost, batches_ahead
+from manyhands._core.ordering import Reorder
+from manyhands._core.policy import Failed, attempt_line
+from manyhands.backends._contract import Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from concurrent.futures import Executor
+
+    from manyhands._core.policy import Policy
+    from manyhands.backends._contract import Plan
+
+Row = tuple["Callable[..., object]", tuple[object, ...], dict[str, object]]
+
+
+class Started:
+    """Tells when a task has started, where it runs in this process."""
+
+    __slots__ = ("at", "worker")
+
+    def __init__(self) -> None:
+        self.at: float | None = None
+        self.worker: object = None
+
+
+class _Shipment:
+    """Tasks that were given to the executor together."""
+
+    __slots__ = ("attempt", "first", "rows", "started", "submitted")
+
+    def __init__(self, first: int, rows: Sequence[Row], attempt: int = 1) -> None:
+        self.first = first
+        self.rows = rows
+        self.attempt = attempt
+        self.started = Started()
+        self.submitted = time.monotonic()
+
+
+class ExecutorStream:
+    """A call over many inputs, with batches, limits, repetitions and order, on any executor.
+
+    ``abandon(future)`` is called for a task that has exceeded its time and cannot be stopped. ``local`` tells that tasks run in this
+    process, so that their start can be seen; elsewhere the clock of a timeout starts when a task is handed over.
+    """
+
+    def __init__(
+        self,
+        executor: Executor,
+        plan: Plan,
+        inputs: Iterator[object],
+        *,
+        local: bool,
+        abandon: Callable[[Future[Any]], object] | None = None,
+    ) -> None:
+        self._executor = executor
+        self._plan = plan
+        self._inputs = inputs
+        self._local = local
+        self._abandon = abandon
+        self._cost = FunctionCost()
+        self._under_way: dict[Future[Any], _Shipment] = {}
+        self._finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._delayed: list[tuple[float, int, _Shipment]] = []
+        self._tie = count()
+        self._order: Reorder[object] = Reorder()
+        self._history: dict[int, list[str]] = {}
+        self._exhausted = self._closed = False
+        self._submitted = self._ended = self._taken = self._failures = 0
+        self._work: dict[object, list[int]] = {}
+
+    # ------------------------------------------------------------ chunks
+
+    def chunks(self) -> Iterator[tuple[int, list[object]]]:
+        """Results as the contract has them."""
+        order = self._order
+        for first, values in self._as_they_come():
+            failing = self._plan.fail_fast and self._failures and any(type(value) is Failed for value in values)
+            if failing or not self._plan.ordered:
+                yield first, values
+                self._taken += len(values)
+                continue
+            order.put(first, values)
+            while (run := order.take()) is not None:
+                yield order.next - len(run), run
+                self._taken += len(run)
+
+    @property
+    def failures(self) -> int:
+        """How many tasks have failed for good."""
+        return self._failures
+
+    def leftovers(self) -> list[Failed]:
+        """Failures that were in no chunk."""
+        return [value for value in self._order.drain() if type(value) is Failed]
+
+    def _as_they_come(self) -> Iterator[tuple[int, list[object]]]:
+        while True:
+            self._fill()
+            if not self._under_way and not self._delayed:
+                if self._exhausted:
+                    return
+                continue
+            yield from self._wait()
+
+    def _wait(self) -> Iterator[tuple[int, list[object]]]:
+        deadline = self._next_deadline()
+        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        try:
+            future = self._finished.get(timeout=left)
+        except queue.Empty:
+            self._send_delayed()
+            yield from self._stop_overdue()
+            return
+        shipment = self._under_way.pop(future, None)
+        if shipment is not None:  # otherwise it was given up
+            yield from self._outcomes(shipment, future)
+
+    def _outcomes(self, shipment: _Shipment, future: Future[Any]) -> Iterator[tuple[int, list[object]]]:
+        try:
+            values, nanoseconds, worker = future.result()
+        except (CancelledError, Exception) as error:  # noqa: BLE001 - the executor's own failure: of these tasks, not of others
+            for index, row in enumerate(shipment.rows, shipment.first):
+                yield from self._failed(index, row, shipment.attempt, error)
+            return
+        self._cost.measured(len(values), nanoseconds, 0)
+        work = self._work.setdefault(worker, [0, 0])
+        work[0] += len(values)
+        work[1] += nanoseconds
+        start = 0
+        for position, value in enumerate(values):
+            if type(value) is not Failed:
+                continue
+            yield from self._ended_well(shipment.first + start, values[start:position])
+            yield from self._failed(shipment.first + position, shipment.rows[position], shipment.attempt, value.error)
+            start = position + 1
+        yield from self._ended_well(shipment.first + start, values[start:])
+
+    def _ended_well(self, first: int, values: list[object]) -> Iterator[tuple[int, list[object]]]:
+        if values:
+            self._ended += len(values)
+            yield first, values
+
+    def _failed(self, index: int, row: Row, attempt: int, error: BaseException) -> Iterator[tuple[int, list[object]]]:
+        policy: Policy = self._plan.policy
+        if policy.repeats(error, attempt) and not self._closed:
+            self._history.setdefault(index, []).append(attempt_line(attempt, error))
+            again = _Shipment(index, [row], attempt + 1)
+            heapq.heappush(self._delayed, (time.monotonic() + policy.delay(attempt) / 1e9, next(self._tie), again))
+            self._send_delayed()
+            return
+        for line in self._history.pop(index, ()):
+            error.add_note(f"earlier {line}")
+        self._ended += 1
+        self._failures += 1
+        yield index, [Failed(index, error)]
+
+    # ------------------------------------------------------------ time
+
+    def _next_deadline(self) -> float | None:
+        times = [self._delayed[0][0]] if self._delayed else []
+        timeout = self._plan.policy.timeout
+        if timeout is not None:
+            now = time.monotonic()
+            # One that has not started is looked at again after the time that it may take.
+            times += [(self._since(shipment) or now) + timeout for shipment in self._under_way.values()]
+        return min(times, default=None)
+
+    def _since(self, shipment: _Shipment) -> float | None:
+        return shipment.started.at if self._local else shipment.submitted
+
+    def _stop_overdue(self) -> Iterator[tuple[int, list[object]]]:
+        timeout = self._plan.policy.timeout
+        if timeout is None:
+            return
+        now = time.monotonic()
+        for future, shipment in list(self._under_way.items()):
+            since = self._since(shipment)
+            if since is None or since + timeout > now or future.done():
+                continue
+            del self._under_way[future]
+            if not future.cancel() and self._abandon is not None:
+                self._abandon(future)
+            name = describe(shipment.first, shipment.rows[0])
+            yield from self._failed(shipment.first, shipment.rows[0], shipment.attempt, errors.TaskTimeout(name, seconds=timeout))
+
+    # ------------------------------------------------------------ inputs
+
+    def _batch_size(self) -> int:
+        plan = self._plan
+        if plan.policy.timeout is not None:
+            return 1  # each has a clock of its own
+        if plan.chunk is not None:
+            return plan.chunk
+        remaining = None if plan.total is None else max(1, plan.total - self._submitted)
+        return self._cost.batch_size(plan.workers, remaining)
+
+    def _room(self, size: int) -> int:
+        plan = self._plan
+        ahead = size * batches_ahead(self._cost, size, plan.workers) if plan.ahead is None else plan.ahead
+        room = ahead - (self._submitted - self._ended)
+        if not plan.eager:
+            buffer = plan.buffer if plan.buffer is not None else 4 * ahead
+            room = min(room, buffer - (self._submitted - self._taken))
+        return room
+
+    def _fill(self) -> None:
+        while not self._exhausted:
+            size = self._batch_size()
+            room = self._room(size)
+            if room <= 0:
+                return
+            if not self._plan.eager or self._plan.ahead is not None:
+                size = min(size, room)
+            inputs = list(islice(self._inputs, size))
+            self._exhausted = len(inputs) < size
+            if inputs:
+                first, self._submitted = self._submitted, self._submitted + len(inputs)
+                self._ship(_Shipment(first, [self._row(value) for value in inputs]))
+
+    def _row(self, value: Any) -> Row:  # noqa: ANN401 - whatever the user's input is
+        function = self._plan.function
+        if function is None:
+            return value  # type: ignore[no-any-return]
+        return (function, tuple(value), {}) if self._plan.star else (function, (value,), {})
+
+    def _ship(self, shipment: _Shipment) -> None:
+        run = functools.partial(run_rows, shipment.first, shipment.rows)
+        future: Future[Any] = self._executor.submit(run, shipment.started) if self._local else self._executor.submit(run)
+        self._under_way[future] = shipment
+        future.add_done_callback(self._finished.put)
+
+    def _send_delayed(self) -> None:
+        now = time.monotonic()
+        while self._delayed and self._delayed[0][0] <= now:
+            self._ship(heapq.heappop(self._delayed)[2])
+
+    # ------------------------------------------------------------ the end
+
+    def start(self) -> None:
+        """Begin before the first result is asked for."""
+        self._fill()
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Cancel what has not started and wait for what runs, unless ``at_once``."""
+        self._closed = self._exhausted = True
+        self._delayed.clear()
+        running = [future for future in self._under_way if not future.cancel()]
+        self._under_way.clear()
+        if not at_once:
+            for future in running:
+                future.exception()
+
+    def counts(self) -> Counts:
+        """Where the call stands."""
+        busy = sum(future.running() for future in list(self._under_way))
+        return Counts(self._submitted, self._ended, self._failures, busy, dict(self._work))
+
+
+def run_rows(first: int, rows: Sequence[Row], started: Started | None = None) -> tuple[list[object], int, object]:
+    """Run calls one after the other: values (or ``Failed``), nanoseconds for all, and who ran them."""
+    import os  # noqa: PLC0415 - may run in another process, which then needs only this function
+    import threading  # noqa: PLC0415
+
+    worker: object = threading.current_thread().name if started is not None else os.getpid()
+    if started is not None:
+        started.worker = worker
+        started.at = time.monotonic()
+    begin = time.monotonic_ns()
+    values: list[object] = []
+    for index, row in enumerate(rows, first):
+        function, args, kwargs = row
+        try:
+            values.append(function(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - the task's own
+            values.append(Failed(index, note_task(error, index, row)))
+        except BaseException as error:  # noqa: BLE001 - what ends a task must not end the thread or the program
+            failure = errors.RemoteError(type_name=type(error).__name__, text=str(error), traceback="")
+            values.append(Failed(index, note_task(failure, index, row)))
+    return values, time.monotonic_ns() - begin, worker
+
+
+def note_task(error: BaseException, index: int, row: Row) -> BaseException:
+    """Name the task on its error, once."""
+    error.add_note(f"raised by {describe(index, row)}")
+    return error
+
+
+def describe(index: int, row: Row) -> str:
+    """``task 3: square(3)``."""
+    import reprlib  # noqa: PLC0415 - only for failures
+
+    function, args, kwargs = row
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    try:
+        shown = ", ".join([reprlib.repr(a) for a in args] + [f"{k}={reprlib.repr(v)}" for k, v in kwargs.items()])
+    except Exception:  # noqa: BLE001 - a user's __repr__
+        shown = "<arguments that cannot be shown>"
+    return f"task {index}: {name}({shown})"

@@ -1,0 +1,185 @@
+"""Threads of this process: for tasks that wait, or that release the GIL. Arguments are shared, not copied."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import itertools
+import queue
+import threading
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from manyhands import errors
+from manyhands._wire._cpus import cpu_count
+from manyhands.backends._contract import Capabilities
+from manyhands.backends._streaming import ExecutorStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from concurrent.futures import Future
+
+    from manyhands._core.options import Options
+    from manyhands._core.policy import Failed
+    from manyhands.backends._contract import Counts, Plan
+
+T = TypeVar("T")
+
+CAPABILITIES = Capabilities("threads", isolated=False, by_value=False, can_kill=False, parallel=False)
+
+_numbers = itertools.count(1)
+
+
+class ThreadBackend:
+    """Threads. Each call has its own: starting one takes some 50 us."""
+
+    capabilities = CAPABILITIES
+
+    def stream(self, plan: Plan, inputs: Iterator[object], options: Options) -> ThreadStream:  # noqa: ARG002 - the contract's
+        """Begin a call on threads of its own."""
+        return ThreadStream(plan, inputs)
+
+    def executor(self, options: Options) -> ThreadExecutor:
+        """An executor with threads of its own."""
+        return ThreadExecutor(options.workers or cpu_count())
+
+
+class ThreadStream:
+    """A call over many inputs on threads that end with it."""
+
+    def __init__(self, plan: Plan, inputs: Iterator[object]) -> None:
+        self._executor = ThreadExecutor(plan.workers)
+        self._stream = ExecutorStream(self._executor, plan, inputs, local=True, abandon=self._executor.abandon)
+
+    def chunks(self) -> Iterator[tuple[int, list[object]]]:
+        """Results as the contract has them."""
+        return self._stream.chunks()
+
+    @property
+    def failures(self) -> int:
+        """How many tasks have failed for good."""
+        return self._stream.failures
+
+    def leftovers(self) -> list[Failed]:
+        """Failures that were in no chunk."""
+        return self._stream.leftovers()
+
+    def start(self) -> None:
+        """Begin before the first result is asked for."""
+        self._stream.start()
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Take back what has not started and wait for what runs: a thread cannot be stopped."""
+        self._stream.close(at_once=at_once)
+        self._executor.shutdown(wait=not at_once)
+
+    def counts(self) -> Counts:
+        """Where the call stands."""
+        return self._stream.counts()
+
+
+class _Item:
+    __slots__ = ("args", "fn", "future", "kwargs")
+
+    def __init__(self, future: Future[Any], fn: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+        self.future = future
+        self.fn = fn
+        self.args = args
+        self.kwargs = kwargs
+
+
+class ThreadExecutor(concurrent.futures.Executor):
+    """Like ``concurrent.futures.ThreadPoolExecutor``, but a thread that does not come back can be given up.
+
+    Threads are daemons: one that hangs does not keep the program from ending.
+    """
+
+    def __init__(self, max_workers: int) -> None:
+        self._max_workers = max_workers
+        self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
+        self._lock = threading.Lock()
+        self._threads: dict[threading.Thread, Future[Any] | None] = {}  # what each runs
+        self._idle = threading.Semaphore(0)
+        self._closed = False
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: ANN401
+        """Run ``fn(*args, **kwargs)`` in a thread.
+
+        Raises:
+            PoolClosed: the executor has been shut down.
+            CannotStart: the machine has no room for a thread.
+        """
+        future: Future[T] = concurrent.futures.Future()
+        with self._lock:
+            if self._closed:
+                msg = "cannot schedule new tasks after shutdown; create a new executor"
+                raise errors.PoolClosed(msg)
+            self._queue.put(_Item(future, fn, args, kwargs))
+            if not self._idle.acquire(blocking=False) and len(self._threads) < self._max_workers:
+                self._start()
+        return future
+
+    def _start(self) -> None:
+        thread = threading.Thread(target=self._serve, name=f"manyhands-{next(_numbers)}", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError as error:
+            if not self._threads:
+                msg = f"no thread could be started: {error}"
+                raise errors.CannotStart(msg) from error
+            return
+        self._threads[thread] = None
+
+    def _serve(self) -> None:
+        me = threading.current_thread()
+        while (item := self._queue.get()) is not None:
+            future = item.future
+            self._threads[me] = future
+            if future.set_running_or_notify_cancel():
+                try:
+                    result = item.fn(*item.args, **item.kwargs)
+                except BaseException as error:  # noqa: BLE001 - it is the caller's to see
+                    future.set_exception(error)
+                else:
+                    future.set_result(result)
+                    del result
+            del item, future
+            with self._lock:
+                if me not in self._threads:
+                    return  # given up meanwhile, and replaced
+                self._threads[me] = None
+                if self._closed:
+                    continue
+                self._idle.release()
+        with self._lock:
+            self._threads.pop(me, None)
+
+    def abandon(self, future: Future[Any]) -> None:
+        """Give up the thread that runs ``future``: another takes its place, and it ends when its task does."""
+        with self._lock:
+            for thread, running in self._threads.items():
+                if running is future:
+                    del self._threads[thread]
+                    if not self._closed:
+                        self._start()
+                    return
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
+        """Accept nothing more; with ``wait``, return when all threads have ended."""
+        with self._lock:
+            self._closed = True
+            threads = list(self._threads)
+            waiting: list[_Item] = []
+            while cancel_futures:
+                try:
+                    item = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if item is not None:
+                    waiting.append(item)
+            for _ in threads:
+                self._queue.put(None)
+        for item in waiting:
+            item.future.cancel()
+        if wait:
+            for thread in threads:
+                if thread in self._threads:
+                    thread.join()

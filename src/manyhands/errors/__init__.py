@@ -1,0 +1,142 @@
+"""What can go wrong, one class for each party that is at fault.
+
+=====================  ==============================================================  ================================
+error                  whose fault                                                     also caught as
+=====================  ==============================================================  ================================
+``WorkerDied``         a task ended its process (crash, ``os._exit``, out of memory)   ``BrokenProcessPool``
+``TaskTimeout``        a task took longer than its ``timeout``                         ``TimeoutError``
+``NotSerializable``    an argument, result or function cannot be sent                  ``pickle.PicklingError``
+``RemoteError``        a task raised what cannot be rebuilt in this process            ``RuntimeError``
+``PoolClosed``         a pool was used after its end                                   ``RuntimeError``
+``CannotStart``        the machine has no room for another worker                      ``OSError``
+``BackendMissing``     a backend is not known or not installed                         ``ImportError``
+``InternalError``      manyhands                                                       ``RuntimeError``
+=====================  ==============================================================  ================================
+
+An exception that a task raises is none of these: it comes back as itself.
+"""
+
+from __future__ import annotations
+
+import pickle
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from manyhands.errors._worker_died import WorkerDied as WorkerDied
+
+__all__ = [
+    "BackendMissing",
+    "CannotStart",
+    "InternalError",
+    "ManyhandsError",
+    "NotSerializable",
+    "PoolClosed",
+    "RemoteError",
+    "RemoteTraceback",
+    "TaskTimeout",
+    "WorkerDied",
+]
+
+
+class ManyhandsError(Exception):
+    """The base of all errors of manyhands' own. All of them can be pickled."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild, (type(self), self.args, self.__dict__)
+
+
+def _rebuild(cls: type[ManyhandsError], args: tuple[object, ...], state: dict[str, object]) -> ManyhandsError:
+    error = cls.__new__(cls, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+class TaskTimeout(ManyhandsError, TimeoutError):
+    """A task ran longer than its ``timeout`` and was stopped.
+
+    Attributes:
+        seconds: the limit that was exceeded.
+        stack: the Python stack of the worker when it was stopped; empty where it could not be had.
+    """
+
+    def __init__(self, task: str, *, seconds: float, pid: int | None = None, stack: str = "") -> None:
+        self.seconds = seconds
+        self.pid = pid
+        self.stack = stack
+        what = f"worker {pid} was stopped and replaced" if pid else "it could not be stopped and is left running"
+        super().__init__(f"{task} ran longer than timeout={seconds:g} s; {what}.{_indent_stack(stack)}")
+
+
+class NotSerializable(ManyhandsError, pickle.PicklingError):
+    """A function, argument or result cannot be sent to another process.
+
+    Attributes:
+        path: the way from the object that was sent to the part that cannot be pickled, like ``Model.cfg['lock']``.
+        type_name: the type of that part.
+    """
+
+    def __init__(self, *, path: str, type_name: str, reason: str, advice: str) -> None:
+        self.path = path
+        self.type_name = type_name
+        super().__init__(f"{path} (a {type_name}) cannot be sent to another process: {reason}. To mend it: {advice}.")
+
+
+class RemoteError(ManyhandsError, RuntimeError):
+    """A task raised an exception whose class cannot be rebuilt in this process.
+
+    Attributes:
+        type_name: ``module.Class`` of the exception in the worker.
+        text: its text.
+        traceback: its traceback, as text.
+    """
+
+    def __init__(self, *, type_name: str, text: str, traceback: str) -> None:
+        self.type_name = type_name
+        self.text = text
+        self.traceback = traceback
+        super().__init__(f"{type_name}: {text}" if text else type_name)
+
+
+class RemoteTraceback(ManyhandsError):
+    """The traceback in the worker, as text: the ``__cause__`` of exceptions that come home."""
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(text)
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text.rstrip()}\n"""'
+
+
+class PoolClosed(ManyhandsError, RuntimeError):
+    """A pool or executor was used after it was shut down."""
+
+
+class CannotStart(ManyhandsError, OSError):
+    """No worker could be started: no processes, descriptors or memory left."""
+
+
+class BackendMissing(ManyhandsError, ImportError):
+    """A backend is not known, or needs a package that is not installed."""
+
+
+class InternalError(ManyhandsError, RuntimeError):
+    """A fault of manyhands itself. Please report it."""
+
+
+def _indent_stack(stack: str) -> str:
+    if not stack:
+        return ""
+    return " Its Python stack then:\n" + "\n".join("  " + line for line in stack.rstrip().splitlines())
+
+
+def __getattr__(name: str) -> object:
+    if name == "WorkerDied":
+        # BrokenProcessPool lives in a module that takes 15 ms to import; only who meets this error needs it.
+        from manyhands.errors._worker_died import WorkerDied  # noqa: PLC0415
+
+        globals()[name] = WorkerDied
+        return WorkerDied
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

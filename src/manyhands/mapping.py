@@ -1,0 +1,321 @@
+"""One function over many inputs: ``map``, ``imap`` and ``aimap``."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
+
+from manyhands import backends
+from manyhands._core.policy import Failed, Policy
+from manyhands._wire._cpus import cpu_count
+from manyhands.backends import Plan
+from manyhands.settings import UNSET, resolved
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+
+    from manyhands._core.options import Options
+    from manyhands.backends import TaskStream
+    from manyhands.backends._contract import Counts
+
+T = TypeVar("T")
+
+Errors = Literal["raise", "return", "skip"]
+Auto = Literal["auto"]
+
+_log = logging.getLogger("manyhands")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Stands in the place of a result when ``errors="return"`` and the task has failed. It is false.
+
+    Attributes:
+        index: which input it was, from 0.
+        error: what the task raised, or ``WorkerDied``, ``TaskTimeout``, ``NotSerializable``.
+    """
+
+    index: int
+    error: BaseException
+
+    def __bool__(self) -> bool:
+        return False
+
+
+def map(  # noqa: A001 - the builtin's name for what the builtin does
+    fn: Callable[..., T],
+    *iterables: Iterable[Any],
+    workers: int | None = UNSET,  # type: ignore[assignment]
+    chunk: int | Auto = UNSET,  # type: ignore[assignment]
+    timeout: float | None = UNSET,  # type: ignore[assignment]
+    retries: int = UNSET,  # type: ignore[assignment]
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = UNSET,  # type: ignore[assignment]
+    backoff: float = UNSET,  # type: ignore[assignment]
+    errors: Errors = UNSET,  # type: ignore[assignment]
+    progress: bool = UNSET,  # type: ignore[assignment]
+    ordered: bool = UNSET,  # type: ignore[assignment]
+    backend: object = UNSET,
+    priority: int = UNSET,  # type: ignore[assignment]
+) -> list[T]:
+    """``[fn(x) for x in iterable]``, on all processors.
+
+    Several iterables are taken together, like those of the builtin ``map``, until the shortest ends.
+
+    Example:
+        >>> import manyhands
+        >>> manyhands.map(pow, [2, 3], [10, 2])
+        [1024, 9]
+
+    Args:
+        fn: any function; it need not be importable where it runs.
+        workers: at most so many at a time; None: one for each processor that may be used.
+        chunk: how many tasks go in one message; "auto": as many as take some 10 ms, by measured time.
+        timeout: seconds that each task may run, counted from its start; then it is stopped and fails with ``TaskTimeout``.
+        retries: how often a task that failed runs again.
+        retry_on: the failures for which it does.
+        backoff: seconds before the first repetition, doubled for each further one.
+        errors: "raise": the first failure, in the order of the inputs, is raised, the others are noted on it. "return": the
+            result of a failed task is a :class:`Failure`. "skip": it is left out.
+        progress: show a progress bar (plain lines where there is no terminal).
+        ordered: results in the order of the inputs; False: as they come.
+        backend: "processes", "threads", "sequential", a registered name, or an executor.
+        priority: of calls that run at the same time, the tasks of the one with the higher priority start first.
+
+    **Promises.** Inputs are copied when they are read from the iterables, which happens in this thread. A task that crashes, hangs or returns what cannot be
+    sent fails alone. When ``map`` returns or raises, none of its tasks runs any more.
+
+    Raises:
+        Exception: what a task raised, with its traceback there as ``__cause__`` and a note that names the task.
+        WorkerDied, TaskTimeout, NotSerializable: a task failed in these ways.
+        ValueError: an argument is not allowed.
+    """
+    options = resolved(
+        workers=workers,
+        chunk=chunk,
+        timeout=timeout,
+        retries=retries,
+        retry_on=retry_on,
+        backoff=backoff,
+        errors=errors,
+        progress=progress,
+        ordered=ordered,
+        backend=backend,
+        priority=priority,
+    )
+    call = _Call(fn, iterables, options, eager=True)
+    results: list[T] = []
+    with call:
+        for _, values in call.chunks():
+            results += values  # type: ignore[arg-type]
+    return results
+
+
+def imap(
+    fn: Callable[..., T],
+    *iterables: Iterable[Any],
+    buffer: int | Auto = UNSET,  # type: ignore[assignment]
+    workers: int | None = UNSET,  # type: ignore[assignment]
+    chunk: int | Auto = UNSET,  # type: ignore[assignment]
+    timeout: float | None = UNSET,  # type: ignore[assignment]
+    retries: int = UNSET,  # type: ignore[assignment]
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = UNSET,  # type: ignore[assignment]
+    backoff: float = UNSET,  # type: ignore[assignment]
+    errors: Errors = UNSET,  # type: ignore[assignment]
+    progress: bool = UNSET,  # type: ignore[assignment]
+    ordered: bool = UNSET,  # type: ignore[assignment]
+    backend: object = UNSET,
+    priority: int = UNSET,  # type: ignore[assignment]
+) -> Results[T]:
+    """Like :func:`map`, as an iterator: results while the inputs are still being read. Inputs may be endless.
+
+    Args:
+        buffer: how many tasks may be read from the inputs whose results have not been taken. "auto": a few messages for each worker.
+
+    The inputs are read in the thread that takes the results, and only while it takes them. Closing the iterator early (``close()``, or leaving
+    its ``with`` block) ends the call: nothing of it runs any more.
+
+    Example:
+        >>> import itertools, manyhands
+        >>> with manyhands.imap(abs, itertools.count(-3), buffer=8) as results:
+        ...     [next(results) for _ in range(4)]
+        [3, 2, 1, 0]
+    """
+    options = resolved(
+        buffer=buffer,
+        workers=workers,
+        chunk=chunk,
+        timeout=timeout,
+        retries=retries,
+        retry_on=retry_on,
+        backoff=backoff,
+        errors=errors,
+        progress=progress,
+        ordered=ordered,
+        backend=backend,
+        priority=priority,
+    )
+    return Results(_Call(fn, iterables, options, eager=False))
+
+
+async def aimap(fn: Callable[..., T], *iterables: Iterable[Any], **options: Any) -> AsyncIterator[T]:  # noqa: ANN401
+    """Like :func:`imap`, for ``async for``. The event loop goes on meanwhile; the inputs are read in a thread of their own.
+
+    Example:
+        >>> import asyncio, manyhands
+        >>> async def main():
+        ...     return [x async for x in manyhands.aimap(abs, [-1, -2])]
+        >>> asyncio.run(main())
+        [1, 2]
+    """
+    import asyncio  # noqa: PLC0415 - 40 ms; only who uses it needs it
+    from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
+
+    loop = asyncio.get_running_loop()
+    results = imap(fn, *iterables, **options)
+    done = object()
+    with ThreadPoolExecutor(1, thread_name_prefix="manyhands-aimap") as thread:
+        try:
+            while (value := await loop.run_in_executor(thread, next, results, done)) is not done:
+                yield value  # type: ignore[misc]
+        finally:
+            await loop.run_in_executor(thread, results.close)
+
+
+class Results(Generic[T]):
+    """The iterator that :func:`imap` returns."""
+
+    def __init__(self, call: _Call) -> None:
+        self._call = call
+        self._values = self._iterate()
+
+    def _iterate(self) -> Iterator[T]:
+        with self._call as call:
+            for _, values in call.chunks():
+                yield from values  # type: ignore[misc]
+
+    def __iter__(self) -> Results[T]:
+        return self
+
+    def __next__(self) -> T:
+        return next(self._values)
+
+    def close(self) -> None:
+        """End the call: when this returns, nothing of it runs any more."""
+        self._values.close()  # type: ignore[attr-defined]
+
+    def statistics(self) -> Counts:
+        """Where the call stands: tasks read, ended, failed, busy workers, and what each worker did."""
+        return self._call.stream.counts()
+
+    def __enter__(self) -> Results[T]:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class _Call:
+    """One call: a stream of a backend under the user's choice of errors, with its progress bar. Leaving it ends the call."""
+
+    def __init__(
+        self,
+        fn: Callable[..., Any] | None,
+        iterables: tuple[Iterable[Any], ...],
+        options: Options,
+        *,
+        eager: bool,
+    ) -> None:
+        if fn is not None and not callable(fn):
+            msg = f"fn={fn!r} is not callable"
+            raise TypeError(msg)
+        if not iterables:
+            msg = "no inputs were given: pass at least one iterable after the function"
+            raise TypeError(msg)
+        self._options = options
+        self._failures: list[Failed] = []
+        backend, workers = choose(options)
+        policy = Policy(options.timeout, options.retries, options.retry_on, options.backoff)
+        plan = Plan(
+            function=fn,
+            star=len(iterables) > 1,
+            workers=workers,
+            chunk=None if options.chunk == "auto" else options.chunk,
+            buffer=None if options.buffer == "auto" else options.buffer,
+            policy=policy,
+            priority=options.priority,
+            ordered=options.ordered,
+            eager=eager,
+            fail_fast=options.errors == "raise",
+            total=_length(iterables),
+        )
+        self.total = plan.total
+        inputs = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False)
+        self.stream: TaskStream = backend.stream(plan, inputs, options)
+        self._bar: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
+        if options.progress:
+            from manyhands.progress import Bar  # noqa: PLC0415 - rich takes 50 ms
+
+            self._bar = Bar(self.stream.counts, self.total, workers)
+
+    def chunks(self) -> Iterator[tuple[int, list[object]]]:
+        """Chunks of results, with failures as the user wants them."""
+        stream, errors = self.stream, self._options.errors
+        for first, values in stream.chunks():
+            if not stream.failures:
+                yield first, values
+            elif errors == "return":
+                yield first, [Failure(v.index, v.error) if type(v) is Failed else v for v in values]
+            elif errors == "skip":
+                yield first, [value for value in values if type(value) is not Failed]
+            else:
+                failed = [value for value in values if type(value) is Failed]
+                if failed:
+                    raise_first(stream, failed)
+                yield first, values
+
+    def __enter__(self) -> _Call:
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
+        at_once = kind is not None and not issubclass(kind, Exception | GeneratorExit)
+        try:
+            self.stream.close(at_once=at_once)
+        finally:
+            self._bar.__exit__(kind, error, trace)  # type: ignore[arg-type]
+
+
+def raise_first(stream: TaskStream, failed: list[Failed]) -> NoReturn:
+    """Give the call up; raise the first failure in the order of the inputs, with a note of the others that are known."""
+    stream.close()
+    first, *others = sorted([*failed, *stream.leftovers()], key=lambda failed: failed.index)
+    for other in others[:10]:
+        first.error.add_note(f"task {other.index} failed as well: {type(other.error).__name__}: {other.error}")
+    if len(others) > 10:
+        first.error.add_note(f"and {len(others) - 10} more")
+    raise first.error
+
+
+def choose(options: Options) -> tuple[backends.Backend, int]:
+    """The backend and the number of workers.
+
+    In a worker whose share of the processors is one, nested calls run in the worker itself: more processes would only get in each other's way.
+    """
+    workers = options.workers or cpu_count()
+    nested = "MANYHANDS_WORKER" in os.environ
+    if nested:
+        workers = min(workers, cpu_count())
+    if nested and workers == 1 and options.backend in {"processes", "threads"}:
+        _log.info("a nested call runs in its worker itself, whose share of the processors is one")
+        return backends.get("sequential"), 1
+    return backends.get(options.backend), workers
+
+
+def _length(iterables: tuple[Iterable[Any], ...]) -> int | None:
+    try:
+        return min(len(iterable) for iterable in iterables)  # type: ignore[arg-type]
+    except TypeError:
+        return None

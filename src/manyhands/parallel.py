@@ -1,0 +1,344 @@
+"""The ``joblib`` face: :class:`Parallel` and :func:`delayed`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import sys
+import time
+from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
+
+from manyhands import backends
+from manyhands._core.policy import Failed, Policy
+from manyhands._wire._cpus import cpu_count
+from manyhands.backends import Plan
+from manyhands.mapping import choose, raise_first
+from manyhands.settings import UNSET, resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    from manyhands.backends import TaskStream
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_BACKENDS = {
+    "loky": "processes",
+    "multiprocessing": "processes",
+    "processes": "processes",
+    "threading": "threads",
+    "threads": "threads",
+    "sequential": "sequential",
+}
+
+
+class Delayed(Generic[P, T]):
+    """What :func:`delayed` returns: called, it notes the call."""
+
+    __slots__ = ("__wrapped__",)
+
+    def __init__(self, function: Callable[P, T]) -> None:
+        self.__wrapped__ = function
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> tuple[Callable[P, T], tuple[Any, ...], dict[str, Any]]:
+        return self.__wrapped__, args, kwargs
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.__wrapped__, name)
+
+    def __repr__(self) -> str:
+        return f"delayed({self.__wrapped__!r})"
+
+
+def delayed(function: Callable[P, T]) -> Delayed[P, T]:
+    """Note a call instead of making it: ``delayed(f)(1, y=2)`` is ``(f, (1,), {"y": 2})``. Also as a decorator.
+
+    Example:
+        >>> from manyhands import delayed
+        >>> delayed(pow)(2, 10)
+        (<built-in function pow>, (2, 10), {})
+
+    Raises:
+        TypeError: ``function`` is not callable.
+    """
+    if not callable(function):
+        msg = f"delayed() takes a function; got {function!r:.100}. It is delayed(f)(x), not delayed(f(x))"
+        raise TypeError(msg)
+    return Delayed(function)
+
+
+class Parallel:
+    """Runs calls that :func:`delayed` has noted, like ``joblib.Parallel``.
+
+    Example:
+        >>> from manyhands import Parallel, delayed
+        >>> Parallel(n_jobs=2)(delayed(pow)(i, 2) for i in range(4))
+        [0, 1, 4, 9]
+
+    Args:
+        n_jobs: how many workers. -1: one for each processor; below: processors + 1 + n_jobs; 1: none, the calls are made here, one after the
+            other; None: 1, unless ``manyhands.options(workers=...)`` or ``MANYHANDS_WORKERS`` says otherwise.
+        backend: "loky", "multiprocessing" or "processes" (worker processes), "threading" or "threads", "sequential", a registered name, or
+            an executor.
+        return_as: "list"; "generator": an iterator of results in order; "generator_unordered": as they come.
+        verbose: above 0 progress messages, above 10 one for each task, above 50 on standard output instead of standard error.
+        timeout: seconds that each call may take; then it is stopped, and ``TaskTimeout`` (a ``TimeoutError``) is raised.
+        pre_dispatch: how many messages are sent ahead: a number, an expression like "2 * n_jobs", or "all". Left alone, with batch_size="auto",
+            as many as keep the workers busy.
+        batch_size: calls in one message, or "auto": by measured time.
+        temp_folder, max_nbytes, mmap_mode: taken for compatibility; nothing is written to files.
+        prefer: "processes" or "threads", where no backend is named.
+        require: "sharedmem": threads, whose calls share the caller's objects.
+
+    The workers are those of ``manyhands.map``: warm, and shared by all calls of this process. A ``with`` block needs no more than a call does;
+    when it is left, nothing runs any more, also of a generator that was not exhausted.
+
+    Raises:
+        ValueError: an argument is not allowed.
+        Exception: what the first call that failed has raised, with a note that names it.
+    """
+
+    def __init__(
+        self,
+        n_jobs: int | None = None,
+        backend: object = None,
+        return_as: Literal["list", "generator", "generator_unordered"] = "list",
+        verbose: int = 0,
+        timeout: float | None = None,
+        pre_dispatch: int | str = "2 * n_jobs",
+        batch_size: int | Literal["auto"] = "auto",
+        temp_folder: str | None = None,
+        max_nbytes: int | str | None = "1M",
+        mmap_mode: str | None = "r",
+        prefer: Literal["processes", "threads"] | None = None,
+        require: Literal["sharedmem"] | None = None,
+    ) -> None:
+        _check(return_as, "return_as", ("list", "generator", "generator_unordered"))
+        _check(prefer, "prefer", (None, "processes", "threads"))
+        _check(require, "require", (None, "sharedmem"))
+        _check(mmap_mode, "mmap_mode", (None, "r", "r+", "w+", "c"))
+        self._options = resolved(
+            workers=UNSET if n_jobs is None else _count_jobs(n_jobs),
+            backend=_choose_backend(backend, prefer, require),
+            timeout=UNSET if timeout is None else timeout,
+            chunk=batch_size,
+        )
+        self.n_jobs = self._options.workers or 1
+        self.return_as = return_as
+        self.verbose = verbose
+        self.timeout = timeout
+        self._ahead = _tasks_ahead(pre_dispatch, self.n_jobs, batch_size)
+        self._stream: TaskStream | None = None
+
+    def __call__(self, iterable: Iterable[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]) -> Any:  # noqa: ANN401
+        """Make all calls; a list, or an iterator if ``return_as`` says so."""
+        backend, workers = self._backend()
+        as_list = self.return_as == "list"
+        inputs: Iterable[Any] = iterable
+        if self._ahead == _ALL:
+            inputs = list(iterable)
+        policy = Policy(self._options.timeout, self._options.retries, self._options.retry_on, self._options.backoff)
+        plan = Plan(
+            function=None,
+            workers=workers,
+            chunk=None if self._options.chunk == "auto" else self._options.chunk,
+            ahead=None if self._ahead in {_AUTO, _ALL} else self._ahead,
+            policy=policy,
+            priority=self._options.priority,
+            ordered=self.return_as != "generator_unordered",
+            eager=as_list,
+            fail_fast=True,
+            total=len(inputs) if isinstance(inputs, list | tuple) else None,
+        )
+        stream = self._stream = backend.stream(plan, _checked(inputs), self._options)
+        narrator = _Narrator(self, backend.capabilities.name, workers, plan.total) if self.verbose else None
+        chunks = _chunks(stream, narrator)
+        if not as_list:
+            stream.start()
+            return itertools.chain.from_iterable(chunks)
+        results: list[Any] = []
+        for values in chunks:
+            results += values
+        return results
+
+    def _backend(self) -> tuple[backends.Backend, int]:
+        if self.n_jobs == 1:
+            return backends.get("sequential"), 1
+        return choose(self._options)
+
+    @property
+    def n_dispatched_tasks(self) -> int:
+        """How many calls of the last run have been read from its input."""
+        return 0 if self._stream is None else self._stream.counts().submitted
+
+    @property
+    def n_completed_tasks(self) -> int:
+        """How many calls of the last run have ended."""
+        return 0 if self._stream is None else self._stream.counts().ended
+
+    def __enter__(self) -> Parallel:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self._stream is not None:
+            self._stream.close(at_once=kind is not None and not issubclass(kind, Exception))
+
+    def __repr__(self) -> str:
+        return f"Parallel(n_jobs={self.n_jobs})"
+
+
+def _chunks(stream: TaskStream, narrator: _Narrator | None) -> Iterator[list[object]]:
+    at_once = False
+    try:
+        for _, values in stream.chunks():
+            if narrator is not None:
+                narrator.progress()
+            if stream.failures:
+                failed = [value for value in values if type(value) is Failed]
+                if failed:
+                    raise_first(stream, failed)
+            yield values
+        if narrator is not None:
+            narrator.finished()
+    except BaseException as error:
+        at_once = not isinstance(error, Exception | GeneratorExit)
+        raise
+    finally:
+        stream.close(at_once=at_once)
+
+
+_AUTO = -1
+_ALL = -2
+
+
+def _check(value: object, name: str, allowed: tuple[object, ...]) -> None:
+    if value not in allowed:
+        msg = f"{name}={value!r} is not allowed; {name} is one of {', '.join(map(repr, allowed))}"
+        raise ValueError(msg)
+
+
+def _count_jobs(n_jobs: int) -> int:
+    if not isinstance(n_jobs, int) or isinstance(n_jobs, bool):
+        msg = f"n_jobs={n_jobs!r} is not allowed; n_jobs is a whole number other than 0, or None"
+        raise TypeError(msg)
+    if n_jobs == 0:
+        msg = "n_jobs=0 is not allowed; n_jobs is a number of workers, or negative to count from the number of processors"
+        raise ValueError(msg)
+    return n_jobs if n_jobs > 0 else max(1, cpu_count() + 1 + n_jobs)
+
+
+def _choose_backend(backend: object, prefer: str | None, require: str | None) -> object:
+    if isinstance(backend, str):
+        backend = _BACKENDS.get(backend, backend)
+    if require == "sharedmem":
+        if backend == "processes":
+            msg = "require='sharedmem' cannot be had from processes; leave backend out, or use backend='threading'"
+            raise ValueError(msg)
+        return backend or "threads"
+    if backend is None:
+        return {"threads": "threads", "processes": "processes", None: UNSET}[prefer]
+    return backend
+
+
+def _tasks_ahead(pre_dispatch: int | str, n_jobs: int, batch_size: int | str) -> int:
+    """How many tasks may be under way; ``_AUTO`` or ``_ALL``."""
+    if pre_dispatch == "all":
+        return _ALL
+    if pre_dispatch == "2 * n_jobs" and batch_size == "auto":
+        return _AUTO
+    count = evaluate(pre_dispatch, n_jobs) if isinstance(pre_dispatch, str) else pre_dispatch
+    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+        msg = f"pre_dispatch={pre_dispatch!r} is not allowed; pre_dispatch is a number from 1 on, an expression in n_jobs, or 'all'"
+        raise ValueError(msg)
+    return count * (batch_size if isinstance(batch_size, int) else 1)
+
+
+def evaluate(expression: str, n_jobs: int) -> int:
+    """The value of an expression of numbers, ``n_jobs``, ``+ - * / // % **`` and brackets; nothing else is evaluated.
+
+    >>> evaluate("1.5 * n_jobs", 4)
+    6
+
+    Raises:
+        ValueError: it is something else.
+    """
+    import ast  # noqa: PLC0415 - few ask for it
+    import operator  # noqa: PLC0415
+
+    operators: dict[type[ast.AST], Callable[..., float]] = {
+        ast.Add: operator.add,
+        ast.Sub: operator.sub,
+        ast.Mult: operator.mul,
+        ast.Div: operator.truediv,
+        ast.FloorDiv: operator.floordiv,
+        ast.Mod: operator.mod,
+        ast.Pow: operator.pow,
+        ast.USub: operator.neg,
+    }
+
+    def value(node: ast.AST) -> float:
+        if isinstance(node, ast.Expression):
+            return value(node.body)
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+            return node.value
+        if isinstance(node, ast.Name) and node.id == "n_jobs":
+            return n_jobs
+        if isinstance(node, ast.BinOp) and type(node.op) in operators:
+            return operators[type(node.op)](value(node.left), value(node.right))
+        if isinstance(node, ast.UnaryOp) and type(node.op) in operators:
+            return operators[type(node.op)](value(node.operand))
+        raise SyntaxError
+
+    try:
+        return int(value(ast.parse(expression.strip(), mode="eval")))
+    except (SyntaxError, ArithmeticError):
+        msg = f"pre_dispatch={expression!r} cannot be evaluated; it is a number, 'all', or an expression like '2 * n_jobs'"
+        raise ValueError(msg) from None
+
+
+def _checked(iterable: Iterable[Any]) -> Iterator[Any]:
+    """The calls; the first that is none is an error that says what was expected."""
+    iterator = iter(iterable)
+    for call in iterator:
+        if not (isinstance(call, tuple) and len(call) == 3 and callable(call[0])):
+            msg = f"Parallel takes calls like delayed(function)(argument), that is tuples (function, args, kwargs); got {call!r:.100}"
+            raise TypeError(msg)
+        return itertools.chain((call,), iterator)
+    return iter(())
+
+
+class _Narrator:
+    """Progress messages of ``verbose``."""
+
+    def __init__(self, parallel: Parallel, backend: str, workers: int, total: int | None) -> None:
+        self._parallel = parallel
+        self._total = total
+        self._begin = time.monotonic()
+        self._said = 0
+        self._say(f"Using backend {backend} with {workers} concurrent workers.")
+
+    def progress(self) -> None:
+        """Say how far it is, if it is time to."""
+        verbose, done = self._parallel.verbose, self._parallel.n_completed_tasks
+        # Further and further apart; every task above 10.
+        step = 0.5 * (11 - verbose) ** 2 if verbose <= 10 else 0
+        due = done > self._said if not step else int(math.sqrt(done / step)) > int(math.sqrt(self._said / step))
+        if due:
+            self._said = done
+            self._say(f"Done {done:3d} {self._of()} | elapsed: {self._elapsed()}")
+
+    def finished(self) -> None:
+        """Say that it has ended."""
+        done = self._parallel.n_completed_tasks
+        self._say(f"Done {done:3d} out of {done:3d} | elapsed: {self._elapsed()} finished")
+
+    def _of(self) -> str:
+        return "tasks     " if self._total is None else f"out of {self._total:3d}"
+
+    def _elapsed(self) -> str:
+        seconds = time.monotonic() - self._begin
+        return f"{seconds:5.1f}s" if seconds < 60 else f"{seconds / 60:5.1f}min"
+
+    def _say(self, text: str) -> None:
+        print(f"[{self._parallel!r}]: {text}", file=sys.stdout if self._parallel.verbose > 50 else sys.stderr, flush=True)

@@ -1,0 +1,126 @@
+"""A progress bar for a call: in a terminal a live line, elsewhere a plain line now and then."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, TextIO
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.progress import Progress
+
+    from manyhands.backends._contract import Counts
+
+_REFRESH = 0.1  # seconds, in a terminal
+_PLAIN = 5.0  # seconds between lines, elsewhere
+
+
+class Bar:
+    """Shows done/total, rate, time left, failures and busy workers while its block runs.
+
+    It reads counters and asks nothing of the workers. ``file`` is standard error by default, so that standard output stays clean.
+    """
+
+    def __init__(
+        self, counts: Callable[[], Counts], total: int | None, workers: int, *, file: TextIO | None = None, title: str = ""
+    ) -> None:
+        self._counts = counts
+        self._total = total
+        self._workers = workers
+        self._file = sys.stderr if file is None else file
+        self._title = title
+        self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._begin = 0.0
+
+    def __enter__(self) -> Bar:
+        self._begin = time.monotonic()
+        if self._file is None:  # a program without standard error (pythonw)
+            return self
+        show = self._show_live if self._file.isatty() else self._show_plain
+        self._thread = threading.Thread(target=show, name="manyhands-progress", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    # ------------------------------------------------------------ plain lines
+
+    def _show_plain(self) -> None:
+        while not self._stop.wait(_PLAIN):
+            print(self.line(), file=self._file, flush=True)
+        print(self.line(), file=self._file, flush=True)
+
+    def line(self) -> str:
+        """``12/100 tasks, 24.0/s, 4 s left, 1 failed, 2/2 workers busy``."""
+        counts = self._counts()
+        elapsed = max(1e-9, time.monotonic() - self._begin)
+        rate = counts.ended / elapsed
+        of = "" if self._total is None else f"/{self._total}"
+        parts = [f"{self._title}{counts.ended}{of} tasks", f"{_rate(rate)}/s"]
+        if self._stop.is_set():
+            parts.append(f"{elapsed:.1f} s")
+        elif self._total is not None and rate:
+            parts.append(f"{_duration((self._total - counts.ended) / rate)} left")
+        if counts.failed:
+            parts.append(f"{counts.failed} failed")
+        if not self._stop.is_set():
+            parts.append(f"{counts.busy}/{self._workers} workers busy")
+        return ", ".join(parts)
+
+    # ------------------------------------------------------------ a live line
+
+    def _show_live(self) -> None:
+        progress = self._progress()
+        task = progress.add_task(self._title, total=self._total, note="")
+        with progress:
+            stopped = False
+            while not stopped:
+                stopped = self._stop.wait(_REFRESH)
+                counts = self._counts()
+                progress.update(task, completed=counts.ended, note=self._note(counts))
+
+    def _progress(self) -> Progress:
+        from rich.console import Console  # noqa: PLC0415 - 50 ms, and only for who sees it
+        from rich.progress import (  # noqa: PLC0415
+            BarColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeElapsedColumn,
+            TimeRemainingColumn,
+        )
+
+        return Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[note]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=Console(file=self._file),
+            refresh_per_second=1 / _REFRESH,
+        )
+
+    def _note(self, counts: Counts) -> str:
+        rate = counts.ended / max(1e-9, time.monotonic() - self._begin)
+        failed = f", {counts.failed} failed" if counts.failed else ""
+        return f"{_rate(rate)}/s{failed}, {counts.busy}/{self._workers} busy"
+
+
+def _rate(value: float) -> str:
+    return f"{value:,.0f}" if value >= 100 else f"{value:.1f}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02} min" if hours else f"{minutes} min {rest:02} s"

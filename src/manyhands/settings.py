@@ -1,0 +1,50 @@
+"""Options for a block of code."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from manyhands._core.options import UNSET, Options, resolve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+_block: ContextVar[Mapping[str, object]] = ContextVar("manyhands options", default={})
+
+
+@contextlib.contextmanager
+def options(**values: object) -> Iterator[None]:
+    """Give options to all calls of a block: they hold where a call does not say otherwise.
+
+    Takes every option of :func:`manyhands.map` (``workers``, ``timeout``, ``backend`` and so on), and ``start_method``,
+    ``memory_limit``, ``max_tasks_per_child``, ``idle_timeout`` and ``preload`` of :class:`manyhands.Executor`. An option is taken from the
+    call, else from the innermost block that names it, else from the environment (``MANYHANDS_WORKERS`` and so on), else the default.
+
+    Example:
+        >>> import manyhands
+        >>> with manyhands.options(workers=2, timeout=10):
+        ...     manyhands.map(abs, [-1, 2])
+        [1, 2]
+
+    Raises:
+        TypeError: an option is not known.
+        ValueError: a value is not allowed.
+    """
+    merged = {**_block.get(), **values}
+    resolve(merged, {}, {})  # an error at once, not at the first call
+    token = _block.set(merged)
+    try:
+        yield
+    finally:
+        _block.reset(token)
+
+
+def resolved(**given: object) -> Options:
+    """The options of a call that was given these."""
+    return resolve(given, _block.get(), os.environ)
+
+
+__all__ = ["UNSET", "options", "resolved"]

@@ -1,0 +1,78 @@
+"""Every test leaves the machine as it found it: processes, threads, descriptors, shared memory, temporary files."""
+
+from __future__ import annotations
+
+import gc
+import os
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+import manyhands
+from manyhands._engine import _state
+
+# How long what is ending may take to be gone. Waited for by looking, since there is no event for "nothing is left".
+_PATIENCE = 5.0
+
+
+def _processes() -> set[int]:
+    """Living descendants of this process, with the zygote's."""
+    return {p.pid for p in psutil.Process().children(recursive=True) if p.is_running() and p.status() != psutil.STATUS_ZOMBIE}
+
+
+def _zombies() -> set[int]:
+    return {p.pid for p in psutil.Process().children() if p.status() == psutil.STATUS_ZOMBIE}
+
+
+def _threads() -> set[str]:
+    return {t.name for t in threading.enumerate() if t is not threading.main_thread()}
+
+
+def _descriptors() -> dict[str, str]:
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[name] = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue  # the one that listed the folder
+    return found
+
+
+def _files() -> set[str]:
+    shm = {str(path) for path in Path("/dev/shm").iterdir()}
+    return shm | {str(path) for path in Path(tempfile.gettempdir()).glob("manyhands*")}
+
+
+def _state_now() -> dict[str, object]:
+    return {"processes": _processes(), "zombies": _zombies(), "threads": _threads(), "files": _files(), "descriptors": _descriptors()}
+
+
+def _left(before: dict[str, object], now: dict[str, object]) -> dict[str, object]:
+    left: dict[str, object] = {}
+    for name in ("processes", "zombies", "threads", "files"):
+        new = now[name] - before[name]  # type: ignore[operator]
+        if new:
+            left[name] = new
+    old = sorted(before["descriptors"].values())  # type: ignore[attr-defined]
+    new_fds = sorted(now["descriptors"].values())  # type: ignore[attr-defined]
+    if len(new_fds) > len(old):
+        left["descriptors"] = (old, new_fds)
+    return left
+
+
+@pytest.fixture(autouse=True)
+def no_leaks():
+    """Whatever a test did: afterwards nothing of it is left."""
+    _state.zygote()  # its lifeline is made once, and stays
+    before = _state_now()
+    yield
+    manyhands.shutdown()
+    gc.collect()
+    deadline = time.monotonic() + _PATIENCE
+    while (left := _left(before, _state_now())) and time.monotonic() < deadline:
+        os.sched_yield()
+    assert not left, f"left behind: {left}"
