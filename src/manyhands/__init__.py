@@ -64,9 +64,7 @@ _HOME = {
     "shutdown": "_engine._state",
 }
 
-__all__ = [  # noqa: PLE0604 - they are strings
-    *_HOME
-]
+__all__ = [*_HOME]
 
 
 def __getattr__(name: str) -> object:

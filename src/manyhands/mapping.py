@@ -84,8 +84,8 @@ def map(  # noqa: A001 - the builtin's name for what the builtin does
         backend: "processes", "threads", "sequential", a registered name, or an executor.
         priority: of calls that run at the same time, the tasks of the one with the higher priority start first.
 
-    **Promises.** Inputs are copied when they are read from the iterables, which happens in this thread. A task that crashes, hangs or returns what cannot be
-    sent fails alone. When ``map`` returns or raises, none of its tasks runs any more.
+    **Promises.** Inputs are copied when they are read from the iterables, which happens in this thread. A task that
+    crashes, hangs or returns what cannot be sent fails alone. When ``map`` returns or raises, none of its tasks runs any more.
 
     Raises:
         Exception: what a task raised, with its traceback there as ``__cause__`` and a note that names the task.
@@ -134,8 +134,8 @@ def imap(
     Args:
         buffer: how many tasks may be read from the inputs whose results have not been taken. "auto": a few messages for each worker.
 
-    The inputs are read in the thread that takes the results, and only while it takes them. Closing the iterator early (``close()``, or leaving
-    its ``with`` block) ends the call: nothing of it runs any more.
+    The inputs are read in the thread that takes the results, and only while it takes them. Closing the iterator early
+    (``close()``, or leaving its ``with`` block) ends the call: nothing of it runs any more.
 
     Example:
         >>> import itertools, manyhands
@@ -160,7 +160,7 @@ def imap(
     return Results(_Call(fn, iterables, options, eager=False))
 
 
-async def aimap(fn: Callable[..., T], *iterables: Iterable[Any], **options: Any) -> AsyncIterator[T]:  # noqa: ANN401
+async def aimap(fn: Callable[..., T], *iterables: Iterable[Any], **options: Any) -> AsyncIterator[T]:
     """Like :func:`imap`, for ``async for``. The event loop goes on meanwhile; the inputs are read in a thread of their own.
 
     Example:
@@ -302,7 +302,8 @@ def raise_first(stream: TaskStream, failed: list[Failed]) -> NoReturn:
 def choose(options: Options) -> tuple[backends.Backend, int]:
     """The backend and the number of workers.
 
-    In a worker whose share of the processors is one, nested calls run in the worker itself: more processes would only get in each other's way.
+    In a worker whose share of the processors is one, nested calls run in the worker itself: more processes would only get
+    in each other's way.
     """
     workers = options.workers or cpu_count()
     nested = "MANYHANDS_WORKER" in os.environ

@@ -77,22 +77,22 @@ class Parallel:
         [0, 1, 4, 9]
 
     Args:
-        n_jobs: how many workers. -1: one for each processor; below: processors + 1 + n_jobs; 1: none, the calls are made here, one after the
-            other; None: 1, unless ``manyhands.options(workers=...)`` or ``MANYHANDS_WORKERS`` says otherwise.
+        n_jobs: how many workers. -1: one for each processor; below: processors + 1 + n_jobs; 1: none, the calls are made
+            here, one after the other; None: 1, unless ``manyhands.options(workers=...)`` or ``MANYHANDS_WORKERS`` says otherwise.
         backend: "loky", "multiprocessing" or "processes" (worker processes), "threading" or "threads", "sequential", a registered name, or
             an executor.
         return_as: "list"; "generator": an iterator of results in order; "generator_unordered": as they come.
         verbose: above 0 progress messages, above 10 one for each task, above 50 on standard output instead of standard error.
         timeout: seconds that each call may take; then it is stopped, and ``TaskTimeout`` (a ``TimeoutError``) is raised.
-        pre_dispatch: how many messages are sent ahead: a number, an expression like "2 * n_jobs", or "all". Left alone, with batch_size="auto",
-            as many as keep the workers busy.
+        pre_dispatch: how many messages are sent ahead: a number, an expression like "2 * n_jobs", or "all". Left alone,
+            with batch_size="auto", as many as keep the workers busy.
         batch_size: calls in one message, or "auto": by measured time.
         temp_folder, max_nbytes, mmap_mode: taken for compatibility; nothing is written to files.
         prefer: "processes" or "threads", where no backend is named.
         require: "sharedmem": threads, whose calls share the caller's objects.
 
-    The workers are those of ``manyhands.map``: warm, and shared by all calls of this process. A ``with`` block needs no more than a call does;
-    when it is left, nothing runs any more, also of a generator that was not exhausted.
+    The workers are those of ``manyhands.map``: warm, and shared by all calls of this process. A ``with`` block needs no
+    more than a call does; when it is left, nothing runs any more, also of a generator that was not exhausted.
 
     Raises:
         ValueError: an argument is not allowed.
@@ -131,7 +131,7 @@ class Parallel:
         self._ahead = _tasks_ahead(pre_dispatch, self.n_jobs, batch_size)
         self._stream: TaskStream | None = None
 
-    def __call__(self, iterable: Iterable[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]) -> Any:  # noqa: ANN401
+    def __call__(self, iterable: Iterable[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]) -> Any:
         """Make all calls; a list, or an iterator if ``return_as`` says so."""
         backend, workers = self._backend()
         as_list = self.return_as == "list"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from contextvars import ContextVar
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from manyhands._core.options import UNSET, Options, resolve
@@ -12,7 +13,7 @@ from manyhands._core.options import UNSET, Options, resolve
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-_block: ContextVar[Mapping[str, object]] = ContextVar("manyhands options", default={})
+_block: ContextVar[Mapping[str, object]] = ContextVar("manyhands options", default=MappingProxyType({}))
 
 
 @contextlib.contextmanager

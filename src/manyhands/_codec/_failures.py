@@ -99,7 +99,7 @@ def _forms(error: BaseException) -> list[bytes]:
     for form in forms:
         try:
             encoded.append(_pickling.encode_whole(form))
-        except Exception:  # noqa: BLE001, PERF203 - then with less of it
+        except Exception:  # noqa: BLE001 - then with less of it
             continue
     return encoded
 
@@ -130,7 +130,11 @@ def _rebuild(record: Record) -> BaseException:
 def _from_form(form: bytes, text: str, members: list[Record] | None) -> BaseException | None:
     try:
         found = pickle.loads(form)
-        error = found if isinstance(found, BaseException) else _from_parts(*found, text, members)
+        if isinstance(found, BaseException):
+            error = found
+        else:
+            cls, args, state = found
+            error = _from_parts(cls, args, state, text, members)
         str(error)  # one whose text cannot be had without what __init__ did is of no use to anybody
     except Exception:  # noqa: BLE001 - whatever it is, there is another form, or RemoteError
         return None

@@ -11,6 +11,7 @@ import pickle
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     Bytes = bytes | bytearray | memoryview
 
@@ -60,7 +61,7 @@ def encode_whole(obj: object) -> bytes:
     return _by_value(obj, None) if _MAIN in payload else payload
 
 
-def decode(payload: Bytes, buffers: Sequence[Bytes] = ()) -> object:
+def decode(payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
     """The object behind :func:`encode`. Raises whatever the classes involved raise."""
     return pickle.loads(payload, buffers=buffers)
 

@@ -66,7 +66,8 @@ def resolve(given: Mapping[str, object], block: Mapping[str, object], environ: M
                 raise TypeError(msg)
             if value is not UNSET:
                 chosen[name] = value
-    return replace(Options(), **{name: _CHECKS[name](name, value) for name, value in chosen.items()})
+    checked: dict[str, Any] = {name: _CHECKS[name](name, value) for name, value in chosen.items()}
+    return replace(Options(), **checked)
 
 
 def _read(name: str, text: str) -> object:
@@ -112,9 +113,9 @@ def _seconds(what: str, *, zero: bool, none: bool) -> Callable[[str, object], ob
     def check(name: str, value: object) -> object:
         if none and value is None:
             return None
-        if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
-            if value > 0 or (zero and value == 0):
-                return None if none and math.isinf(value) else value
+        number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
+        if number and (value > 0 or (zero and value == 0)):  # type: ignore[operator]
+            return None if none and math.isinf(value) else value  # type: ignore[arg-type]
         raise _refuse(name, value, what)
 
     return check

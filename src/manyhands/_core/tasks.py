@@ -112,7 +112,7 @@ class Worker:
     which the worker is being killed, and why.
     """
 
-    __slots__ = ("check_at", "doom", "epoch", "load", "next_ordinal", "news", "number", "quota", "retiring", "window")
+    __slots__ = ("check_at", "doom", "epoch", "load", "news", "next_ordinal", "number", "quota", "retiring", "window")
 
     def __init__(self, number: int, now: int, quota: int | None) -> None:
         self.number = number

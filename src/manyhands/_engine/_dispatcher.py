@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 import traceback
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from manyhands import errors
@@ -24,11 +25,12 @@ from manyhands._engine._supervisor import STACK_NS, Peer
 from manyhands._wire import _frames, _poller, _posix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from manyhands._core.tasks import Batch, Run, Worker
     from manyhands._engine._calls import Form, PoolCall
     from manyhands._engine._launch import Event, Launcher
+    from manyhands._engine._settings import Settings
     from manyhands._wire._frames import Frame
 
 # So many workers in a row that end before they have run anything are no accident.
@@ -41,7 +43,7 @@ class Dispatcher:
     ``settings()`` gives what a new worker has to know; ``observers`` are told what happens.
     """
 
-    def __init__(self, launcher: Launcher, settings: Callable[[], dict[str, object]], *, quota: int | None) -> None:
+    def __init__(self, launcher: Launcher, settings: Callable[[], Settings], *, quota: int | None) -> None:
         self.scheduler = Scheduler(quota=quota)
         self.peers: dict[int, Peer] = {}
         self.observers: list[Callable[[events.Event], None]] = []
@@ -306,16 +308,22 @@ class Dispatcher:
 
     def _fail_ready(self, make: Callable[[str], BaseException]) -> None:
         """Nobody can run what is ready: each task ends with an error."""
-        for batch in self.scheduler.drain():
-            for index in range(len(batch.items)):
-                piece = batch.cut(index, index + 1)
-                self._deliveries.append(lambda piece=piece: self._finish(piece, make(_calls.describe(piece))))
+        for piece in self._drained():
+            self._deliveries.append(partial(self._fail, piece, make))
+
+    def _fail(self, piece: Batch, make: Callable[[str], BaseException]) -> None:
+        self._finish(piece, make(_calls.describe(piece)))
 
     def _cancel_ready(self) -> None:
+        for piece in self._drained():
+            call: PoolCall = piece.call  # type: ignore[assignment]
+            self._deliveries.append(partial(call.sink.failed, piece, _cancelled()))
+
+    def _drained(self) -> Iterator[Batch]:
+        """All tasks that are ready, one by one; they are nobody's now."""
         for batch in self.scheduler.drain():
             for index in range(len(batch.items)):
-                piece = batch.cut(index, index + 1)
-                self._deliveries.append(lambda piece=piece: piece.call.sink.failed(piece, _cancelled()))
+                yield batch.cut(index, index + 1)
 
     def _forget(self, peer: Peer) -> None:
         del self.peers[peer.number]

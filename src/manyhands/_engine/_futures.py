@@ -10,9 +10,10 @@ import concurrent.futures
 import threading
 import time
 from concurrent.futures import _base
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands._codec import _packing, _pickling
+from manyhands._wire import _frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -41,7 +42,7 @@ class _LazyCondition:
         return condition
 
 
-class Future(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
+class Future(concurrent.futures.Future[T]):
     """The result of one task, like ``concurrent.futures.Future``, and in all its functions.
 
     Attributes:
@@ -52,14 +53,14 @@ class Future(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
     Results arrive while somebody waits for any of the pool's results, or, if nobody does, in a thread of the pool's own.
     """
 
-    _condition = _LazyCondition()  # type: ignore[assignment]
+    _condition = _LazyCondition()
 
     def __init__(self, pool: ProcessPool) -> None:  # not super(): that would build the condition
         self._state = _PENDING
         self._result = None
         self._exception = None
-        self._waiters: list[object] = []
-        self._done_callbacks: list[object] = []
+        self._waiters = []
+        self._done_callbacks: list[Callable[[Any], object]] = []
         self._pool = pool
         self._batch: Batch | None = None
         self.worker: int | None = None
@@ -128,7 +129,7 @@ class Future(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
 
     def set_result(self, result: T) -> None:
         """Only for whoever runs the task."""
-        self._result = result  # type: ignore[assignment]
+        self._result = result
         self._end(_FINISHED)
 
     def set_exception(self, exception: BaseException | None) -> None:
@@ -151,13 +152,13 @@ class Future(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
         with condition:
             for waiter in self._waiters:
                 if self._state == _FINISHED:
-                    tell = waiter.add_result if self._exception is None else waiter.add_exception  # type: ignore[attr-defined]
+                    tell = waiter.add_result if self._exception is None else waiter.add_exception
                 else:
-                    tell = waiter.add_cancelled  # type: ignore[attr-defined]
+                    tell = waiter.add_cancelled
                 tell(self)
             condition.notify_all()
 
-    def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:  # type: ignore[override]
+    def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
         """Call ``fn`` with this future when it is done; at once if it is already."""
         self._done_callbacks.append(fn)
         if self._state in _DONE:
@@ -168,15 +169,15 @@ class Future(concurrent.futures.Future, Generic[T]):  # type: ignore[type-arg]
                 return
             try:
                 fn(self)
-            except Exception:
+            except Exception:  # noqa: BLE001 - what the standard library does with a callback that raises
                 _base.LOGGER.exception("exception calling callback for %r", self)
 
     def _invoke_callbacks(self) -> None:
         while self._done_callbacks:
             callback = self._done_callbacks.pop(0)
             try:
-                callback(self)  # type: ignore[operator]
-            except Exception:
+                callback(self)
+            except Exception:  # noqa: BLE001 - as above
                 _base.LOGGER.exception("exception calling callback for %r", self)
 
     def __repr__(self) -> str:
@@ -193,10 +194,8 @@ class FutureSink:
         future.started_at = frame.a / 1e9
         future.run_time = frame.b / 1e9
         try:
-            if frame.flags:
-                result = _packing.split_atoms(frame.payload)[0]
-            else:
-                result = _pickling.decode(frame.payload, frame.buffers)
+            atom = frame.flags & _frames.ONE_PICKLE
+            result = _packing.split_atoms(frame.payload)[0] if atom else _pickling.decode(frame.payload, frame.buffers)
         except Exception as error:  # noqa: BLE001 - __setstate__ may raise anything; then this task has failed
             error.add_note("raised here, when the task's result was unpickled")
             future.set_exception(error)

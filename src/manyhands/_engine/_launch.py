@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from manyhands._engine._settings import Settings
+
 # Events of a launcher: (worker id, ...)
 Started = tuple[str, int, int]  # "started", worker id, pid
 Exited = tuple[str, int, int | None]  # "exited", worker id, exit status (None: unknown)
@@ -37,7 +39,7 @@ Event = Started | Exited | Failed
 class Launcher(Protocol):
     """The contract of a start method."""
 
-    def start(self, number: int, sock: socket.socket, slot_fd: int, settings: dict[str, object]) -> None:
+    def start(self, number: int, sock: socket.socket, slot_fd: int, settings: Settings) -> None:
         """Begin to start worker ``number`` on these descriptors, which stay the caller's.
 
         Raises:
@@ -161,8 +163,8 @@ class ZygoteLauncher:
         self._pending: set[int] = set()  # asked for, and not answered yet
         self._lost: list[Event] = []
 
-    def start(self, number: int, sock: socket.socket, slot_fd: int, settings: dict[str, object]) -> None:
-        pieces = _frames.pack(_frames.FORK, marshal.dumps(settings), a=number, fds=2)
+    def start(self, number: int, sock: socket.socket, slot_fd: int, settings: Settings) -> None:
+        pieces = _frames.pack(_frames.FORK, marshal.dumps(dict(settings)), a=number, fds=2)
         for _ in range(2):  # the second time with a new zygote
             if self._control is None:
                 self._control = Channel(self._zygote.connect(self._preload), blocking=False)
@@ -244,8 +246,8 @@ class ChildLauncher:
         self._told: set[int] = set()
         self._events: list[Event] = []
 
-    def start(self, number: int, sock: socket.socket, slot_fd: int, settings: dict[str, object]) -> None:
-        pid = self._begin(sock, slot_fd, self._lifeline[0], marshal.dumps(settings))
+    def start(self, number: int, sock: socket.socket, slot_fd: int, settings: Settings) -> None:
+        pid = self._begin(sock, slot_fd, self._lifeline[0], marshal.dumps(dict(settings)))
         with contextlib.suppress(OSError):  # the child does it as well; whoever comes first
             os.setpgid(pid, pid)
         self._pids[number] = pid
@@ -307,11 +309,11 @@ def spawn(sock: socket.socket, slot_fd: int, lifeline_fd: int, settings: bytes) 
 def fork(sock: socket.socket, slot_fd: int, lifeline_fd: int, settings: bytes) -> int:
     """Start a worker as a copy of this process."""
     # Copies, for the child: its fork hook lets go of the pool's own.
-    fds = [os.dup(fd) for fd in (sock.fileno(), slot_fd, lifeline_fd)]
+    channel, slot, lifeline = fds = [os.dup(fd) for fd in (sock.fileno(), slot_fd, lifeline_fd)]
     try:
         pid = os.fork()
         if pid == 0:
-            _worker.main(*fds, settings)
+            _worker.main(channel, slot, lifeline, settings)
     finally:
         _posix.close_quietly(fds)
     return pid

@@ -22,10 +22,11 @@ from manyhands._wire import _cpus, _frames
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from manyhands._core.tasks import Batch, Worker
     from manyhands._core.policy import Policy
+    from manyhands._core.tasks import Batch, Worker
     from manyhands._engine._calls import Sink
     from manyhands._engine._launch import Zygote
+    from manyhands._engine._settings import Settings
 
 _MAX_FUNCTIONS = 1000
 # How long running tasks of a call that was given up may go on before they are stopped. Most end by themselves,
@@ -170,11 +171,14 @@ class ProcessPool:
     def cancel_task(self, batch: Batch, *, running: bool) -> bool:
         """Keep the one task of ``batch`` from running, or, if asked to, stop it; whether that succeeded."""
         answers: list[bool] = []
-        command = lambda: answers.append(self._cancel_task(batch, running=running))  # noqa: E731
+
+        def answer() -> None:
+            answers.append(self._cancel_task(batch, running=running))
+
         if self.driving.mine:
-            command()
+            answer()
         else:
-            self._dispatcher.command(command)
+            self._dispatcher.command(answer)
             self.wait(lambda: bool(answers))
         return answers[0]
 
@@ -224,7 +228,7 @@ class ProcessPool:
         self.limit = limit
         self._dispatcher.command(lambda: self._dispatcher.scheduler.resize(limit))
 
-    def _settings(self) -> dict[str, object]:
+    def _settings(self) -> Settings:
         """What a worker that is started now has to know."""
         return {
             "env": dict(os.environ),

@@ -86,7 +86,7 @@ def _hook() -> None:
 
 def _after_fork() -> None:
     """A forked child starts its own pools; what it inherited it lets go of, untouched."""
-    global _state  # noqa: PLW0603 - that is the point of this module
+    global _state
     old, _state = _state, _State()
     _state.hooked = True
     for pool in list(old.pools):

@@ -48,6 +48,7 @@ class Peer:
         self.kill_at = 0  # it has been asked for its stack, and will be killed then
         self.fruitful = False  # it has reported something
         self._oom_kills = _posix.oom_kills()
+        self.theirs: socket.socket
         self.slot = Slot()
         try:
             ours, self.theirs = _posix.channel_pair()
@@ -62,7 +63,6 @@ class Peer:
         self._release_theirs()
 
     def _release_theirs(self) -> None:
-        self.theirs: socket.socket
         self.theirs.close()
         self.slot.release_fd()
 

@@ -26,11 +26,13 @@ from manyhands._wire._channel import Channel
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from typing import Any
 
     from manyhands._codec._pickling import Bytes
+    from manyhands._engine._settings import Settings
     from manyhands._wire._frames import Frame
 
-    Call = Callable[[object], object]
+    Call = Callable[[Any], object]
 
 # Results of a batch of quick tasks are held back at most so long. What has been sent survives the worker's death.
 _HOLD_NS = 1_000_000
@@ -55,7 +57,7 @@ def main(channel_fd: int, slot_fd: int, lifeline_fd: int, settings: bytes) -> No
         atexit._clear()  # noqa: SLF001 - under "fork", what the parent registered is not this process's to do
         _posix.own_group()
         _posix.die_with(lifeline_fd)
-        options = marshal.loads(settings)
+        options: Settings = marshal.loads(settings)
         _adopt_environment(options)
         _catch_signals(slot_fd)
         channel = Channel(socket.socket(fileno=channel_fd), blocking=True)
@@ -81,15 +83,15 @@ def _leave(status: int) -> None:
         os._exit(status)
 
 
-def _adopt_environment(options: dict[str, object]) -> None:
+def _adopt_environment(options: Settings) -> None:
     """Become a process like the parent: directory, environment, import path, arguments."""
     os.environ.clear()
-    os.environ.update(options["env"])  # type: ignore[arg-type]
+    os.environ.update(options["env"])
     with contextlib.suppress(OSError):  # it has been removed; the parent is in the same place
-        os.chdir(options["cwd"])  # type: ignore[arg-type]
-    sys.path[:] = options["path"]  # type: ignore[call-overload]
-    sys.argv[:] = options["argv"]  # type: ignore[call-overload]
-    _limit_threads(int(options["cpus"]))  # type: ignore[call-overload]
+        os.chdir(options["cwd"])
+    sys.path[:] = options["path"]
+    sys.argv[:] = options["argv"]
+    _limit_threads(options["cpus"])
     main_module = types.ModuleType("__main__")
     main_module.__dict__["__builtins__"] = sys.modules["builtins"]
     sys.modules["__main__"] = main_module
@@ -128,20 +130,20 @@ class Worker:
         self._memory_limited = False
         self._full = False  # a task has hit the memory limit
 
-    def set_up(self, options: dict[str, object]) -> bool:
+    def set_up(self, options: Settings) -> bool:
         """Apply limits and run the initializer; False if it raised, which has then been reported."""
-        idle = float(options["idle_timeout"])  # type: ignore[arg-type]
+        idle = options["idle_timeout"]
         if idle > 0:
             # In the kernel: a Python time-out would cost a system call per message.
             interval = struct.pack("@ll", int(idle), int(idle % 1 * 1e6) or 1)
             self._channel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
         if options["memory_limit"]:
             self._memory_limited = True
-            _posix.limit_memory(int(options["memory_limit"]))  # type: ignore[call-overload]
+            _posix.limit_memory(options["memory_limit"])
         initializer = options["initializer"]
         if initializer is not None:
             try:
-                function, arguments = _pickling.decode(initializer)  # type: ignore[arg-type, misc]
+                function, arguments = _pickling.decode(initializer)
                 function(*arguments)
             except BaseException as error:  # noqa: BLE001 - it is the user's code
                 self._say(_frames.LEAVING, _failures.encode_failure(error, 1), a=_frames.LEAVES_SETUP)
@@ -189,7 +191,7 @@ class Worker:
         def resolve_and_call(*args: object, **kwargs: object) -> object:
             function = self._functions.get(number)
             if function is None:
-                function = self._functions[number] = _pickling.decode(self._packed[number])  # type: ignore[assignment]
+                function = self._functions[number] = _pickling.decode(self._packed[number])
                 self._packed.pop(number)
             return function(*args, **kwargs)
 
@@ -303,15 +305,15 @@ def _adapt(function: Callable[..., object], frame: Frame) -> Call:
     """A callable of one argument, as it stands in the message."""
     flags = frame.flags
     if flags & _frames.ONE_PICKLE:
-        return (lambda row: function(*row)) if flags & _frames.STAR else function  # type: ignore[misc]
+        return (lambda row: function(*row)) if flags & _frames.STAR else function
     decode, buffers = _pickling.decode, frame.buffers
     if flags & _frames.KEYWORDS:
 
         def with_keywords(payload: Bytes) -> object:
-            args, kwargs = decode(payload, buffers)  # type: ignore[misc]
+            args, kwargs = decode(payload, buffers)
             return function(*args, **kwargs)
 
-        return with_keywords  # type: ignore[return-value]
+        return with_keywords
     if flags & _frames.STAR:
-        return lambda payload: function(*decode(payload, buffers))  # type: ignore[misc, arg-type]
-    return lambda payload: function(decode(payload, buffers))  # type: ignore[arg-type]
+        return lambda payload: function(*decode(payload, buffers))
+    return lambda payload: function(decode(payload, buffers))

@@ -1,7 +1,7 @@
 """The zygote: one small process with a single thread, from which workers are forked.
 
-It has imported what a worker needs and nothing else, so a fork takes a millisecond, and no thread or lock of the user's program is ever copied.
-It serves one control connection per pool, and one root connection over which those are handed to it.
+It has imported what a worker needs and nothing else, so a fork takes a millisecond, and no thread or lock of the
+user's program is ever copied. It serves one control connection per pool, and one root connection over which those are handed to it.
 
 **Guarantees**
 

@@ -9,13 +9,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
 
 from manyhands._core.policy import Failed, Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Executor
 
     from manyhands._core.options import Options
@@ -44,10 +44,11 @@ class Capabilities:
 class Plan:
     """One call over many inputs.
 
-    ``function`` None: inputs are triples ``(function, args, kwargs)``. ``star``: inputs are tuples of positional arguments.
-    ``buffer``: how many
-    tasks may be read whose results have not been taken; ``ahead``: that have not ended. ``eager``: all results are kept as soon as they are there, so that ``buffer`` does not count. ``fail_fast``: a chunk with a
-    failure comes at once, even if it is not its turn.
+    ``function`` None: inputs are triples ``(function, args, kwargs)``.
+    ``star``: inputs are tuples of positional arguments.
+    ``buffer``: how many tasks may be read whose results have not been taken; ``ahead``: that have not ended.
+    ``eager``: all results are kept as soon as they are there, so that ``buffer`` does not count.
+    ``fail_fast``: a chunk with a failure comes at once, even if it is not its turn.
     """
 
     function: Callable[..., object] | None
@@ -56,7 +57,7 @@ class Plan:
     chunk: int | None = None
     buffer: int | None = None
     ahead: int | None = None
-    policy: Policy = Policy()
+    policy: Policy = field(default_factory=Policy)
     priority: int = 0
     ordered: bool = True
     eager: bool = False
@@ -72,7 +73,7 @@ class Counts:
     ended: int
     failed: int
     busy: int
-    work: dict[object, list[int]]
+    work: Mapping[Any, list[int]]
 
 
 class TaskStream(Protocol):

@@ -230,7 +230,7 @@ class ExecutorStream:
                 first, self._submitted = self._submitted, self._submitted + len(inputs)
                 self._ship(_Shipment(first, [self._row(value) for value in inputs]))
 
-    def _row(self, value: Any) -> Row:  # noqa: ANN401 - whatever the user's input is
+    def _row(self, value: Any) -> Row:
         function = self._plan.function
         if function is None:
             return value  # type: ignore[no-any-return]

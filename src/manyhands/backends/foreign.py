@@ -24,10 +24,10 @@ class ForeignBackend:
             type(executor).__name__, isolated=False, by_value=False, can_kill=False, parallel=True
         )
 
-    def stream(self, plan: Plan, inputs: Iterator[object], options: Options) -> ExecutorStream:  # noqa: ARG002 - the contract's
+    def stream(self, plan: Plan, inputs: Iterator[object], options: Options) -> ExecutorStream:
         """Begin a call on the executor."""
         return ExecutorStream(self._executor, plan, inputs, local=False)
 
-    def executor(self, options: Options) -> Executor:  # noqa: ARG002 - the contract's
+    def executor(self, options: Options) -> Executor:
         """The executor itself."""
         return self._executor

@@ -61,11 +61,7 @@ class ProcessStream:
 
     def __init__(self, pool: ProcessPool, plan: Plan, inputs: Iterator[object]) -> None:
         self._arrivals = Arrivals()
-        feed: _feed.Feed
-        if plan.function is None:
-            feed = _feed.CallFeed(pool)
-        else:
-            feed = _feed.ArgumentFeed(pool.function(plan.function), star=plan.star)
+        feed = _make_feed(pool, plan)
         self._call = pool.open_call(self._arrivals, plan.policy, limit=plan.workers, priority=plan.priority)
         self._stream = Stream(
             pool,
@@ -106,8 +102,14 @@ class ProcessStream:
 
     def counts(self) -> Counts:
         """Where the call stands."""
-        work: dict[object, list[int]] = dict(self._call.work)
+        work = dict(self._call.work)
         return Counts(self._stream.submitted, self._arrivals.ended, self._arrivals.failures, len(self._call.running), work)
+
+
+def _make_feed(pool: ProcessPool, plan: Plan) -> _feed.Feed:
+    if plan.function is None:
+        return _feed.CallFeed(pool)
+    return _feed.ArgumentFeed(pool.function(plan.function), star=plan.star)
 
 
 class Executor(concurrent.futures.Executor):
@@ -140,7 +142,7 @@ class Executor(concurrent.futures.Executor):
     def __init__(
         self,
         max_workers: int | None = None,
-        mp_context: Any = None,  # noqa: ANN401 - a multiprocessing context, which is not worth importing for its name
+        mp_context: Any = None,
         initializer: Callable[..., object] | None = None,
         initargs: tuple[object, ...] = (),
         *,
@@ -181,7 +183,7 @@ class Executor(concurrent.futures.Executor):
 
     # ------------------------------------------------------------ tasks
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: ANN401
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` in a worker and return its future.
 
         Raises:
@@ -284,7 +286,7 @@ class Executor(concurrent.futures.Executor):
 
     # ------------------------------------------------------------ the end
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002 - the standard library's
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept nothing more, and end the workers when what was submitted is done.
 
         Args:
@@ -333,7 +335,7 @@ class BoundExecutor(concurrent.futures.Executor):
         self._executor = executor
         self._call = call
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: ANN401
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Like :meth:`Executor.submit`, under these options."""
         return self._executor._submit(self._call, fn, args, kwargs)  # noqa: SLF001 - two faces of one executor
 
@@ -342,14 +344,14 @@ class BoundExecutor(concurrent.futures.Executor):
         fn: Callable[..., T],
         *iterables: Iterable[Any],
         timeout: float | None = None,
-        chunksize: int = 1,  # noqa: ARG002 - tasks under a policy go one by one
+        chunksize: int = 1,
         buffersize: int | None = None,
     ) -> Iterator[T]:
         """Like :meth:`Executor.map`, under these options; tasks go one by one, whatever ``chunksize``."""
         deadline = None if timeout is None else time.monotonic() + timeout
         return _results(self, fn, zip(*iterables, strict=False), buffersize, deadline)
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Does nothing: the workers are the executor's."""
 
 
@@ -395,6 +397,7 @@ def _flat(stream: ProcessStream) -> Iterator[Any]:
 def _start_method(given: object, context: object) -> object:
     if given is not UNSET or context is None:
         return given
-    named = getattr(context, "get_start_method", lambda: None)()
+    named: object = getattr(context, "get_start_method", lambda: None)()
     # Their forkserver is what our zygote is.
-    return {"fork": "fork", "spawn": "spawn", "forkserver": "zygote"}.get(named, UNSET)
+    known: dict[object, object] = {"fork": "fork", "spawn": "spawn", "forkserver": "zygote"}
+    return known.get(named, UNSET)

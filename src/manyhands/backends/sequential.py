@@ -30,11 +30,11 @@ class SequentialBackend:
 
     capabilities = CAPABILITIES
 
-    def stream(self, plan: Plan, inputs: Iterator[object], options: Options) -> SequentialStream:  # noqa: ARG002 - the contract's
+    def stream(self, plan: Plan, inputs: Iterator[object], options: Options) -> SequentialStream:
         """Begin a call in the calling thread."""
         return SequentialStream(plan, inputs)
 
-    def executor(self, options: Options) -> SequentialExecutor:  # noqa: ARG002 - the contract's
+    def executor(self, options: Options) -> SequentialExecutor:
         """An executor that runs each task when it is submitted."""
         return SequentialExecutor()
 
@@ -106,7 +106,7 @@ class SequentialStream:
     def start(self) -> None:
         """Nothing runs before its result is asked for."""
 
-    def close(self, *, at_once: bool = False) -> None:  # noqa: ARG002 - nothing runs between two results
+    def close(self, *, at_once: bool = False) -> None:
         """Run nothing more."""
         self._inputs = islice((), 0)
 
@@ -121,7 +121,7 @@ class SequentialExecutor(concurrent.futures.Executor):
     def __init__(self) -> None:
         self._closed = False
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: ANN401
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` now; the future is done when this returns.
 
         Raises:
@@ -138,6 +138,6 @@ class SequentialExecutor(concurrent.futures.Executor):
             future.set_exception(error)
         return future
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002, ARG002
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept nothing more."""
         self._closed = True

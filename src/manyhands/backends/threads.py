@@ -33,7 +33,7 @@ class ThreadBackend:
 
     capabilities = CAPABILITIES
 
-    def stream(self, plan: Plan, inputs: Iterator[object], options: Options) -> ThreadStream:  # noqa: ARG002 - the contract's
+    def stream(self, plan: Plan, inputs: Iterator[object], options: Options) -> ThreadStream:
         """Begin a call on threads of its own."""
         return ThreadStream(plan, inputs)
 
@@ -100,7 +100,7 @@ class ThreadExecutor(concurrent.futures.Executor):
         self._idle = threading.Semaphore(0)
         self._closed = False
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:  # noqa: ANN401
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` in a thread.
 
         Raises:
@@ -162,7 +162,7 @@ class ThreadExecutor(concurrent.futures.Executor):
                         self._start()
                     return
 
-    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: FBT001, FBT002
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Accept nothing more; with ``wait``, return when all threads have ended."""
         with self._lock:
             self._closed = True

@@ -1,0 +1,18 @@
+"""What a worker is told when it starts: goes through ``marshal``, which needs no import."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+
+class Settings(TypedDict):
+    """``cpus`` is the worker's share of the processors; ``initializer`` a pickled ``(function, arguments)``."""
+
+    env: dict[str, str]
+    cwd: str
+    path: list[str]
+    argv: list[str]
+    cpus: int
+    idle_timeout: float
+    memory_limit: int | None
+    initializer: bytes | None
