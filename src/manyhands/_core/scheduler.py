@@ -122,7 +122,8 @@ class Scheduler:
         if offset != run.done or offset + count > run.count:
             return None
         if worker.doom is not None and ordinal <= worker.doom[0] < ordinal + count:
-            worker.doom = (0, worker.doom[1])  # it ended in time after all; the worker dies for nobody
+            # Too late: and being asked for its stack may have cut short what it was waiting for.
+            return None
         run.done += count
         run.batch.call.outstanding -= count
         worker.news = now
@@ -181,6 +182,7 @@ class Scheduler:
     def recalled(self, worker: Worker, started: int) -> None:
         """The worker will start nothing that it has not started; ``started`` was the last."""
         self._take_back(worker, started)
+        worker.bare = True
 
     def _take_back(self, worker: Worker, started: int) -> None:
         """All tasks of the window above ordinal ``started`` are ready again, before all others."""
@@ -230,10 +232,9 @@ class Scheduler:
             call.outstanding -= sum(len(entry[2].items) for entry in gone)
         return [self.workers[number] for number in call.running]
 
-    def doom(self, worker: Worker, reason: str) -> None:
-        """The worker is going to be killed for the task that it runs: it gets nothing new."""
-        run = worker.window[0] if worker.window else None
-        worker.doom = (run.ordinal + run.done if run is not None else 0, reason)
+    def doom(self, worker: Worker, reason: str, ordinal: int) -> None:
+        """The worker is going to be killed for task ``ordinal``, which it runs: it gets nothing new."""
+        worker.doom = (ordinal, reason)
         self._place(worker)
 
     # ------------------------------------------------------------ workers
@@ -403,6 +404,7 @@ class Scheduler:
             self._idle.pop(worker.number, None)
             self._roomy[worker.number] = worker
         worker.window.append(run)
+        worker.bare = False
         worker.load += run.load
         batch.worker = worker.number
         running = batch.call.running

@@ -110,9 +110,10 @@ class Worker:
     ``window`` holds the runs it has been sent, the first of which it works on. ``epoch`` grows each time tasks are taken back.
     ``quota`` is how many more tasks it may be sent; None: no limit. ``retiring`` workers get nothing new. ``doom`` is the task for
     which the worker is being killed, and why.
+    ``bare``: all that it holds has started.
     """
 
-    __slots__ = ("check_at", "doom", "epoch", "load", "news", "next_ordinal", "number", "quota", "retiring", "window")
+    __slots__ = ("bare", "check_at", "doom", "epoch", "load", "news", "next_ordinal", "number", "quota", "retiring", "window")
 
     def __init__(self, number: int, now: int, quota: int | None) -> None:
         self.number = number
@@ -122,13 +123,14 @@ class Worker:
         self.load = 0  # nanoseconds of work in the window, as far as is known
         self.quota = quota
         self.retiring = False
+        self.bare = True
         self.doom: tuple[int, str] | None = None
         self.news = now  # when it was last heard of, or got work after having none
         self.check_at = 0  # when to look whether its task is overdue; 0: not at all
 
     def unstarted(self) -> int:
-        """How many tasks it holds beside the one that it works on."""
-        return sum(run.count - run.done for run in self.window) - 1 if self.window else 0
+        """How many tasks it holds beside the one that it works on, as far as is known."""
+        return 0 if self.bare else sum(run.count - run.done for run in self.window) - 1
 
     def __repr__(self) -> str:
         return f"<Worker {self.number}: {len(self.window)} batches, epoch {self.epoch}>"

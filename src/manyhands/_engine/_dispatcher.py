@@ -224,11 +224,11 @@ class Dispatcher:
         started, since = self.peers[worker.number].slot.started_at()
         # What is behind it must not start while it is being stopped.
         if self.scheduler.inspected(worker, started, since, now) and self.recall(worker) == started:
-            self.condemn(worker, scheduler.TIMEOUT, now)
+            self.condemn(worker, scheduler.TIMEOUT, started, now)
 
-    def condemn(self, worker: Worker, reason: str, now: int) -> None:
-        """Kill a worker for the task that it runs; everything else must have been taken back."""
-        self.scheduler.doom(worker, reason)
+    def condemn(self, worker: Worker, reason: str, ordinal: int, now: int) -> None:
+        """Kill a worker for task ``ordinal``, which it runs; everything behind it must have been taken back."""
+        self.scheduler.doom(worker, reason, ordinal)
         peer = self.peers[worker.number]
         if reason == scheduler.TIMEOUT and peer.ask_for_stack():
             peer.kill_at = now + STACK_NS

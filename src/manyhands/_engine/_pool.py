@@ -165,8 +165,8 @@ class ProcessPool:
 
     def _condemn(self, worker: Worker) -> None:
         if worker.number in self._dispatcher.peers and worker.doom is None:
-            self._dispatcher.recall(worker)
-            self._dispatcher.condemn(worker, scheduler.CANCELLED, time.monotonic_ns())
+            started = self._dispatcher.recall(worker)
+            self._dispatcher.condemn(worker, scheduler.CANCELLED, started, time.monotonic_ns())
 
     def cancel_task(self, batch: Batch, *, running: bool) -> bool:
         """Keep the one task of ``batch`` from running, or, if asked to, stop it; whether that succeeded."""

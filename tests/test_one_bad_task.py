@@ -1,0 +1,260 @@
+"""One task misbehaves: only it fails, whatever it does, whichever way it was submitted, and the pool goes on."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import pickle
+import re
+import signal
+
+import pytest
+import tasks
+from tasks import BAD
+
+import manyhands
+
+INPUTS = range(6)
+GOOD = [0, 1, 2, 4, 5]
+
+
+def by_map(fn, inputs, **options):
+    values = manyhands.map(fn, inputs, workers=2, errors="return", **options)
+    return split(values, lambda v: isinstance(v, manyhands.Failure), lambda v: v.error)
+
+
+def by_map_in_one_batch(fn, inputs, **options):
+    return by_map(fn, inputs, chunk=6, **options)
+
+
+def by_executor(fn, inputs, **options):
+    with manyhands.Executor(2) as executor:
+        chosen = executor.with_options(**options) if options else executor
+        futures = [chosen.submit(fn, value) for value in inputs]
+        values = [future.exception() or future.result() for future in futures]
+        assert executor.submit(pow, 2, 5).result() == 32  # it goes on
+    return split(values, lambda v: isinstance(v, BaseException), lambda v: v)
+
+
+def by_parallel(fn, inputs, **options):
+    """Parallel raises the one failure; the others are run without it to see that they are well."""
+    options = {"timeout": options["timeout"]} if options else {}
+    parallel = manyhands.Parallel(n_jobs=2, **options)
+    inputs = list(inputs)
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - looked at below
+        parallel(manyhands.delayed(fn)(value) for value in inputs)
+    rest = parallel(manyhands.delayed(fn)(value) for index, value in enumerate(inputs) if index != BAD)
+    return rest, {BAD: caught.value}
+
+
+def split(values, is_error, error_of):
+    good = [value for value in values if not is_error(value)]
+    return good, {index: error_of(value) for index, value in enumerate(values) if is_error(value)}
+
+
+WAYS = [by_map, by_map_in_one_batch, by_executor, by_parallel]
+ways = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+
+
+def index_in(error):
+    """The index that a message names. Futures of an executor are counted from 1."""
+    return int(re.search(r"task (\d+)", "\n".join([str(error), *getattr(error, "__notes__", [])])).group(1))
+
+
+@ways
+@pytest.mark.parametrize(
+    ("fn", "number", "cause"),
+    [
+        (tasks.kill_self, signal.SIGKILL, "killed from outside"),
+        (tasks.segfault, signal.SIGSEGV, "fault in C code"),
+    ],
+    ids=["SIGKILL", "SIGSEGV"],
+)
+def test_worker_killed(way, fn, number, cause):
+    good, failed = way(fn, INPUTS)
+    assert good == GOOD
+    assert list(failed) == [BAD]
+    error = failed[BAD]
+    assert isinstance(error, manyhands.WorkerDied)
+    assert isinstance(error, concurrent.futures.process.BrokenProcessPool)
+    assert error.exit_code == -number
+    assert error.pid is not None
+    text = str(error)
+    assert str(error.pid) in text
+    assert number.name in text
+    assert cause in text
+    assert f"{fn.__name__}(3)" in text
+    assert index_in(error) in {BAD, BAD + 1}
+
+
+def test_the_last_stack_of_a_crash_is_in_the_message():
+    _, failed = by_map(tasks.segfault, INPUTS)
+    assert "in segfault" in failed[BAD].stack
+    assert "in segfault" in str(failed[BAD])
+
+
+@ways
+def test_hard_exit(way):
+    good, failed = way(tasks.hard_exit, INPUTS)
+    assert good == GOOD
+    assert isinstance(failed[BAD], manyhands.WorkerDied)
+    assert failed[BAD].exit_code == 7
+    assert "exit code 7" in str(failed[BAD])
+
+
+@ways
+def test_sys_exit_does_not_end_the_program(way):
+    good, failed = way(tasks.soft_exit, INPUTS)
+    assert good == GOOD
+    assert isinstance(failed[BAD], manyhands.RemoteError)
+    assert failed[BAD].type_name == "SystemExit"
+
+
+@ways
+def test_exception_comes_home_as_itself(way):
+    good, failed = way(tasks.raise_value_error, INPUTS)
+    assert good == GOOD
+    error = failed[BAD]
+    assert type(error) is ValueError
+    assert error.args == ("three is bad",)
+    assert 'raise ValueError("three is bad")' in str(error.__cause__)
+    assert "raise_value_error(3)" in error.__notes__[0]
+
+
+@ways
+def test_exception_whose_constructor_does_not_fit(way):
+    good, failed = way(tasks.raise_unloadable, INPUTS)
+    assert good == GOOD
+    assert type(failed[BAD]) is tasks.Unloadable
+    assert failed[BAD].code == 42
+    assert str(failed[BAD]) == "code 42 at here"
+
+
+@ways
+def test_exception_that_cannot_be_rebuilt(way):
+    good, failed = way(tasks.raise_hopeless, INPUTS)
+    assert good == GOOD
+    error = failed[BAD]
+    assert isinstance(error, manyhands.RemoteError)
+    assert error.type_name == "tasks.Hopeless"
+    assert error.text == "no way"
+    assert "in raise_hopeless" in error.traceback
+
+
+@ways
+def test_result_that_does_not_pickle(way):
+    good, failed = way(tasks.return_unpicklable, INPUTS)
+    assert good == GOOD
+    error = failed[BAD]
+    assert isinstance(error, manyhands.NotSerializable)
+    assert isinstance(error, pickle.PicklingError)
+    assert error.path == "Holder.config['parts'][1]"
+    assert "To mend it" in str(error)
+
+
+@ways
+def test_result_that_does_not_unpickle(way):
+    good, failed = way(tasks.return_unloadable, INPUTS)
+    assert good == GOOD
+    assert str(failed[BAD]) == "cannot be rebuilt here"
+
+
+def with_bad(make):
+    return [make(index) if index == BAD else index for index in INPUTS]
+
+
+@ways
+def test_argument_that_does_not_unpickle(way):
+    good, failed = way(tasks.identity, with_bad(tasks.NotInWorkers))
+    assert good == GOOD
+    assert str(failed[BAD]) == "cannot be rebuilt"
+
+
+@ways
+def test_argument_that_kills_while_it_is_unpickled(way):
+    good, failed = way(tasks.identity, with_bad(tasks.KillsOnLoad))
+    assert good == GOOD
+    assert isinstance(failed[BAD], manyhands.WorkerDied)
+
+
+@pytest.mark.parametrize("way", [by_map, by_map_in_one_batch, by_parallel], ids=lambda way: way.__name__)
+def test_argument_that_does_not_pickle(way):
+    good, failed = way(tasks.identity, with_bad(lambda _: (n for n in ())))
+    assert good == GOOD
+    assert isinstance(failed[BAD], manyhands.NotSerializable)
+    assert "generator" in str(failed[BAD])
+
+
+def test_argument_that_does_not_pickle_fails_submit_at_once():
+    with manyhands.Executor(1) as executor:
+        with pytest.raises(manyhands.NotSerializable, match="generator"):
+            executor.submit(tasks.identity, {"a": [n for n in ()], "b": (n for n in ())})
+        assert executor.submit(tasks.square, 3).result() == 9
+
+
+@ways
+@pytest.mark.parametrize("fn", [tasks.hang, tasks.hang_in_c], ids=["asleep", "in C with the GIL"])
+def test_timeout(way, fn):
+    good, failed = way(fn, INPUTS, timeout=0.4)
+    assert good == GOOD
+    error = failed[BAD]
+    assert isinstance(error, manyhands.TaskTimeout)
+    assert isinstance(error, TimeoutError)
+    assert error.seconds == 0.4
+    assert f"{fn.__name__}(3)" in str(error)
+    assert f"in {fn.__name__}" in error.stack
+
+
+def test_tasks_of_a_batch_run_once_unless_they_had_to_run_again(tmp_path):
+    """The culprit runs once; what stood behind it in its batch had not started, so it runs once, elsewhere."""
+    values = manyhands.map(tasks.log_and_kill, INPUTS, [str(tmp_path)] * 6, workers=1, chunk=6, errors="return")
+    assert [v for v in values if v is not values[BAD]] == GOOD
+    runs = {x: sum(p.name.startswith(f"ran-{x}.") for p in tmp_path.iterdir()) for x in INPUTS}
+    assert runs[BAD] == runs[4] == runs[5] == 1
+    # Those before it had ended within the same millisecond: at most run again, never lost.
+    assert all(1 <= runs[x] <= 2 for x in (0, 1, 2))
+
+
+def test_one_failure_among_many_costs_one():
+    values = manyhands.map(tasks.kill_self, range(5000), workers=2, errors="skip")
+    assert values == [x for x in range(5000) if x != BAD]
+
+
+def test_several_failures_first_in_order_others_noted():
+    def fail(x):
+        raise KeyError(x)
+
+    with pytest.raises(KeyError) as caught:
+        manyhands.map(fail, range(4), workers=2, chunk=4)
+    assert caught.value.args == (0,)
+    notes = "\n".join(caught.value.__notes__)
+    assert "task 0: " in notes
+
+
+def test_memory_limit():
+    with manyhands.options(memory_limit="600MB"):
+        values = manyhands.map(tasks.eat_memory, INPUTS, workers=2, errors="return")
+    failed = values.pop(BAD)
+    assert values == GOOD
+    assert isinstance(failed.error, MemoryError)
+    assert "memory_limit is 600 MiB" in "\n".join(failed.error.__notes__)
+
+
+def test_initializer_that_raises_is_reported_to_every_task():
+    def bad_setup():
+        raise OSError("no licence")
+
+    with manyhands.Executor(2, initializer=bad_setup) as executor:
+        for _ in range(2):
+            future = executor.submit(tasks.square, 1)
+            with pytest.raises(concurrent.futures.process.BrokenProcessPool, match="no licence") as caught:
+                future.result()
+            assert isinstance(caught.value.__cause__, OSError)
+
+
+def test_workers_that_die_at_once_are_no_endless_loop():
+    def suicidal_setup():
+        tasks.hard_exit(BAD)
+
+    with manyhands.Executor(2, initializer=suicidal_setup) as executor:
+        with pytest.raises(manyhands.WorkerDied, match="exit code 7"):
+            executor.submit(tasks.square, 1).result()
