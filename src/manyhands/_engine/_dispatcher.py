@@ -49,6 +49,7 @@ class Dispatcher:
         self.observers: list[Callable[[events.Event], None]] = []
         self.memory_limit: int | None = None
         self.ended = False
+        self.muted = False  # nobody is left to take results: the program ends
         self._ending = False  # nothing is to be started any more
         self.hungry = True  # whether a task that is posted now could be sent at once
         self.driving = Driving(self._turn, self.busy, self.interrupt)
@@ -112,7 +113,7 @@ class Dispatcher:
 
     def _turn(self, timeout: float | None) -> None:
         with self._shield:
-            self._guarded(0 if self._deliveries else timeout)
+            self._guarded(timeout)
         self._deliver()
 
     def _guarded(self, timeout: float | None) -> None:
@@ -139,6 +140,8 @@ class Dispatcher:
     def _deliver(self) -> None:
         """Hand out results. Runs the user's code: callbacks, ``__setstate__``."""
         deliveries = self._deliveries
+        if self.muted:
+            deliveries.clear()
         while deliveries:
             delivery = deliveries.popleft()
             try:
@@ -341,7 +344,7 @@ class Dispatcher:
         self._sleeping = True
         try:
             # Whoever posted before seeing that flag did not interrupt.
-            ready = self._poller.wait(0 if self._posted or self._commands else timeout)
+            ready = self._poller.wait(0 if self._posted or self._commands or self._deliveries else timeout)
         finally:
             self._sleeping = False
         launcher = False

@@ -285,6 +285,10 @@ class ProcessPool:
         """Cancel everything that has not started."""
         self._dispatcher.command(self._dispatcher.cancel_unstarted)
 
+    def mute(self) -> None:
+        """Hand out no more results: the program ends."""
+        self._dispatcher.muted = True
+
     def kill(self) -> None:
         """End all workers at once; tasks that run fail with ``WorkerDied``, those that wait are cancelled."""
         self.closed = True

@@ -62,6 +62,11 @@ def shared_pool(**settings: object) -> ProcessPool:
     return pool
 
 
+def shared_pool_pids() -> list[int]:
+    """Process ids of the warm workers of this process."""
+    return [pid for pool in _state.shared.values() for pid in pool.pids()]
+
+
 def shutdown() -> None:
     """End the warm workers of this process, and the process that starts them. The next call starts new ones."""
     with _state.lock:
@@ -101,6 +106,7 @@ def _at_exit() -> None:
             pool.drain()
     finally:
         for pool in list(_state.pools):
+            pool.mute()
             with contextlib.suppress(Exception):  # whatever it is, the kernel ends the workers with this process
                 pool.shutdown()
         if _state.zygote is not None:

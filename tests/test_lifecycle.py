@@ -1,0 +1,421 @@
+"""Nothing is left behind and nothing hangs, whoever dies: the parent, the zygote, a worker; by whatever signal."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import scripts
+import tasks
+import waiting
+
+import manyhands
+from manyhands._engine import _state
+
+HANGING = """
+    import sys, tasks, manyhands
+    if __name__ == "__main__":
+        fn = getattr(tasks, sys.argv[1])
+        with manyhands.options(start_method=sys.argv[2]):
+            print("ready", flush=True)
+            manyhands.map(fn, [3, 3], workers=2)
+"""
+
+
+@pytest.mark.parametrize("method", ["zygote", "spawn", "fork"])
+@pytest.mark.parametrize("fn", ["hang", "hang_in_c"])
+def test_killed_parent_takes_everything_with_it(fn, method):
+    with scripts.started(HANGING, fn, method) as process:
+        family = scripts.descendants(process, 3 if method == "zygote" else 2)
+        process.kill()
+        died = time.monotonic()
+        waiting.until(lambda: all(waiting.gone(pid) for pid in family), seconds=10)
+        assert time.monotonic() - died < 2
+
+
+def test_killed_parent_takes_what_tasks_started_with_it():
+    with scripts.started(HANGING, "start_child", "zygote") as process:
+        family = scripts.descendants(process, 5)  # the zygote, two workers, their two children
+        process.kill()
+        waiting.until(lambda: all(waiting.gone(pid) for pid in family), seconds=2)
+
+
+def test_stopped_workers_die_with_the_parent():
+    with scripts.started(HANGING, "hang", "zygote") as process:
+        family = scripts.descendants(process, 3)
+        for pid in family:
+            os.kill(pid, signal.SIGSTOP)
+        process.kill()
+        waiting.until(lambda: all(waiting.gone(pid) for pid in family), seconds=2)
+
+
+def zygote_pid():
+    return _state.zygote().pid
+
+
+def test_killed_zygote_loses_nothing(tmp_path):
+    manyhands.map(tasks.square, range(4), workers=2)
+    before = zygote_pid()
+    with manyhands.Executor(2) as executor:
+        first = [executor.submit(tasks.fail_until, i, str(tmp_path), 0) for i in range(20)]
+        os.kill(before, signal.SIGKILL)
+        second = [executor.submit(tasks.fail_until, i, str(tmp_path), 0) for i in range(20, 40)]
+        assert [f.result() for f in first + second] == list(range(40))
+        # A worker that ends now is nobody's child; it is replaced from a new zygote.
+        with pytest.raises(manyhands.WorkerDied):
+            executor.submit(tasks.kill_self, tasks.BAD).result()
+        assert executor.submit(tasks.square, 5).result() == 25
+    assert zygote_pid() != before
+    assert manyhands.map(tasks.square, range(4), workers=2) == [0, 1, 4, 9]
+
+
+def test_running_tasks_survive_the_zygote(tmp_path):
+    with manyhands.Executor(1) as executor:
+        future = executor.submit(wait_for_file, str(tmp_path))
+        waiting.noted(tmp_path, "started")
+        os.kill(zygote_pid(), signal.SIGKILL)
+        waiting.until(lambda: waiting.gone(zygote_pid()))
+        tasks.note(tmp_path, "go")
+        assert future.result(timeout=20) == "went"
+
+
+def wait_for_file(folder):
+    tasks.note(folder, "started")
+    waiting.noted(folder, "go")
+    return "went"
+
+
+def test_stopped_worker_does_not_stop_the_others(tmp_path):
+    with manyhands.Executor(2) as executor:
+        stopped = executor.submit(wait_for_file, str(tmp_path))
+        pid = int(waiting.noted(tmp_path, "started")[0])
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            futures = [executor.submit(tasks.square, i) for i in range(200)]
+            assert [f.result(timeout=20) for f in futures] == [i * i for i in range(200)]
+            assert not stopped.done()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        tasks.note(tmp_path, "go")
+        assert stopped.result(timeout=20) == "went"
+
+
+def test_worker_stopped_in_the_middle_of_a_map_gives_back_what_it_has_not_started():
+    manyhands.map(tasks.square, range(100), workers=2)
+    pids = _state.shared_pool_pids()
+    results = manyhands.imap(tasks.square, range(200_000), workers=2)
+    got = [next(results)]
+    stopped = pids[0]
+    os.kill(stopped, signal.SIGSTOP)
+    resume = threading.Timer(1.0, os.kill, (stopped, signal.SIGCONT))
+    resume.start()
+    got += results
+    resume.join()
+    assert got == [x * x for x in range(200_000)]
+
+
+INTERRUPTED = """
+    import sys, tasks, manyhands
+    try:
+        {call}
+    except KeyboardInterrupt:
+        print("interrupted once", flush=True)
+"""
+
+CALLS = {
+    "map": "manyhands.map(tasks.hang, [3] * 6, [sys.argv[1]] * 6, workers=2)",
+    "imap": "list(manyhands.imap(tasks.hang, [3] * 6, [sys.argv[1]] * 6, workers=2))",
+    "parallel": "manyhands.Parallel(n_jobs=2)(manyhands.delayed(tasks.hang)(3, sys.argv[1]) for _ in range(6))",
+    "executor": (
+        "with manyhands.Executor(2) as executor: [f.result() for f in [executor.submit(tasks.hang, 3, sys.argv[1]) for _ in range(6)]]"
+    ),
+    "threads": "manyhands.map(tasks.hang, [3] * 6, [sys.argv[1]] * 6, workers=2, backend='threads')",
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_ctrl_c_ends_the_program_within_a_second(call, tmp_path):
+    with scripts.started(INTERRUPTED.format(call=CALLS[call]), str(tmp_path)) as process:
+        waiting.noted(tmp_path, "started", 2)
+        family = scripts.descendants(process, 0)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=10)
+        assert time.monotonic() - sent < 1.5  # a second, and what the machine is doing besides
+        assert output.count("interrupted once") == 1
+        assert errors == ""
+        assert process.returncode == 0
+        assert all(waiting.gone(pid) for pid in family)
+
+
+def test_ctrl_c_without_a_handler_shows_one_traceback(tmp_path):
+    code = f"import sys, tasks, manyhands\n{CALLS['map']}"
+    with scripts.started(code, str(tmp_path)) as process:
+        waiting.noted(tmp_path, "started", 2)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+        assert errors.count("Traceback") == 1
+        assert errors.rstrip().endswith("KeyboardInterrupt")
+        assert process.returncode in {130, -signal.SIGINT}
+
+
+def test_pool_is_usable_after_ctrl_c(tmp_path):
+    code = """
+        import os, signal, sys, tasks, manyhands
+        for _ in range(3):
+            try:
+                manyhands.map(tasks.hang, [3] * 6, [sys.argv[1]] * 6, workers=2)
+            except KeyboardInterrupt:
+                print(sum(manyhands.map(tasks.square, range(1000), workers=2)), flush=True)
+    """
+    with scripts.started(code, str(tmp_path)) as process:
+        for round_ in range(1, 4):
+            waiting.noted(tmp_path, "started", 2 * round_)
+            process.send_signal(signal.SIGINT)
+            assert process.stdout.readline() == f"{sum(x * x for x in range(1000))}\n"
+        assert process.wait(10) == 0
+
+
+def test_program_ends_when_its_futures_have():
+    done = scripts.run("""
+        import tasks, manyhands
+        executor = manyhands.Executor(2)
+        for i in range(6):
+            executor.submit(tasks.square, i).add_done_callback(lambda f: print(f.result(), flush=True))
+    """)
+    assert sorted(done.stdout.split()) == ["0", "1", "16", "25", "4", "9"]
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_program_ends_with_a_warm_pool_and_an_unfinished_iterator():
+    done = scripts.run("""
+        import itertools, tasks, manyhands
+        results = manyhands.imap(tasks.square, itertools.count(), workers=2)
+        print(next(results), next(results))
+    """)
+    assert (done.stdout, done.returncode, done.stderr) == ("0 1\n", 0, "")
+
+
+def test_exception_in_the_main_program_ends_it():
+    done = scripts.run("""
+        import tasks, manyhands
+        executor = manyhands.Executor(2)
+        executor.submit(tasks.square, 2).result()
+        raise SystemExit(3)
+    """)
+    assert (done.returncode, done.stderr) == (3, "")
+
+
+@pytest.mark.parametrize("how", ["file", "-c", "-", "-m"])
+def test_no_main_guard_is_needed(how, tmp_path):
+    code = (
+        "import manyhands\n"
+        "class Point:\n"
+        "    def __init__(self, x): self.x = x\n"
+        "def shift(p): return Point(p.x + 1)\n"
+        "moved = manyhands.map(shift, [Point(1), Point(2)], workers=2)\n"
+        "print([type(p) is Point for p in moved], [p.x for p in moved], manyhands.map(lambda x: x * 2, [1, 2]))\n"
+    )
+    path = tmp_path / "program.py"
+    path.write_text(code)
+    command = {"file": [str(path)], "-c": ["-c", code], "-": ["-"], "-m": ["-m", "program"]}[how]
+    done = subprocess.run(
+        [sys.executable, *command],
+        input=code if how == "-" else None,
+        capture_output=True,
+        text=True,
+        timeout=40,
+        cwd=tmp_path,
+        env=scripts.environment(),
+        check=False,
+    )
+    assert (done.stdout, done.stderr) == ("[True, True] [2, 3] [2, 4]\n", "")
+
+
+def test_interactive_session():
+    lines = "import manyhands\ndef f(x): return x + 1\n\nprint(manyhands.map(f, [1, 2], workers=2))\n"
+    done = subprocess.run(
+        [sys.executable, "-i"], input=lines, capture_output=True, text=True, timeout=40, env=scripts.environment(), check=False
+    )
+    assert "[2, 3]" in done.stdout
+
+
+def test_forked_child_starts_its_own_pool():
+    manyhands.map(tasks.square, range(4), workers=2)
+    mine = set(manyhands.map(tasks.pid, range(20), workers=2, chunk=1))
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            pids = set(manyhands.map(tasks.pid, range(20), workers=2, chunk=1))
+            os.write(write, b"own" if pids and not pids & mine else b"shared")
+            manyhands.shutdown()
+        finally:
+            os._exit(0)
+    os.close(write)
+    with os.fdopen(read) as file:
+        answer = file.read()
+    os.waitpid(child, 0)
+    assert answer == "own"
+    assert set(manyhands.map(tasks.pid, range(20), workers=2, chunk=1)) <= mine
+
+
+def test_executor_of_the_parent_is_closed_in_a_forked_child():
+    with manyhands.Executor(1) as executor:
+        executor.submit(tasks.square, 1).result()
+        read, write = os.pipe()
+        child = os.fork()
+        if child == 0:
+            try:
+                executor.submit(tasks.square, 1)
+            except manyhands.PoolClosed as error:
+                os.write(write, str(error).encode())
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read) as file:
+            answer = file.read()
+        os.waitpid(child, 0)
+        assert "belongs to process" in answer
+        assert executor.submit(tasks.square, 2).result() == 4
+
+
+def cpu_ticks(pid):
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def test_idle_pool_uses_no_processor():
+    executor = manyhands.Executor(2)
+    with executor:
+        for _ in range(20):
+            executor.submit(tasks.square, 1).result()
+        pids = [zygote_pid(), *executor.worker_pids(), os.getpid()]
+        time.sleep(0.1)  # let what has just been done be accounted for
+        before = [cpu_ticks(pid) for pid in pids]
+        time.sleep(1)  # the thing measured
+        after = [cpu_ticks(pid) for pid in pids]
+    assert [round(b - a, 2) for a, b in zip(before, after, strict=True)] == [0.0] * len(pids)
+
+
+def test_idle_workers_leave_and_come_back():
+    with manyhands.Executor(2, idle_timeout=0.2) as executor:
+        executor.submit(tasks.square, 1).result()
+        pids = executor.worker_pids()
+        waiting.until(lambda: all(waiting.gone(pid) for pid in pids))
+        assert executor.submit(tasks.square, 2).result() == 4
+        assert set(executor.worker_pids()).isdisjoint(pids)
+
+
+def test_workers_that_leave_while_work_arrives_lose_nothing():
+    with manyhands.Executor(2, idle_timeout=0.01) as executor:
+        for i in range(300):
+            assert executor.submit(tasks.square, i).result(timeout=20) == i * i
+            time.sleep(0.0101 if i % 10 == 0 else 0)  # as long as a worker waits
+
+
+def test_shutdown_ends_the_warm_pool_and_the_next_call_starts_another():
+    first = set(manyhands.map(tasks.pid, range(4), workers=2))
+    manyhands.shutdown()
+    assert all(waiting.gone(pid) for pid in first)
+    assert not first & set(manyhands.map(tasks.pid, range(4), workers=2))
+
+
+LIMITED = """
+    import os, resource, sys, tasks, manyhands
+    {limit}
+    try:
+        manyhands.map(tasks.square, range(4), workers=2)
+    except manyhands.CannotStart as error:
+        print("CannotStart", error, flush=True)
+    except OSError as error:
+        print("OSError", error, flush=True)
+"""
+
+
+def test_no_descriptors_left_is_an_error_at_once():
+    done = scripts.run(LIMITED.format(limit="manyhands.map; resource.setrlimit(resource.RLIMIT_NOFILE, (4, 4))"))
+    assert "Too many open files" in done.stdout
+    assert done.returncode == 0
+
+
+SYSTEM_PYTHON = "/usr/bin/python3"
+
+
+def can_run_as_nobody():
+    """Limits of processes do not bind root, and others may not enter where this Python lives."""
+    probe = [SYSTEM_PYTHON, "-c", "import sys; sys.exit(sys.version_info < (3, 11))"]
+    try:
+        return os.geteuid() == 0 and subprocess.run(probe, check=False).returncode == 0
+    except OSError:
+        return False
+
+
+@pytest.mark.skipif(not can_run_as_nobody(), reason="needs root, and a system Python that another user can run")
+@pytest.mark.parametrize("start", ["zygote", "fork"])
+def test_no_processes_left_is_an_error_at_once(start):
+    with tempfile.TemporaryDirectory(prefix="open-to-all-") as folder:
+        shutil.copytree(Path(manyhands.__file__).parent, Path(folder, "manyhands"))
+        shutil.copy(tasks.__file__, folder)
+        subprocess.run(["chmod", "-R", "a+rX", folder], check=True)
+        # This process, and the zygote; no worker.
+        count = 2 if start == "zygote" else 1
+        limit = f"os.setuid(64321); resource.setrlimit(resource.RLIMIT_NPROC, ({count}, {count}))"
+        code = textwrap.dedent(LIMITED.format(limit=limit))
+        done = subprocess.run(
+            [SYSTEM_PYTHON, "-c", code],
+            capture_output=True,
+            text=True,
+            timeout=40,
+            env={"PYTHONPATH": folder, "MANYHANDS_START_METHOD": start},
+            cwd=folder,
+            check=False,
+        )
+    assert done.stdout.startswith(("CannotStart", "OSError")), done.stderr
+    assert "Resource temporarily unavailable" in done.stdout
+
+
+def test_fewer_workers_than_asked_for_do_the_work():
+    """64 workers do not fit into so few descriptors; those that do fit carry on."""
+    done = scripts.run("""
+        import resource, tasks, manyhands
+        manyhands.map(tasks.square, range(4), workers=1)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+        print(manyhands.map(tasks.square, range(500), workers=64, chunk=1) == [x * x for x in range(500)])
+    """)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
+def test_import_is_light():
+    done = scripts.run("""
+        import sys
+        before = set(sys.modules)
+        import manyhands
+        manyhands.map
+        heavy = {"numpy", "rich", "click", "cloudpickle", "asyncio", "multiprocessing", "xxhash", "concurrent.futures.process"}
+        print(sorted(heavy & (set(sys.modules) - before)))
+    """)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_nothing_in_shared_memory_or_the_temporary_folder(tmp_path):
+    done = scripts.run(
+        """
+        import os, tasks, manyhands
+        before = sorted(os.listdir("/dev/shm"))
+        manyhands.map(tasks.square, range(100), workers=2)
+        print(sorted(os.listdir("/dev/shm")) == before)
+        """,
+        TMPDIR=str(tmp_path),
+    )
+    assert done.stdout == "True\n"
+    assert list(Path(tmp_path).iterdir()) == []
