@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import sys
@@ -16,7 +17,7 @@ from manyhands.mapping import choose, raise_first
 from manyhands.settings import UNSET, resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
     from manyhands.backends import TaskStream
 
@@ -156,7 +157,7 @@ class Parallel:
         chunks = _chunks(stream, narrator)
         if not as_list:
             stream.start()
-            return itertools.chain.from_iterable(chunks)
+            return _values(chunks)
         results: list[Any] = []
         for values in chunks:
             results += values
@@ -188,7 +189,13 @@ class Parallel:
         return f"Parallel(n_jobs={self.n_jobs})"
 
 
-def _chunks(stream: TaskStream, narrator: _Narrator | None) -> Iterator[list[object]]:
+def _values(chunks: Generator[list[object]]) -> Iterator[object]:
+    with contextlib.closing(chunks):
+        for values in chunks:
+            yield from values
+
+
+def _chunks(stream: TaskStream, narrator: _Narrator | None) -> Generator[list[object]]:
     at_once = False
     try:
         for _, values in stream.chunks():

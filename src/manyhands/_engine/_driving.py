@@ -70,6 +70,7 @@ class Driving:
         self._owner: int | None = None
         self._waiters: list[_Waiter] = []
         self._background: _Background | None = None
+        self._making = threading.Lock()  # of the background thread
 
     # ------------------------------------------------------------ for whoever waits
 
@@ -160,10 +161,14 @@ class Driving:
 
     def need_background(self) -> None:
         """Somebody has to drive even if nobody waits."""
-        if self._background is None:
-            self._background = _Background(self, self._busy)
-        if self._background.asleep:
-            self._background.call()
+        background = self._background
+        if background is None:
+            with self._making:
+                background = self._background
+                if background is None:
+                    background = self._background = _Background(self, self._busy)
+        if background.asleep:
+            background.call()
 
     def stop_background(self) -> None:
         """End the background thread; returns when it has ended."""

@@ -275,6 +275,10 @@ class ProcessPool:
     def shutdown_later(self) -> None:
         """Shut down when everything that was submitted has ended, without being waited for."""
 
+        self.closed = True
+        if self.pid != os.getpid() or self._dispatcher.ended:
+            return
+
         def finish() -> None:
             self.drain()
             self.shutdown()

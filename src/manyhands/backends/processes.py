@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import os
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands._core.options import UNSET, Options, resolve
@@ -176,6 +177,9 @@ class Executor(concurrent.futures.Executor):
             limit=self._max_workers,
         )
         self._call = self._open(Policy(), 0)
+        # One that is forgotten finishes what it was given, and ends.
+        self._forgotten = weakref.finalize(self, self._pool.shutdown_later)
+        self._forgotten.atexit = False
 
     def _open(self, policy: Policy, priority: int) -> PoolCall:
         # The pool's own limit bounds the workers; the executor may be resized beyond what it has now.
@@ -295,6 +299,7 @@ class Executor(concurrent.futures.Executor):
         """
         pool = self._pool
         pool.close()
+        self._forgotten.detach()
         if pool.pid != os.getpid():
             return
         if cancel_futures:
@@ -307,10 +312,12 @@ class Executor(concurrent.futures.Executor):
 
     def terminate_workers(self) -> None:
         """Ask all workers to end (SIGTERM), whatever they do, and shut the executor down. What they ran fails with ``WorkerDied``."""
+        self._forgotten.detach()
         self._pool.terminate()
 
     def kill_workers(self) -> None:
         """End all workers at once (SIGKILL) and shut the executor down. What they ran fails with ``WorkerDied``."""
+        self._forgotten.detach()
         self._pool.kill()
         self._pool.shutdown()
 

@@ -1,0 +1,181 @@
+"""One contract, checked over every backend and every start method."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import dataclasses
+import itertools
+import os
+import threading
+
+import pytest
+import tasks
+import waiting
+
+import manyhands
+from manyhands import backends
+from manyhands.settings import resolved
+
+KINDS = ["zygote", "spawn", "fork", "threads", "sequential", "foreign"]
+
+
+@pytest.fixture(params=KINDS)
+def kind(request):
+    with contextlib_options(request.param):
+        yield request.param
+
+
+def contextlib_options(kind):
+    if kind in {"zygote", "spawn", "fork"}:
+        return manyhands.options(backend="processes", start_method=kind, workers=2)
+    if kind == "foreign":
+        return foreign()
+    return manyhands.options(backend=kind, workers=2)
+
+
+def foreign():
+    import contextlib
+
+    @contextlib.contextmanager
+    def block():
+        with concurrent.futures.ThreadPoolExecutor(2) as executor, manyhands.options(backend=executor, workers=2):
+            yield
+
+    return block()
+
+
+def backend_of(kind):
+    return backends.get(resolved().backend)
+
+
+def test_capabilities_are_frozen_and_true(kind):
+    capabilities = backend_of(kind).capabilities
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        capabilities.name = "other"
+    argument = []
+    [result] = manyhands.map(lambda x: x.append(1) or os.getpid(), [argument])
+    assert capabilities.by_value == (argument == [])
+    assert capabilities.isolated == (result != os.getpid())
+
+
+def test_executor(kind):
+    backend = backend_of(kind)
+    executor = backend.executor(resolved())
+    assert isinstance(executor, concurrent.futures.Executor)
+    try:
+        futures = [executor.submit(tasks.add, i, y=1) for i in range(20)]
+        assert [f.result(timeout=20) for f in futures] == list(range(1, 21))
+        assert sorted(f.result() for f in concurrent.futures.as_completed(futures)) == list(range(1, 21))
+        assert isinstance(executor.submit(tasks.raise_value_error, 3).exception(timeout=20), ValueError)
+    finally:
+        if kind != "foreign":
+            executor.shutdown()
+    if kind != "foreign":
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            executor.submit(tasks.square, 1)
+
+
+@pytest.mark.parametrize("chunk", [1, 5, "auto"])
+def test_each_task_ends_once_and_in_order(kind, chunk):
+    assert manyhands.map(tasks.square, range(200), chunk=chunk) == [x * x for x in range(200)]
+    assert sorted(manyhands.map(tasks.square, range(200), chunk=chunk, ordered=False)) == [x * x for x in range(200)]
+
+
+def test_errors_belong_to_their_task(kind):
+    values = manyhands.map(tasks.raise_value_error, range(6), errors="return")
+    assert [v for i, v in enumerate(values) if i != 3] == [0, 1, 2, 4, 5]
+    assert isinstance(values[3].error, ValueError)
+    assert "raise_value_error(3)" in "\n".join(values[3].error.__notes__)
+    with pytest.raises(ValueError, match="three is bad"):
+        manyhands.map(tasks.raise_value_error, range(6))
+
+
+def test_sys_exit_is_a_failure_of_its_task(kind):
+    values = manyhands.map(tasks.soft_exit, range(6), errors="return")
+    assert values[3].error.type_name == "SystemExit"
+    assert manyhands.map(tasks.soft_exit, range(6), errors="skip") == [0, 1, 2, 4, 5]
+
+
+def test_a_hanging_task_times_out(kind):
+    def slow(x):
+        waiting.until(lambda: False, seconds=1) if x == 3 else None
+        return x
+
+    values = manyhands.map(slow, range(6), errors="return", timeout=0.5)
+    assert [v for i, v in enumerate(values) if i != 3] == [0, 1, 2, 4, 5]
+    assert isinstance(values[3].error, manyhands.TaskTimeout | AssertionError)
+    if kind != "sequential":
+        assert isinstance(values[3].error, manyhands.TaskTimeout)
+
+
+def test_retries(kind, tmp_path):
+    assert manyhands.map(tasks.fail_until, range(4), [str(tmp_path)] * 4, [2] * 4, retries=2) == [0, 1, 2, 3]
+    with pytest.raises(ConnectionError) as caught:
+        manyhands.map(tasks.fail_until, [7], [str(tmp_path)], [9], retries=1)
+    assert "earlier attempt 1: ConnectionError: run 1" in "\n".join(caught.value.__notes__)
+
+
+def test_inputs_are_read_here_and_not_too_far_ahead(kind):
+    read = []
+    here = threading.get_ident()
+
+    def inputs():
+        for value in itertools.count():
+            assert threading.get_ident() == here
+            read.append(value)
+            yield value
+
+    with manyhands.imap(tasks.square, inputs(), buffer=6) as results:
+        assert [next(results) for _ in range(30)] == [x * x for x in range(30)]
+    assert len(read) <= 36
+
+
+def test_inputs_that_raise(kind):
+    def inputs():
+        yield 1
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError, match="no more"):
+        manyhands.map(tasks.square, inputs())
+
+
+def test_nothing_starts_after_close(kind, tmp_path):
+    results = manyhands.imap(tasks.log, itertools.count(), itertools.repeat(str(tmp_path)))
+    next(results)
+    results.close()
+    ran = len(list(tmp_path.iterdir()))
+    assert manyhands.map(tasks.square, range(5)) == [0, 1, 4, 9, 16]
+    assert len(list(tmp_path.iterdir())) == ran
+    assert list(results) == []
+
+
+def test_calls_of_many_functions(kind):
+    calls = [manyhands.delayed(tasks.add)(i, y=2) for i in range(10)] + [manyhands.delayed(len)("abc")]
+    options = resolved()
+    with manyhands.options(workers=2):
+        parallel = manyhands.Parallel(backend=options.backend)
+        assert parallel(calls) == [*range(2, 12), 3]
+
+
+def test_progress_counts(kind):
+    results = manyhands.imap(tasks.raise_value_error, range(6), errors="skip")
+    assert list(results) == [0, 1, 2, 4, 5]
+    counts = results.statistics()
+    assert (counts.submitted, counts.ended, counts.failed) == (6, 6, 1)
+    assert sum(work[0] for work in counts.work.values()) == 6
+
+
+def test_a_registered_backend():
+    from manyhands.backends.threads import ThreadBackend
+
+    backends.register("mine", ThreadBackend)
+    assert manyhands.map(tasks.pid, range(3), backend="mine") == [os.getpid()] * 3
+    with pytest.raises(ValueError, match="'threads' is a built-in"):
+        backends.register("threads", ThreadBackend)
+
+
+def test_a_process_pool_of_the_standard_library_as_backend():
+    with concurrent.futures.ProcessPoolExecutor(2) as executor:
+        assert manyhands.map(tasks.square, range(100), backend=executor, workers=2) == [x * x for x in range(100)]
+        values = manyhands.map(tasks.raise_value_error, range(6), backend=executor, errors="skip", chunk=1)
+        assert values == [0, 1, 2, 4, 5]

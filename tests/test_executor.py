@@ -1,0 +1,381 @@
+"""Executor: a true concurrent.futures.Executor, and what it has beyond."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import gc
+import os
+import threading
+import time
+import weakref
+
+import pytest
+import tasks
+import waiting
+
+import manyhands
+
+
+def test_submit_and_map():
+    with manyhands.Executor(2) as executor:
+        assert isinstance(executor, concurrent.futures.Executor)
+        future = executor.submit(tasks.add, 2, y=3)
+        assert isinstance(future, concurrent.futures.Future)
+        assert future.result() == 5
+        assert future.exception() is None
+        assert future.done()
+        assert not future.running()
+        assert list(executor.map(tasks.add, [1, 2], [3, 4])) == [4, 6]
+        assert list(executor.map(tasks.square, range(1000), chunksize=50)) == [x * x for x in range(1000)]
+        assert list(executor.map(tasks.square, range(1000), chunksize=0)) == [x * x for x in range(1000)]
+        assert list(executor.map(tasks.square, iter(range(100)), buffersize=5)) == [x * x for x in range(100)]
+
+
+def test_futures_tell_worker_and_times():
+    with manyhands.Executor(1) as executor:
+        before = time.monotonic()
+        future = executor.submit(tasks.spin, 0.05)
+        future.result()
+        after = time.monotonic()
+        assert future.worker in executor.worker_pids()
+        assert before <= future.started_at <= after
+        assert 0.05 <= future.run_time <= after - before
+
+
+def test_wait_and_as_completed(tmp_path):
+    with manyhands.Executor(2) as executor:
+        futures = [executor.submit(tasks.square, i) for i in range(20)]
+        assert sorted(f.result() for f in concurrent.futures.as_completed(futures, timeout=20)) == [i * i for i in range(20)]
+        hanging = executor.submit(tasks.hang, 3, str(tmp_path))
+        quick = executor.submit(tasks.square, 3)
+        done, pending = concurrent.futures.wait([hanging, quick], return_when=concurrent.futures.FIRST_COMPLETED, timeout=20)
+        assert (done, pending) == ({quick}, {hanging})
+        assert concurrent.futures.wait([hanging], timeout=0.01).not_done == {hanging}
+        assert hanging.cancel(running=True)
+        assert concurrent.futures.wait([hanging], timeout=20).done == {hanging}
+
+
+def test_first_exception():
+    with manyhands.Executor(2) as executor:
+        futures = [executor.submit(tasks.raise_value_error, i) for i in range(6)]
+        done, _ = concurrent.futures.wait(futures, return_when=concurrent.futures.FIRST_EXCEPTION, timeout=20)
+        assert futures[3] in done
+        with pytest.raises(ValueError, match="three"):
+            futures[3].result()
+
+
+def test_callbacks_run_while_nobody_waits():
+    with manyhands.Executor(2) as executor:
+        got = []
+        event = threading.Event()
+
+        def callback(future):
+            got.append(future.result())
+            if len(got) == 10:
+                event.set()
+
+        for i in range(10):
+            executor.submit(tasks.square, i).add_done_callback(callback)
+        assert event.wait(20)
+        assert sorted(got) == [i * i for i in range(10)]
+
+
+def test_a_callback_may_submit_and_wait():
+    with manyhands.Executor(2) as executor:
+        chain = []
+        done = threading.Event()
+
+        def callback(future):
+            chain.append(future.result())
+            chain.append(executor.submit(tasks.square, future.result()).result())
+            if future.result() < 100:
+                executor.submit(tasks.square, future.result()).add_done_callback(callback)
+            else:
+                done.set()
+
+        executor.submit(tasks.square, 2).add_done_callback(callback)
+        assert done.wait(20)
+        assert chain == [4, 16, 16, 256, 256, 65536]
+
+
+def test_a_callback_that_raises_hurts_nobody(caplog):
+    with manyhands.Executor(1) as executor:
+        future = executor.submit(tasks.square, 2)
+        future.add_done_callback(lambda _: 1 / 0)
+        assert future.result() == 4
+        assert executor.submit(tasks.square, 3).result() == 9
+    assert "exception calling callback" in caplog.text
+
+
+def test_callback_on_a_future_that_is_done():
+    with manyhands.Executor(1) as executor:
+        future = executor.submit(tasks.square, 2)
+        future.result()
+        got = []
+        future.add_done_callback(got.append)
+        assert got == [future]
+
+
+def test_cancel_before_it_starts(tmp_path):
+    with manyhands.Executor(1) as executor:
+        blocker = executor.submit(tasks.hang, 3, str(tmp_path))
+        waiting.noted(tmp_path, "started")
+        waiters = [executor.submit(tasks.log, i, str(tmp_path)) for i in range(5)]
+        assert all(future.cancel() for future in waiters[1:])
+        assert not blocker.cancel()
+        assert blocker.running()
+        assert all(future.cancelled() for future in waiters[1:])
+        with pytest.raises(concurrent.futures.CancelledError):
+            waiters[1].result()
+        assert blocker.cancel(running=True)
+        assert waiters[0].result() == 0
+    ran = [path.name for path in tmp_path.iterdir() if path.name.startswith("ran-")]
+    assert [name.split(".")[0] for name in ran] == ["ran-0"]
+
+
+def test_cancel_of_tasks_that_a_worker_has_ahead(tmp_path):
+    """Quick tasks are sent ahead; one that has been sent is still cancelled if it has not started."""
+    with manyhands.Executor(1) as executor:
+        for i in range(50):
+            executor.submit(tasks.square, i).result()
+        futures = [executor.submit(tasks.square, i) for i in range(2000)]
+        cancelled = [future for future in reversed(futures) if future.cancel()]
+        left = [future for future in futures if not future.cancelled()]
+        assert [future.result() for future in left] == [i * i for i in range(len(left))]
+        assert all(future.cancelled() for future in cancelled)
+
+
+def test_cancel_running_replaces_the_worker(tmp_path):
+    with manyhands.Executor(1) as executor:
+        future = executor.submit(tasks.hang, 3, str(tmp_path))
+        pid = int(waiting.noted(tmp_path, "started")[0])
+        assert future.cancel(running=True)
+        assert future.cancelled()
+        assert executor.submit(tasks.square, 4).result() == 16
+        assert waiting.gone(pid)
+
+
+def test_result_times_out_and_the_task_goes_on(tmp_path):
+    with manyhands.Executor(1) as executor:
+        future = executor.submit(waiting.noted, str(tmp_path), "go")
+        with pytest.raises(TimeoutError):
+            future.result(timeout=0.05)
+        tasks.note(tmp_path, "go", "x")
+        assert future.result(timeout=20) == ["x"]
+
+
+def test_initializer_and_its_arguments():
+    def set_up(name, value):
+        import os
+
+        os.environ[name] = value
+
+    def seen(name):
+        import os
+
+        return os.environ[name]
+
+    with manyhands.Executor(2, initializer=set_up, initargs=("MY_SETTING", "42")) as executor:
+        assert set(executor.map(seen, ["MY_SETTING"] * 10)) == {"42"}
+    with pytest.raises(TypeError, match="initializer"):
+        manyhands.Executor(2, initializer=5)
+
+
+def test_max_tasks_per_child():
+    with manyhands.Executor(2, max_tasks_per_child=3) as executor:
+        pids = list(executor.map(tasks.pid, range(30)))
+        assert max(pids.count(pid) for pid in pids) <= 3
+        assert len(set(pids)) >= 10
+        assert list(executor.map(tasks.square, range(50), chunksize=20)) == [x * x for x in range(50)]
+
+
+def test_with_options():
+    with manyhands.Executor(2) as executor:
+        bound = executor.with_options(timeout=0.3)
+        assert bound.submit(tasks.square, 5).result() == 25
+        with pytest.raises(manyhands.TaskTimeout):
+            bound.submit(tasks.hang, 3).result()
+        assert list(bound.map(tasks.square, range(5))) == [0, 1, 4, 9, 16]
+        with pytest.raises(ValueError, match="timeout=0"):
+            executor.with_options(timeout=0)
+
+
+def test_retries_of_futures(tmp_path):
+    with manyhands.Executor(2) as executor:
+        bound = executor.with_options(retries=2)
+        assert bound.submit(tasks.fail_until, 1, str(tmp_path), 2, "kill").result() == 1
+        assert bound.submit(tasks.fail_until, 2, str(tmp_path), 2).result() == 2
+
+
+def test_asyncio():
+    async def main(executor):
+        loop = asyncio.get_running_loop()
+        wrapped = await asyncio.gather(*(asyncio.wrap_future(executor.submit(tasks.square, i)) for i in range(20)))
+        run = await asyncio.gather(*(loop.run_in_executor(executor, tasks.square, i) for i in range(20)))
+        one_by_one = [await loop.run_in_executor(executor, tasks.square, i) for i in range(20)]
+        return wrapped, run, one_by_one
+
+    with manyhands.Executor(2) as executor:
+        assert asyncio.run(main(executor)) == ([i * i for i in range(20)],) * 3
+
+
+def test_asyncio_cancellation_cancels_what_waits(tmp_path):
+    async def main(executor):
+        loop = asyncio.get_running_loop()
+        blocker = executor.submit(waiting.noted, str(tmp_path), "go")
+        awaited = loop.run_in_executor(executor, tasks.log, 1, str(tmp_path))
+        await asyncio.sleep(0)
+        awaited.cancel()
+        tasks.note(tmp_path, "go")
+        await asyncio.wrap_future(blocker)
+
+    with manyhands.Executor(1) as executor:
+        asyncio.run(main(executor))
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("ran-")]
+
+
+@pytest.mark.parametrize("twice", [False, True])
+def test_shutdown_waits_and_refuses(twice):
+    executor = manyhands.Executor(2)
+    futures = [executor.submit(tasks.spin, 0.02) for _ in range(6)]
+    executor.shutdown()
+    if twice:
+        executor.shutdown()
+    assert all(future.done() for future in futures)
+    assert executor.worker_pids() == []
+    with pytest.raises(manyhands.PoolClosed, match="after shutdown"):
+        executor.submit(tasks.square, 1)
+    with pytest.raises(RuntimeError):
+        executor.map(tasks.square, [1])
+
+
+def test_shutdown_without_waiting():
+    executor = manyhands.Executor(2)
+    futures = [executor.submit(tasks.spin, 0.02) for _ in range(6)]
+    executor.shutdown(wait=False)
+    assert [future.result(timeout=20) for future in futures] == [0.02] * 6
+    waiting.until(lambda: executor.worker_pids() == [])
+    waiting.until(lambda: not any(t.name == "manyhands-shutdown" for t in threading.enumerate()))
+
+
+def test_shutdown_cancels_what_has_not_started(tmp_path):
+    executor = manyhands.Executor(1)
+    running = executor.submit(waiting.noted, str(tmp_path), "go")
+    waiting.until(running.running)
+    others = [executor.submit(tasks.square, i) for i in range(10)]
+    tasks.note(tmp_path, "go", "x")
+    executor.shutdown(cancel_futures=True)
+    assert running.result() == ["x"]
+    assert all(future.cancelled() or future.result() is not None for future in others)
+    assert any(future.cancelled() for future in others)
+
+
+@pytest.mark.parametrize("how", ["kill_workers", "terminate_workers"])
+def test_ending_the_workers(how, tmp_path):
+    executor = manyhands.Executor(2)
+    running = [executor.submit(tasks.hang, 3, str(tmp_path)) for _ in range(2)]
+    waiting.noted(tmp_path, "started", 2)
+    waiters = [executor.submit(tasks.square, i) for i in range(3)]
+    getattr(executor, how)()
+    for future in running:
+        assert isinstance(future.exception(timeout=20), manyhands.WorkerDied)
+    assert all(future.cancelled() for future in waiters)
+    with pytest.raises(manyhands.PoolClosed):
+        executor.submit(tasks.square, 1)
+
+
+def test_leaving_the_block_by_ctrl_c_stops_what_runs(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        with manyhands.Executor(1) as executor:
+            executor.submit(tasks.hang, 3, str(tmp_path))
+            pid = int(waiting.noted(tmp_path, "started")[0])
+            raise KeyboardInterrupt
+    assert waiting.gone(pid)
+
+
+def test_resize(tmp_path):
+    with manyhands.Executor(1) as executor:
+        assert len(set(executor.map(tasks.pid, range(20)))) == 1
+        executor.resize(3)
+        futures = [executor.submit(waiting.noted, str(tmp_path), "go") for _ in range(3)]
+        waiting.until(lambda: all(future.running() for future in futures))
+        executor.resize(1)
+        tasks.note(tmp_path, "go", "x")
+        assert [future.result() for future in futures] == [["x"]] * 3
+        waiting.until(lambda: executor.submit(tasks.square, 1).result() and len(executor.worker_pids()) == 1)
+        with pytest.raises(ValueError, match="max_workers=0"):
+            executor.resize(0)
+
+
+def test_many_threads_submit_and_wait():
+    with manyhands.Executor(2) as executor:
+        results = {}
+
+        def work(number):
+            results[number] = [executor.submit(tasks.add, i, number).result() for i in range(200)]
+
+        threads = [threading.Thread(target=work, args=(n,)) for n in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert results == {n: [i + n for i in range(200)] for n in range(6)}
+
+
+def test_many_futures():
+    with manyhands.Executor(2) as executor:
+        futures = [executor.submit(tasks.square, i) for i in range(20_000)]
+        assert [future.result() for future in futures] == [i * i for i in range(20_000)]
+
+
+def test_futures_and_results_are_freed():
+    with manyhands.Executor(1) as executor:
+        future = executor.submit(tasks.identity, tasks.Holder(5))
+        result = future.result()
+        refs = weakref.ref(future), weakref.ref(result)
+        del future, result
+        gc.collect()
+        assert [ref() for ref in refs] == [None, None]
+
+
+def test_an_executor_that_is_forgotten_ends(tmp_path):
+    executor = manyhands.Executor(1)
+    executor.submit(tasks.square, 1).result()
+    pids = executor.worker_pids()
+    del executor
+    gc.collect()
+    waiting.until(lambda: all(waiting.gone(pid) for pid in pids))
+
+
+def test_random_kills_lose_nothing(tmp_path):
+    """Workers are killed while 2000 tasks run; with retries each task has its result."""
+    with manyhands.Executor(2) as executor:
+        bound = executor.with_options(retries=50, retry_on=manyhands.WorkerDied)
+        futures = [bound.submit(tasks.square, i) for i in range(2000)]
+        killer_stop = threading.Event()
+
+        def kill():
+            while not killer_stop.wait(0.003):
+                for pid in executor.worker_pids()[:1]:
+                    try:
+                        os.kill(pid, 9)
+                    except ProcessLookupError:
+                        continue
+
+        killer = threading.Thread(target=kill)
+        killer.start()
+        try:
+            assert [future.result(timeout=40) for future in futures] == [i * i for i in range(2000)]
+        finally:
+            killer_stop.set()
+            killer.join()
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("max_workers", 0), ("max_tasks_per_child", 0), ("start_method", "magic"), ("memory_limit", "lots"), ("idle_timeout", 0)],
+)
+def test_bad_arguments(name, value):
+    with pytest.raises(ValueError, match=repr(value)):
+        manyhands.Executor(**{name: value})

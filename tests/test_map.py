@@ -1,0 +1,386 @@
+"""map, imap and aimap: results, order, back-pressure, failures, options."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+import time
+
+import numpy as np
+import pytest
+import tasks
+import waiting
+
+import manyhands
+
+
+def test_like_the_builtin():
+    assert manyhands.map(tasks.square, range(100)) == [x * x for x in range(100)]
+    assert manyhands.map(tasks.add, [1, 2, 3], [10, 20]) == [11, 22]
+    assert manyhands.map(tasks.square, []) == []
+    assert manyhands.map(tasks.square, iter([3])) == [9]
+
+
+@pytest.mark.parametrize("chunk", [1, 7, "auto"])
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_order_and_completeness(chunk, workers):
+    assert manyhands.map(tasks.square, range(3000), chunk=chunk, workers=workers) == [x * x for x in range(3000)]
+
+
+def test_unordered_gives_the_same_results():
+    values = manyhands.map(tasks.square, range(3000), ordered=False, workers=2)
+    assert sorted(values) == [x * x for x in range(3000)]
+
+
+def test_at_most_so_many_workers():
+    manyhands.map(tasks.pid, range(64), workers=4, chunk=1)
+    assert len(set(manyhands.map(tasks.pid, range(64), workers=2, chunk=1))) <= 2
+
+
+def test_a_mutable_argument_that_two_tasks_share_is_not_shared():
+    def append(values):
+        values.append(1)
+        return len(values)
+
+    shared = [[]]
+    assert manyhands.map(append, shared * 50, workers=2, chunk=10) == [1] * 50
+    assert shared == [[]]
+
+
+def test_results_of_two_tasks_are_not_one_object():
+    results = manyhands.map(lambda _: tasks.__dict__.setdefault("common", []), range(20), workers=1, chunk=20)
+    results[0].append(1)
+    assert results[1] == []
+
+
+def test_inputs_are_snapshots():
+    def arrays():
+        array = np.zeros(50_000)
+        for value in range(8):
+            array[:] = value
+            yield array
+
+    assert manyhands.map(np.max, arrays(), workers=2) == list(range(8))
+
+
+@pytest.mark.parametrize("size", [0, 1, 100, 10_000, 1_000_000])
+def test_arrays_arrive_writable_and_come_back(size):
+    def change(array):
+        array += 1
+        return array
+
+    array = np.arange(size, dtype=float)
+    for result in manyhands.map(change, [array] * 4, workers=2):
+        assert np.array_equal(result, np.arange(size) + 1)
+        result[:1] = 5  # writable here, too
+    assert np.array_equal(array, np.arange(size))
+
+
+def test_large_bytes_both_ways():
+    block = bytes(30_000_000)
+    assert manyhands.map(tasks.identity, [block, block], workers=2) == [block, block]
+
+
+def test_imap_is_lazy_on_both_sides():
+    read = []
+
+    def inputs():
+        for value in itertools.count():
+            read.append(value)
+            yield value
+
+    with manyhands.imap(tasks.square, inputs(), workers=2, buffer=10) as results:
+        for taken in range(1, 101):
+            assert next(results) == (taken - 1) ** 2
+            assert len(read) <= taken + 10
+    assert len(read) <= 110
+
+
+def test_imap_reads_inputs_in_the_callers_thread():
+    threads = set()
+
+    def inputs():
+        for value in range(500):
+            threads.add(threading.get_ident())
+            yield value
+
+    assert list(manyhands.imap(tasks.square, inputs(), workers=2)) == [x * x for x in range(500)]
+    assert threads == {threading.get_ident()}
+
+
+def test_imap_starts_results_before_inputs_end():
+    """The second input depends on the first result."""
+    results = []
+
+    def inputs():
+        yield 2
+        waiting.until(lambda: True)
+        yield results[0]
+
+    with manyhands.imap(tasks.square, inputs(), workers=2, buffer=1) as stream:
+        for value in stream:
+            results.append(value)
+    assert results == [4, 16]
+
+
+def test_closing_an_iterator_stops_what_runs(tmp_path):
+    results = manyhands.imap(tasks.hang, itertools.chain([0], itertools.repeat(3)), itertools.repeat(str(tmp_path)), workers=2, chunk=1)
+    assert next(results) == 0
+    pids = [int(text) for text in waiting.noted(tmp_path, "started")]
+    results.close()
+    assert all(waiting.gone(pid) for pid in pids)
+    assert manyhands.map(tasks.square, range(10), workers=2) == [x * x for x in range(10)]
+
+
+def test_imap_unordered_gives_results_as_they_come(tmp_path):
+    inputs = [(3 if i == 0 else 0, str(tmp_path)) for i in range(10)]
+    with manyhands.imap(tasks.hang, *zip(*inputs, strict=True), workers=2, ordered=False, chunk=1) as results:
+        assert [next(results) for _ in range(9)] == [0] * 9
+
+
+def test_input_that_raises():
+    def inputs():
+        yield from range(10)
+        raise LookupError("no more")
+
+    with pytest.raises(LookupError, match="no more"):
+        manyhands.map(tasks.square, inputs(), workers=2)
+    got = []
+    with pytest.raises(LookupError, match="no more"):
+        got.extend(manyhands.imap(tasks.square, inputs(), workers=2))
+    assert manyhands.map(tasks.square, range(4)) == [0, 1, 4, 9]
+
+
+def test_errors_return_and_skip():
+    values = manyhands.map(tasks.raise_value_error, range(6), errors="return", workers=2)
+    failure = values[3]
+    assert not failure
+    assert (failure.index, type(failure.error)) == (3, ValueError)
+    assert [v for v in values if v is not failure] == [0, 1, 2, 4, 5]
+    assert manyhands.map(tasks.raise_value_error, range(6), errors="skip", workers=2) == [0, 1, 2, 4, 5]
+    assert list(manyhands.imap(tasks.raise_value_error, range(6), errors="skip", workers=2)) == [0, 1, 2, 4, 5]
+
+
+def test_a_failure_is_raised_without_waiting_for_others(tmp_path):
+    def fail_or_hang(x):
+        if x == 1:
+            waiting.noted(str(tmp_path), "started")
+            raise ValueError("fast")
+        tasks.hang(3, str(tmp_path))
+
+    begin = time.monotonic()
+    with pytest.raises(ValueError, match="fast"):
+        manyhands.map(fail_or_hang, range(2), workers=2)
+    assert time.monotonic() - begin < 10
+    assert all(waiting.gone(int(pid)) for pid in waiting.noted(tmp_path, "started"))
+
+
+@pytest.mark.parametrize("how", ["raise", "kill"])
+def test_retries(how, tmp_path):
+    values = manyhands.map(tasks.fail_until, range(4), [str(tmp_path)] * 4, [2] * 4, [how] * 4, retries=2, workers=2, backoff=0.001)
+    assert values == [0, 1, 2, 3]
+
+
+def test_retries_end_and_every_attempt_is_noted(tmp_path):
+    with pytest.raises(ConnectionError) as caught:
+        manyhands.map(tasks.fail_until, [0], [str(tmp_path)], [9], retries=2)
+    notes = "\n".join(caught.value.__notes__)
+    assert "earlier attempt 1: ConnectionError: run 1" in notes
+    assert "earlier attempt 2: ConnectionError: run 2" in notes
+    assert str(caught.value) == "run 3"
+
+
+def test_retry_on_chooses(tmp_path):
+    with pytest.raises(ConnectionError, match="run 1"):
+        manyhands.map(tasks.fail_until, [0], [str(tmp_path)], [1], retries=5, retry_on=manyhands.WorkerDied)
+    killed = manyhands.map(tasks.fail_until, [1], [str(tmp_path)], [1], ["kill"], retries=5, retry_on=manyhands.WorkerDied)
+    assert killed == [1]
+
+
+def test_async():
+    async def main():
+        beats = 0
+
+        async def beat():
+            nonlocal beats
+            while True:
+                beats += 1
+                await asyncio.sleep(0)
+
+        heart = asyncio.create_task(beat())
+        values = [value async for value in manyhands.aimap(tasks.square, range(300), workers=2)]
+        heart.cancel()
+        return values, beats
+
+    values, beats = asyncio.run(main())
+    assert values == [x * x for x in range(300)]
+    assert beats > 0
+
+
+def test_async_for_left_early_ends_the_call():
+    async def main():
+        stream = manyhands.aimap(tasks.square, itertools.count(), workers=2)
+        async for value in stream:
+            if value > 100:
+                break
+        await stream.aclose()
+
+    asyncio.run(main())
+
+
+def test_threads_share_one_pool():
+    results = {}
+
+    def work(number):
+        results[number] = manyhands.map(tasks.add, range(500), [number] * 500, workers=2, chunk=5)
+
+    threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == {n: [x + n for x in range(500)] for n in range(8)}
+    assert len(set(manyhands.map(tasks.pid, range(50), workers=2, chunk=1))) <= 2
+
+
+def test_a_short_call_is_not_kept_waiting_by_a_long_one(tmp_path):
+    """Both share two workers; the short one gets its turn."""
+    with manyhands.imap(tasks.spin, itertools.repeat(0.002), workers=2) as long:
+        next(long)
+        order = []
+        short = threading.Thread(target=lambda: order.append(manyhands.map(tasks.square, range(20), workers=2, chunk=1)))
+        short.start()
+        while short.is_alive():
+            next(long)
+        short.join()
+    assert order == [[x * x for x in range(20)]]
+
+
+def test_priority():
+    """One worker; what is submitted last with the highest priority runs before what waits."""
+    with manyhands.Executor(1) as executor:
+        order = []
+        first = executor.submit(tasks.spin, 0.2)
+        low = [executor.submit(tasks.spin, 0.01) for _ in range(5)]
+        high = executor.with_options(priority=1).submit(tasks.spin, 0.01)
+        for future in [first, *low, high]:
+            future.add_done_callback(order.append)
+        high.result()
+        assert order.index(high) <= 1 or order.index(high) < order.index(low[-1])
+        for future in low:
+            future.result()
+    assert order.index(high) < order.index(low[0])
+
+
+def test_nested_calls_share_the_processors():
+    assert manyhands.map(tasks.nested, [10, 20, 30], workers=2) == [sum(x * x for x in range(n)) for n in (10, 20, 30)]
+
+
+def test_nested_pools_of_processes():
+    def inner(n):
+        with manyhands.Executor(2) as executor:
+            return sum(executor.map(tasks.square, range(n)))
+
+    assert manyhands.map(inner, [5, 6], workers=2) == [30, 55]
+
+
+def test_thread_budget_of_workers():
+    def seen(_):
+        import os
+
+        return os.environ["OMP_NUM_THREADS"], manyhands.cpu_count()
+
+    manyhands.shutdown()
+    [(threads, cpus)] = set(manyhands.map(seen, range(4), workers=manyhands.cpu_count()))
+    assert (threads, cpus) == ("1", 1)
+
+
+def test_decorated_without_wraps():
+    def track(fn):
+        def wrapper(*args):
+            return fn(*args) + 1
+
+        return wrapper
+
+    assert manyhands.map(track(tasks.square), [1, 2]) == [2, 5]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("workers", 0),
+        ("workers", 2.5),
+        ("chunk", 0),
+        ("chunk", "big"),
+        ("timeout", 0),
+        ("timeout", -1),
+        ("retries", -1),
+        ("retry_on", 5),
+        ("errors", "ignore"),
+        ("progress", 1),
+        ("ordered", None),
+        ("backend", 7),
+        ("priority", "high"),
+    ],
+)
+def test_bad_arguments_are_named_at_once(name, value):
+    with pytest.raises(ValueError, match=name) as caught:
+        manyhands.map(tasks.square, [1], **{name: value})
+    assert repr(value) in str(caught.value)
+
+
+def test_more_bad_arguments():
+    with pytest.raises(TypeError, match="not callable"):
+        manyhands.map(5, [1])
+    with pytest.raises(TypeError, match="no inputs"):
+        manyhands.map(tasks.square)
+    with pytest.raises(manyhands.BackendMissing, match="'magic' is not known.*'processes'"):
+        manyhands.map(tasks.square, [1], backend="magic")
+    with pytest.raises(TypeError, match="colour"), manyhands.options(colour="red"):
+        pass
+
+
+def test_options_of_a_block():
+    with manyhands.options(errors="skip", workers=1):
+        assert manyhands.map(tasks.raise_value_error, range(5)) == [0, 1, 2, 4]
+        with manyhands.options(workers=2):
+            assert manyhands.map(tasks.raise_value_error, range(5)) == [0, 1, 2, 4]
+        with pytest.raises(ValueError, match="three"):
+            manyhands.map(tasks.raise_value_error, range(5), errors="raise")
+
+
+def test_options_from_the_environment(monkeypatch):
+    monkeypatch.setenv("MANYHANDS_WORKERS", "1")
+    assert len(set(manyhands.map(tasks.pid, range(20), chunk=1))) == 1
+    monkeypatch.setenv("MANYHANDS_WORKERS", "many")
+    with pytest.raises(ValueError, match="MANYHANDS_WORKERS='many'"):
+        manyhands.map(tasks.pid, range(20))
+
+
+def test_progress_without_a_terminal(capsys):
+    manyhands.map(tasks.square, range(10), progress=True, workers=1)
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "10/10 tasks" in output.err
+
+
+@pytest.mark.load
+def test_sixty_four_workers():
+    values = manyhands.map(tasks.square, range(20_000), workers=64, chunk=1)
+    assert values == [x * x for x in range(20_000)]
+
+
+@pytest.mark.load
+def test_a_million_tasks_in_bounded_memory():
+    import psutil
+
+    process = psutil.Process()
+    total = 0
+    base = None
+    for index, value in enumerate(manyhands.imap(tasks.identity, range(1_000_000), workers=2)):
+        total += value
+        if index == 100_000:
+            base = process.memory_info().rss
+    assert total == sum(range(1_000_000))
+    assert process.memory_info().rss - base < 50e6
