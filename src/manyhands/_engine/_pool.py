@@ -32,6 +32,11 @@ _MAX_FUNCTIONS = 1000
 # How long running tasks of a call that was given up may go on before they are stopped. Most end by themselves,
 # and a warm worker is worth keeping. A guess.
 _GRACE = 0.1
+# So many submissions are taken up together at the most.
+_TOGETHER = 64
+# Nanoseconds: tasks below the first are quick, submissions within the second are in quick succession. Guesses.
+_QUICK = 100_000
+_SUCCESSION = 200_000
 # How long a worker that was told to leave may take for what the user's code does at exit.
 _LEAVE = 5.0
 
@@ -73,6 +78,7 @@ class ProcessPool:
         self._functions: OrderedDict[bytes, Function] = OrderedDict()
         self._function_numbers = itertools.count(1)
         self._lock = threading.Lock()  # of the functions
+        self._nudged = 0  # when a submission was last taken up at once
 
     # ------------------------------------------------------------ work
 
@@ -124,10 +130,22 @@ class ProcessPool:
         """Post one batch and see to it that somebody drives. For those who do not wait at once."""
         dispatcher = self._dispatcher
         dispatcher.post(batch)
-        # While all workers have enough to do, many submissions are taken up together.
-        if dispatcher.hungry or dispatcher.backlog >= _TOGETHER:
+        if self.driving.driven or not self._may_lie(batch):
+            self._nudged = time.monotonic_ns()
             dispatcher.nudge()
         self.driving.need_background()
+
+    def _may_lie(self, batch: Batch) -> bool:
+        """Whether a batch may wait for others to be taken up together; a caller who waits takes it up at once.
+
+        It may while all workers have enough to do; and while quick tasks come in quick succession, since waking a worker for each
+        would cost more than they do.
+        """
+        if self._dispatcher.backlog >= _TOGETHER:
+            return False
+        cost = batch.cost.ns
+        in_succession = cost is not None and cost < _QUICK and time.monotonic_ns() - self._nudged < _SUCCESSION
+        return in_succession or not self._dispatcher.hungry
 
     def hand_over(self) -> None:
         """See to it that what was posted is done while the caller does something else."""
@@ -311,5 +329,3 @@ class ProcessPool:
         self.closed = True
         self._dispatcher.abandon()
 
-
-_TOGETHER = 32
