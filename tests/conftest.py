@@ -43,7 +43,9 @@ def _descriptors() -> dict[str, str]:
 
 
 def _files() -> set[str]:
-    shm = {str(path) for path in Path("/dev/shm").iterdir()}
+    # Other programs of this machine use the folder as well; what is ours would bear our name or number.
+    ours = ("manyhands", str(os.getpid()))
+    shm = {str(path) for path in Path("/dev/shm").iterdir() if any(mark in path.name for mark in ours)}
     return shm | {str(path) for path in Path(tempfile.gettempdir()).glob("manyhands*")}
 
 

@@ -286,12 +286,15 @@ def test_ending_the_workers(how, tmp_path):
 
 
 def test_leaving_the_block_by_ctrl_c_stops_what_runs(tmp_path):
-    with pytest.raises(KeyboardInterrupt):
+    def work():
         with manyhands.Executor(1) as executor:
             executor.submit(tasks.hang, 3, str(tmp_path))
-            pid = int(waiting.noted(tmp_path, "started")[0])
+            waiting.noted(tmp_path, "started")
             raise KeyboardInterrupt
-    assert waiting.gone(pid)
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert all(waiting.gone(int(pid)) for pid in waiting.noted(tmp_path, "started"))
 
 
 def test_resize(tmp_path):
@@ -379,3 +382,78 @@ def test_random_kills_lose_nothing(tmp_path):
 def test_bad_arguments(name, value):
     with pytest.raises(ValueError, match=repr(value)):
         manyhands.Executor(**{name: value})
+
+
+def test_cancel_wakes_who_waits(tmp_path):
+    with manyhands.Executor(1) as executor:
+        blocker = executor.submit(tasks.hang, 3, str(tmp_path))
+        waiting.noted(tmp_path, "started")
+        future = executor.submit(tasks.square, 1)
+        seen = []
+
+        def wait():
+            try:
+                future.result(timeout=20)
+            except concurrent.futures.CancelledError:
+                seen.append("cancelled")
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        waiting.until(lambda: executor._pool.driving.driven)
+        assert future.cancel()
+        thread.join(5)
+        assert seen == ["cancelled"]
+        blocker.cancel(running=True)
+
+
+def test_large_settings_reach_the_workers():
+    def length(data):
+        os.environ["RECEIVED"] = str(len(data))
+
+    def seen():
+        return int(os.environ["RECEIVED"])
+
+    with manyhands.Executor(2, initializer=length, initargs=(bytes(5_000_000),)) as executor:
+        assert executor.submit(seen).result(timeout=20) == 5_000_000
+
+
+def test_shutdown_from_several_threads_and_a_callback():
+    for _ in range(20):
+        executor = manyhands.Executor(2)
+        executor.submit(tasks.square, 2).add_done_callback(lambda _, e=executor: e.shutdown(wait=False))
+        threads = [threading.Thread(target=executor.shutdown) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    waiting.until(lambda: not any(t.name == "manyhands-shutdown" for t in threading.enumerate()))
+
+
+def test_functions_that_are_new_each_time_do_not_pile_up():
+    import psutil
+
+    class Model:
+        def __init__(self, seed):
+            self.weights = bytes([seed % 256]) * 4_000_000
+
+        def predict(self):
+            return len(self.weights)
+
+    with manyhands.Executor(1) as executor:
+        for seed in range(60):
+            assert executor.submit(Model(seed).predict).result() == 4_000_000
+        [pid] = executor.worker_pids()
+        assert psutil.Process(pid).memory_info().rss < 200e6
+
+
+def test_a_task_may_fork_and_its_child_may_exit():
+    def fork(code):
+        child = os.fork()
+        if child == 0:
+            raise SystemExit(code)
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    with manyhands.Executor(1) as executor:
+        assert executor.submit(fork, 5).result(timeout=20) == 5
+        assert executor.submit(fork, 0).result(timeout=20) == 0
+        assert executor.submit(tasks.square, 3).result() == 9

@@ -411,11 +411,117 @@ def test_nothing_in_shared_memory_or_the_temporary_folder(tmp_path):
     done = scripts.run(
         """
         import os, tasks, manyhands
-        before = sorted(os.listdir("/dev/shm"))
         manyhands.map(tasks.square, range(100), workers=2)
-        print(sorted(os.listdir("/dev/shm")) == before)
+        print([name for name in os.listdir("/dev/shm") if "manyhands" in name or str(os.getpid()) in name])
         """,
         TMPDIR=str(tmp_path),
     )
-    assert done.stdout == "True\n"
+    assert done.stdout == "[]\n"
     assert list(Path(tmp_path).iterdir()) == []
+
+
+def test_a_stopped_zygote_does_not_stop_the_end():
+    code = """
+        import os, signal, tasks, manyhands
+        from manyhands._engine import _state
+        manyhands.map(tasks.square, range(10), workers=2)
+        os.kill(_state.zygote().pid, signal.SIGSTOP)
+        print("done", flush=True)
+    """
+    done = scripts.run(code)
+    assert (done.stdout, done.returncode, done.stderr) == ("done\n", 0, "")
+
+
+def test_zygotes_killed_again_and_again_lose_nothing():
+    with manyhands.Executor(4, max_tasks_per_child=2) as executor:
+        futures = [executor.submit(tasks.square, i) for i in range(300)]
+        for index, future in enumerate(futures):
+            if index % 60 == 30:
+                os.kill(zygote_pid(), signal.SIGKILL)
+            assert future.result(timeout=30) == index * index
+
+
+def test_idle_workers_that_leave_are_buried():
+    with manyhands.options(idle_timeout=0.2):
+        manyhands.map(tasks.square, range(10), workers=2)
+        waiting.until(lambda: _state.shared_pool_pids() == [])
+        waiting.until(lambda: not [p for p in psutil.Process().children(recursive=True) if p.status() == psutil.STATUS_ZOMBIE])
+
+
+def test_a_thread_that_is_still_at_work_when_the_main_one_ends():
+    done = scripts.run("""
+        import threading, tasks, manyhands
+        def work():
+            print(sum(manyhands.map(tasks.spin, [0.01] * 100, workers=2)) > 0.99, flush=True)
+        threading.Thread(target=work).start()
+    """)
+    assert (done.stdout, done.returncode, done.stderr) == ("True\n", 0, "")
+
+
+def test_ctrl_c_with_an_executor_outside_of_a_block(tmp_path):
+    code = """
+        import sys, tasks, manyhands
+        executor = manyhands.Executor(2)
+        futures = [executor.submit(tasks.hang, 3, sys.argv[1]) for _ in range(6)]
+        futures[0].result()
+    """
+    with scripts.started(code, str(tmp_path)) as process:
+        waiting.noted(tmp_path, "started", 2)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+        assert errors.count("Traceback") == 1
+        assert process.returncode in {130, -signal.SIGINT}
+
+
+def test_many_interrupts_leave_a_usable_pool():
+    """Ctrl-C again and again, at any moment; afterwards everything is as it was."""
+    code = """
+        import os, signal, threading, time, tasks, manyhands
+        stop = threading.Event()
+        def disturb():
+            while not stop.wait(0.003):
+                os.kill(os.getpid(), signal.SIGINT)
+        manyhands.map(tasks.square, range(100), workers=2)
+        hits = rounds = 0
+        thread = threading.Thread(target=disturb, daemon=True)
+        end = time.monotonic() + 4
+        try:
+            thread.start()
+        except KeyboardInterrupt:
+            pass
+        while time.monotonic() < end:
+            try:
+                while True:
+                    try:
+                        manyhands.map(tasks.square, range(50), workers=2, chunk=1)
+                        rounds += 1
+                    except KeyboardInterrupt:
+                        hits += 1
+                    if time.monotonic() > end:
+                        break
+            except KeyboardInterrupt:
+                hits += 1
+        while True:
+            try:
+                stop.set()
+                thread.join()
+                break
+            except KeyboardInterrupt:
+                pass
+        print(hits > 10, manyhands.map(tasks.square, range(50), workers=2) == [x * x for x in range(50)], flush=True)
+        manyhands.shutdown()
+    """
+    done = scripts.run(code)
+    assert done.stdout == "True True\n", done.stderr[-2000:]
+
+
+def test_working_directory_that_was_removed(tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    done = scripts.run(f"""
+        import os, tasks, manyhands
+        os.chdir({str(gone)!r})
+        os.rmdir({str(gone)!r})
+        print(manyhands.map(tasks.square, range(4), workers=2))
+    """)
+    assert done.stdout == "[0, 1, 4, 9]\n", done.stderr

@@ -335,7 +335,7 @@ def test_more_bad_arguments():
         manyhands.map(5, [1])
     with pytest.raises(TypeError, match="no inputs"):
         manyhands.map(tasks.square)
-    with pytest.raises(manyhands.BackendMissing, match="'magic' is not known.*'processes'"):
+    with pytest.raises(manyhands.BackendMissing, match=r"'magic' is not known.*'processes'"):
         manyhands.map(tasks.square, [1], backend="magic")
     with pytest.raises(TypeError, match="colour"), manyhands.options(colour="red"):
         pass
@@ -384,3 +384,134 @@ def test_a_million_tasks_in_bounded_memory():
             base = process.memory_info().rss
     assert total == sum(range(1_000_000))
     assert process.memory_info().rss - base < 50e6
+
+
+@pytest.mark.parametrize("chunk", [1, 10, "auto"])
+def test_one_array_refilled_by_a_generator_for_each_task(chunk):
+    def arrays():
+        array = np.zeros(3)
+        for value in range(1000):
+            array[:] = value
+            yield array
+
+    expected = list(range(1000))
+    assert [int(v) for v in manyhands.map(np.max, arrays(), workers=2, chunk=chunk)] == expected
+    assert [int(v) for v in manyhands.imap(np.max, arrays(), workers=2, chunk=chunk)] == expected
+    calls = (manyhands.delayed(np.max)(array) for array in arrays())
+    assert [int(v) for v in manyhands.Parallel(n_jobs=2, batch_size=chunk)(calls)] == expected
+
+
+def test_stop_iteration_of_a_task():
+    def stop(x):
+        raise StopIteration(x)
+
+    with pytest.raises(StopIteration):
+        manyhands.map(stop, [1])
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        list(manyhands.imap(stop, [1]))
+
+
+def test_cancelling_an_async_iteration_does_not_wait_for_its_tasks(tmp_path):
+    async def main():
+        stream = manyhands.aimap(tasks.hang, [3, 3], [str(tmp_path)] * 2, workers=2)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(stream), 0.3)
+        await stream.aclose()
+
+    begin = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - begin < 10
+    assert all(waiting.gone(int(pid)) for pid in waiting.noted(tmp_path, "started"))
+
+
+def test_classes_of_the_main_program_are_not_changed_by_results():
+    class Local:
+        tag = 1
+
+    def change(_):
+        Local.tag = 77
+        return Local()
+
+    [result] = manyhands.map(change, [0])
+    assert type(result) is Local
+    assert Local.tag == 1
+
+
+class Stubborn(Exception):
+    """Forbids attributes, and so notes."""
+
+    def __setattr__(self, name, value):
+        raise TypeError("no attributes")
+
+
+class BadText(Exception):
+    def __str__(self):
+        raise SystemExit(1)
+
+
+class TextSubclass(str):
+    __slots__ = ()
+
+
+class OddText(Exception):
+    def __str__(self):
+        return TextSubclass("odd")
+
+
+@pytest.mark.parametrize("kind", [Stubborn, BadText, OddText, KeyboardInterrupt, UnicodeDecodeError, RecursionError, ExceptionGroup])
+def test_strange_exceptions_come_home(kind):
+    def fail(_):
+        if kind is UnicodeDecodeError:
+            b"\xff".decode("utf-8")
+        if kind is ExceptionGroup:
+            raise ExceptionGroup("group", [ValueError(1), TypeError(2)])
+        raise kind("text")
+
+    [failure] = manyhands.map(fail, [0], errors="return")
+    if kind in {Stubborn, OddText, UnicodeDecodeError, RecursionError, ExceptionGroup}:
+        assert type(failure.error) is kind
+    else:
+        assert failure.error.type_name.split(".")[-1] == kind.__name__
+    if kind is ExceptionGroup:
+        assert [type(e) for e in failure.error.exceptions] == [ValueError, TypeError]
+    if kind is UnicodeDecodeError:
+        assert failure.error.object == b"\xff"
+
+
+def test_an_abandoned_iterator_in_a_cycle():
+    """Collected in the middle of anything, it must not disturb it."""
+    import gc
+
+    class Holder:
+        pass
+
+    for _ in range(30):
+        holder = Holder()
+        holder.me = holder
+        holder.results = manyhands.imap(tasks.square, itertools.count(), workers=2)
+        next(holder.results)
+        del holder
+        assert manyhands.map(tasks.square, range(200), workers=2, chunk=1) == [x * x for x in range(200)]
+    gc.collect()
+
+
+def test_a_signal_handler_that_raises_hurts_nobody(tmp_path):
+    import signal
+
+    class Alarm(Exception):
+        pass
+
+    def ring(*_):
+        raise Alarm
+
+    previous = signal.signal(signal.SIGALRM, ring)
+    try:
+        with manyhands.Executor(2) as executor:
+            future = executor.submit(waiting.noted, str(tmp_path), "go")
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            with pytest.raises(Alarm):
+                future.result()
+            tasks.note(tmp_path, "go", "x")
+            assert future.result(timeout=20) == ["x"]
+    finally:
+        signal.signal(signal.SIGALRM, previous)

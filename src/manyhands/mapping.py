@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
 
 from manyhands import backends
-from manyhands._core.policy import Failed, Policy
+from manyhands._core.policy import Failed, Policy, add_note
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends import Plan
 from manyhands.settings import UNSET, resolved
@@ -25,6 +25,9 @@ T = TypeVar("T")
 
 Errors = Literal["raise", "return", "skip"]
 Auto = Literal["auto"]
+
+# Reading these runs no code of the user's.
+_SETTLED = frozenset({list, tuple, range, str, bytes, set, frozenset, dict})
 
 _log = logging.getLogger("manyhands")
 
@@ -110,6 +113,7 @@ def map(  # noqa: A001 - the builtin's name for what the builtin does
     with call:
         for _, values in call.chunks():
             results += values  # type: ignore[arg-type]
+        call.raise_failure()
     return results
 
 
@@ -180,6 +184,9 @@ async def aimap(fn: Callable[..., T], *iterables: Iterable[Any], **options: Any)
         try:
             while (value := await loop.run_in_executor(thread, next, results, done)) is not done:
                 yield value  # type: ignore[misc]
+        except asyncio.CancelledError:
+            results.abort()  # the thread may wait for a task that takes long
+            raise
         finally:
             await loop.run_in_executor(thread, results.close)
 
@@ -195,6 +202,7 @@ class Results(Generic[T]):
         with self._call as call:
             for _, values in call.chunks():
                 yield from values  # type: ignore[misc]
+            call.raise_failure()
 
     def __iter__(self) -> Results[T]:
         return self
@@ -205,6 +213,10 @@ class Results(Generic[T]):
     def close(self) -> None:
         """End the call: when this returns, nothing of it runs any more."""
         self._values.close()  # type: ignore[attr-defined]
+
+    def abort(self) -> None:
+        """End the call from another thread than the one that iterates, whose iteration then ends."""
+        self._call.stream.close(at_once=True)
 
     def statistics(self) -> Counts:
         """Where the call stands: tasks read, ended, failed, busy workers, and what each worker did."""
@@ -235,12 +247,13 @@ class _Call:
             msg = "no inputs were given: pass at least one iterable after the function"
             raise TypeError(msg)
         self._options = options
-        self._failures: list[Failed] = []
+        self._failed: list[Failed] = []
         backend, workers = choose(options)
         policy = Policy(options.timeout, options.retries, options.retry_on, options.backoff)
         plan = Plan(
             function=fn,
             star=len(iterables) > 1,
+            settled=all(type(iterable) in _SETTLED for iterable in iterables),
             workers=workers,
             chunk=None if options.chunk == "auto" else options.chunk,
             buffer=None if options.buffer == "auto" else options.buffer,
@@ -271,10 +284,15 @@ class _Call:
             elif errors == "skip":
                 yield first, [value for value in values if type(value) is not Failed]
             else:
-                failed = [value for value in values if type(value) is Failed]
-                if failed:
-                    raise_first(stream, failed)
+                self._failed = [value for value in values if type(value) is Failed]
+                if self._failed:
+                    return
                 yield first, values
+
+    def raise_failure(self) -> None:
+        """Raise what has ended :meth:`chunks`, if anything has. Not in there: a generator cannot raise StopIteration."""
+        if self._failed:
+            raise_first(self.stream, self._failed)
 
     def __enter__(self) -> _Call:
         self._bar.__enter__()
@@ -293,9 +311,9 @@ def raise_first(stream: TaskStream, failed: list[Failed]) -> NoReturn:
     stream.close()
     first, *others = sorted([*failed, *stream.leftovers()], key=lambda failed: failed.index)
     for other in others[:10]:
-        first.error.add_note(f"task {other.index} failed as well: {type(other.error).__name__}: {other.error}")
+        add_note(first.error, f"task {other.index} failed as well: {type(other.error).__name__}: {other.error}")
     if len(others) > 10:
-        first.error.add_note(f"and {len(others) - 10} more")
+        add_note(first.error, f"and {len(others) - 10} more")
     raise first.error
 
 

@@ -4,6 +4,7 @@
 ``_pickling.py``        one object: C pickler first, by value where it must be
 ``_packing.py``         many arguments or results in one message
 ``_failures.py``        an exception with its traceback, rebuilt elsewhere
+``_at_home.py``         classes that come back to where they are from
 ``_trace.py``           which part of an object cannot be pickled
 ======================  =====================================================
 """

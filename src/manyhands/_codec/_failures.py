@@ -9,6 +9,7 @@ An exception is rebuilt without calling its ``__init__``, whose signature need n
 
 from __future__ import annotations
 
+import contextlib
 import pickle
 import traceback
 import types
@@ -31,21 +32,26 @@ def encode_failure(error: BaseException, skip: int = 0) -> bytes:
 
     ``skip`` frames are left out of the top of its traceback: those of manyhands' own.
     """
-    return pickle.dumps(_record(error, skip, _MAX_CHAIN), _pickling.PROTOCOL)
+    try:
+        return pickle.dumps(_record(error, skip, _MAX_CHAIN), _pickling.PROTOCOL)
+    except BaseException:  # noqa: BLE001 - user code runs in there, and this must never raise
+        frames = "".join(traceback.format_tb(error.__traceback__))
+        return pickle.dumps((type(error).__qualname__, "", frames, [], [], None, None, None), _pickling.PROTOCOL)
 
 
 def decode_failure(payload: Bytes) -> BaseException:
     """The exception behind :func:`encode_failure`, with the remote traceback as its ``__cause__``."""
     record: Record = pickle.loads(payload)
     error = _rebuild(record)
-    error.__cause__ = errors.RemoteTraceback(record[2])
+    # Not error.__cause__ =: a class may forbid it.
+    BaseException.__setattr__(error, "__cause__", errors.RemoteTraceback(record[2]))
     return error
 
 
 def _record(error: BaseException, skip: int, depth: int) -> Record:
     cls = type(error)
     name = cls.__qualname__ if cls.__module__ in {"builtins", "__main__"} else f"{cls.__module__}.{cls.__qualname__}"
-    notes = [note for note in getattr(error, "__notes__", ()) if isinstance(note, str)]
+    notes = [str.__str__(note) for note in _notes(error) if isinstance(note, str)]
     members = None
     if isinstance(error, BaseExceptionGroup) and depth > 0:
         members = [_record(member, 0, depth - 1) for member in error.exceptions]
@@ -61,6 +67,13 @@ def _record(error: BaseException, skip: int, depth: int) -> Record:
     )
 
 
+def _notes(error: BaseException) -> list[object]:
+    try:
+        return list(error.__notes__)
+    except Exception:  # noqa: BLE001 - there are none, or no list
+        return []
+
+
 def _linked(error: BaseException | None, depth: int) -> Record | None:
     if error is None or depth <= 0 or isinstance(error, errors.RemoteTraceback):
         return None
@@ -69,8 +82,8 @@ def _linked(error: BaseException | None, depth: int) -> Record | None:
 
 def _text(error: BaseException) -> str:
     try:
-        return str(error)
-    except Exception as second:  # noqa: BLE001 - a user's __str__
+        return "" + str.__str__(str(error))
+    except BaseException as second:  # noqa: BLE001 - a user's __str__
         return f"<its text cannot be had: {type(second).__name__}>"
 
 
@@ -117,13 +130,15 @@ def _rebuild(record: Record) -> BaseException:
     error = next(filter(None, (_from_form(form, text, members) for form in forms)), None)
     if error is None:
         error = errors.RemoteError(type_name=name, text=text, traceback=trace)
-    for note in notes:
-        if note not in getattr(error, "__notes__", ()):
-            error.add_note(note)
+    known = _notes(error)
+    with contextlib.suppress(Exception):  # a class may forbid notes
+        for note in notes:
+            if note not in known:
+                error.add_note(note)
     if cause is not None:
-        error.__cause__ = _rebuild(cause)
+        BaseException.__setattr__(error, "__cause__", _rebuild(cause))
     if context is not None:
-        error.__context__ = _rebuild(context)
+        BaseException.__setattr__(error, "__context__", _rebuild(context))
     return error
 
 
@@ -136,7 +151,9 @@ def _from_form(form: bytes, text: str, members: list[Record] | None) -> BaseExce
             cls, args, state = found
             error = _from_parts(cls, args, state, text, members)
         str(error)  # one whose text cannot be had without what __init__ did is of no use to anybody
-    except Exception:  # noqa: BLE001 - whatever it is, there is another form, or RemoteError
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - whatever it is, there is another form, or RemoteError
         return None
     return error
 
@@ -149,6 +166,6 @@ def _from_parts(
         error = cls.__new__(cls, message, [_rebuild(member) for member in members])
     else:
         error = cls.__new__(cls, *args)
-        error.args = args
+        BaseException.args.__set__(error, args)  # type: ignore[attr-defined] # not error.args =: a class may forbid it
     error.__dict__.update(state)
     return error

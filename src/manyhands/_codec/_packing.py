@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from manyhands._codec._pickling import Bytes
 
 # Immutable, and pickled without running anybody's code. Exact types: a subclass may carry anything.
-ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
+NUMBERS = frozenset({type(None), bool, int, float, complex})
+ATOMS = NUMBERS | {str, bytes}
+_SHORT = 65536
 
 
 def are_atoms(values: Sequence[object]) -> bool:
@@ -31,6 +33,11 @@ def are_atoms(values: Sequence[object]) -> bool:
 def rows_of_atoms(rows: Sequence[tuple[object, ...]]) -> bool:
     """Whether all values of all tuples may share one pickle."""
     return set(map(type, chain.from_iterable(rows))) <= ATOMS
+
+
+def is_short_text(value: object) -> bool:
+    """Whether a value is text that may share a message with others; a long one goes alone."""
+    return type(value) in {str, bytes} and len(value) < _SHORT  # type: ignore[arg-type]
 
 
 def join_atoms(values: Sequence[object]) -> bytes:

@@ -21,6 +21,7 @@ PROTOCOL = 5
 OUT_OF_BAND = 65536
 
 _MAIN = b"__main__"
+_CLASS_STATE = b"_class_setstate"
 _TEXT = frozenset({str, bytes, bytearray})
 
 
@@ -63,6 +64,18 @@ def encode_whole(obj: object) -> bytes:
 
 def decode(payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
     """The object behind :func:`encode`. Raises whatever the classes involved raise."""
+    return pickle.loads(payload, buffers=buffers)
+
+
+def decode_result(payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
+    """Like :func:`decode`, for what comes back from a worker: classes that are at home here stay as they are.
+
+    A class of ``__main__`` travels with its attributes, as they are in the worker; here they would overwrite the original's.
+    """
+    if _CLASS_STATE in bytes(payload):
+        from manyhands._codec import _at_home  # noqa: PLC0415 - loads cloudpickle
+
+        return _at_home.decode(payload, buffers)
     return pickle.loads(payload, buffers=buffers)
 
 

@@ -28,12 +28,18 @@ class FunctionCost(Cost):
     Kept from call to call, so that a function that is called again is cut right from the start.
     """
 
-    __slots__ = ("_largest", "bytes")
+    __slots__ = ("_arguments", "_largest", "_results")
 
     def __init__(self) -> None:
         super().__init__()
-        self.bytes = 0
+        self._arguments = 0  # bytes of one task's
+        self._results = 0
         self._largest = 1
+
+    @property
+    def bytes(self) -> int:
+        """Bytes of one task, in the direction that has more."""
+        return max(self._arguments, self._results)
 
     def measured(self, count: int, nanoseconds: int, size: int) -> None:
         """``count`` tasks took so long together; their results were ``size`` bytes."""
@@ -41,12 +47,14 @@ class FunctionCost(Cost):
         # One long task among thousands of short ones must not make all batches small: weigh by number, up to a point.
         weight = max(_WEIGHT, min(0.9, count / 1000))
         self.ns = each if self.ns is None else int(self.ns + weight * (each - self.ns))
-        self.bytes += int(weight * (size // count - self.bytes))
+        self._results += int(weight * (size // count - self._results))
         self._largest = max(self._largest, count)
 
     def encoded(self, count: int, size: int) -> None:
         """The arguments of ``count`` tasks were ``size`` bytes."""
-        self.bytes = max(self.bytes, size // count)
+        each = size // count
+        # Up at once, since the next message must not be too large; down slowly.
+        self._arguments = max(each, self._arguments + int(_WEIGHT * (each - self._arguments)))
 
     def batch_size(self, workers: int, remaining: int | None) -> int:
         """How many tasks the next message should hold; ``remaining`` is None where nobody knows."""

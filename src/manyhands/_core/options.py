@@ -144,13 +144,14 @@ def _exceptions(name: str, value: object) -> object:
 
 
 def _size(name: str, value: object) -> object:
+    size = value
     if isinstance(value, str):
         try:
-            value = parse_size(value)
+            size = parse_size(value)
         except ValueError:
-            value = 0
-    if value is None or (_is_int(value) and value > 0):  # type: ignore[operator]
-        return value
+            size = 0
+    if size is None or (_is_int(size) and size > 0):  # type: ignore[operator]
+        return size
     raise _refuse(name, value, "a number of bytes above 0, a text like '2GB', or None for no limit")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 from manyhands._core.tasks import NS
@@ -33,6 +34,12 @@ class Failed:
     def __init__(self, index: int, error: BaseException) -> None:
         self.index = index
         self.error = error
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Add a note to an exception, unless its class forbids it: some have slots, or attributes of their own mind."""
+    with contextlib.suppress(Exception):
+        error.add_note(note)
 
 
 def attempt_line(attempt: int, error: BaseException) -> str:

@@ -21,7 +21,7 @@ from manyhands._core.tasks import Batch, Call, Run, Worker
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
 WINDOW = 64
 # Work sent ahead to one worker. Long enough to hide any delay of the parent, short enough to be waited for.
@@ -33,6 +33,9 @@ _WORTH_STEALING = 1_000_000
 # A worker that has not been heard of for so long is slower than was believed.
 _SILENCE = 5_000_000
 
+# So many workers that die with the same message unread are no accident.
+_DEADLY = 3
+
 # What to do. Pairs, since they are made for every task that is sent alone.
 SEND = 1  # (SEND, worker, run)
 START = 2  # (START, worker): a new one
@@ -41,6 +44,9 @@ RECALL = 4  # (RECALL, worker): take back what it has not started; answer with r
 INSPECT = 5  # (INSPECT, worker): answer with inspected()
 KILL = 6  # (KILL, worker)
 Action = tuple[int, Worker] | tuple[int, Worker, Run]
+
+# In the place of a worker's number: a batch that is ready or delayed.
+WAITING = 0
 
 TIMEOUT = "timeout"
 CANCELLED = "cancelled"
@@ -54,6 +60,7 @@ class Scheduler:
         self.workers: dict[int, Worker] = {}
         self.limit: int | None = None  # of workers altogether; None: the calls' limits only
         self._quota = quota
+        self._widest = 0  # the largest limit of any call so far
         self._next_number = 1
         # Calls with ready batches, by priority, highest first; within one, in turn.
         self._levels: dict[int, deque[Call]] = {}
@@ -63,7 +70,9 @@ class Scheduler:
         self._idle: dict[int, Worker] = {}
         # Workers with something to do that may have room for more, in turn.
         self._roomy: dict[int, Worker] = {}
-        self._timeouts = False  # whether any call has had one
+        # Workers that may hold tasks which they have not started: those that may be helped are among them.
+        self._laden: dict[int, Worker] = {}
+        self._check_at = 0  # no worker's ``check_at`` is before it; 0: none has any
         self._actions: list[Action] = []
 
     @property
@@ -86,7 +95,8 @@ class Scheduler:
     def retry(self, batch: Batch, not_before: int = 0) -> None:
         """Tasks that were handed out by :meth:`died` or failed are to run again."""
         batch.call.outstanding += len(batch.items)
-        if not_before:
+        if not_before and not (batch.cancelled or batch.call.cancelled):
+            batch.worker = WAITING
             self._delays += 1
             heapq.heappush(self._delayed, (not_before, self._delays, batch))
         else:
@@ -97,18 +107,24 @@ class Scheduler:
         if call.cancelled or batch.cancelled:
             call.outstanding -= len(batch.items)
             return
-        batch.worker = None
+        batch.worker = WAITING
         if not call.listed:
-            level = self._levels.get(call.priority)
-            if level is None:
-                level = self._levels[call.priority] = deque()
-                self._levels = dict(sorted(self._levels.items(), reverse=True))
             call.listed = True
-            level.append(call)
+            self._widest = max(self._widest, call.limit)
+            self._level(call.priority).append(call)
         if front:
             call.ready.appendleft(batch)
         else:
             call.ready.append(batch)
+
+    def _level(self, priority: int) -> deque[Call]:
+        level = self._levels.get(priority)
+        if level is None:
+            # Levels that are empty go: priorities may be anything, timestamps too.
+            kept = {number: calls for number, calls in self._levels.items() if calls}
+            kept[priority] = level = deque()
+            self._levels = dict(sorted(kept.items(), reverse=True))
+        return level
 
     def reported(self, worker: Worker, ordinal: int, count: int, now: int) -> tuple[Batch, int] | None:
         """``count`` tasks from ``ordinal`` on have ended, well or badly: their batch, and which of it is the first.
@@ -131,17 +147,29 @@ class Scheduler:
             self._close(worker, run)
         else:
             self._lighten(worker, run)
-        if worker.window and worker.window[0].batch.call.timeout:
-            self._watch(worker, now)
+        self._watch_next(worker, now)
         return run.batch, offset
 
     def skipped(self, worker: Worker, ordinal: int, now: int) -> None:
         """The worker did not run ``ordinal`` because it was taken back, although the slot said that it had started."""
         worker.news = now
-        if worker.window:
-            run = worker.window[0]
-            if run.ordinal + run.done == ordinal and ordinal < run.ordinal + run.count:
-                self._take_back(worker, ordinal - 1)
+        if not worker.window:
+            return
+        run = worker.window[0]
+        offset = ordinal - run.ordinal
+        if not run.done <= offset < run.count:
+            return  # one that was taken back by the slot
+        # It is the last of its run. What is behind was sent after the recall, and runs.
+        piece = run.batch.cut(offset, run.count)
+        run.count = offset
+        if worker.doom == (ordinal, CANCELLED):
+            piece.cancelled = True  # whoever asked has been told that it does not run
+        if run.done == run.count:
+            self._close(worker, run)
+        else:
+            self._lighten(worker, run)
+        self._make_ready(piece, front=True)
+        self._watch_next(worker, now)
 
     def _close(self, worker: Worker, run: Run) -> None:
         worker.window.popleft()
@@ -181,8 +209,8 @@ class Scheduler:
 
     def recalled(self, worker: Worker, started: int) -> None:
         """The worker will start nothing that it has not started; ``started`` was the last."""
+        worker.started = started
         self._take_back(worker, started)
-        worker.bare = True
 
     def _take_back(self, worker: Worker, started: int) -> None:
         """All tasks of the window above ordinal ``started`` are ready again, before all others."""
@@ -209,9 +237,23 @@ class Scheduler:
 
     def cancel_batch(self, batch: Batch) -> bool:
         """Keep a batch from running, unless a worker has it: then what it has not started must be recalled first."""
-        if batch.worker is None:
+        if not batch.worker and not batch.cancelled:
             batch.cancelled = True
+            if batch.worker == WAITING:
+                batch.call.outstanding -= len(batch.items)
+                self._drop_cancelled(batch.call)
         return batch.cancelled
+
+    def _drop_cancelled(self, call: Call) -> None:
+        """Have no cancelled batch be the next: neither wait nor start a worker for it. The others are dropped when it is their turn."""
+        ready = call.ready
+        while ready and ready[0].cancelled:
+            ready.popleft()
+        if call.listed and not ready:
+            call.listed = False
+            self._levels[call.priority].remove(call)
+        while self._delayed and self._delayed[0][2].cancelled:
+            heapq.heappop(self._delayed)
 
     def cancel_call(self, call: Call) -> list[Worker]:
         """Nothing of this call that has not started will start; return the workers that hold some of it.
@@ -219,28 +261,28 @@ class Scheduler:
         Each must be recalled; what it then still holds is running.
         """
         call.cancelled = True
-        for batch in call.ready:
-            call.outstanding -= len(batch.items)
-        call.ready.clear()
-        if call.listed:
-            self._levels[call.priority].remove(call)
-            call.listed = False
-        gone = [entry for entry in self._delayed if entry[2].call is call]
-        if gone:
+        delayed = [entry[2] for entry in self._delayed if entry[2].call is call]
+        if delayed:
             self._delayed = [entry for entry in self._delayed if entry[2].call is not call]
             heapq.heapify(self._delayed)
-            call.outstanding -= sum(len(entry[2].items) for entry in gone)
+        call.outstanding -= sum(len(batch.items) for batch in (*call.ready, *delayed) if not batch.cancelled)
+        call.ready.clear()
+        self._drop_cancelled(call)
         return [self.workers[number] for number in call.running]
 
     def doom(self, worker: Worker, reason: str, ordinal: int) -> None:
         """The worker is going to be killed for task ``ordinal``, which it runs: it gets nothing new."""
         worker.doom = (ordinal, reason)
+        worker.check_at = 0
         self._place(worker)
 
     # ------------------------------------------------------------ workers
 
-    def died(self, worker: Worker, started: int, now: int) -> tuple[Batch | None, str]:
+    def died(self, worker: Worker, started: int, now: int, *, blame: bool = False) -> tuple[Batch | None, str]:
         """A worker is gone; ``started`` is the last task it had started.
+
+        With ``blame``, a batch that workers had before them when they died without having started anything is held to be
+        the cause when that has happened often: its mere arrival may be too much.
 
         Returns the one task, as a batch of its own, for which it died, and why: "timeout", "cancelled" or "died"; (None, ...) if it ran
         nothing. All others of its window are ready again.
@@ -248,8 +290,14 @@ class Scheduler:
         del self.workers[worker.number]
         self._idle.pop(worker.number, None)
         self._roomy.pop(worker.number, None)
+        self._laden.pop(worker.number, None)
         ordinal, reason = worker.doom if worker.doom is not None else (started, DIED)
         culprit = self._extract(worker, ordinal)
+        if culprit is None and blame and worker.window:
+            head = worker.window[0]
+            head.batch.deaths += 1
+            if head.batch.deaths >= _DEADLY:
+                culprit = self._extract(worker, head.ordinal + head.done)
         self._take_back(worker, 0)
         return culprit, reason
 
@@ -280,9 +328,11 @@ class Scheduler:
                 call.ready.clear()
                 call.listed = False
             level.clear()
+        batches = [batch for batch in batches if not batch.cancelled]
         for batch in batches:
+            batch.worker = None
             batch.call.outstanding -= len(batch.items)
-        return [batch for batch in batches if not batch.cancelled]
+        return batches
 
     def retire(self, worker: Worker) -> None:
         """Let a worker finish its window and go."""
@@ -315,23 +365,27 @@ class Scheduler:
         self._assign(now)
         if self._idle and not self._levels_ready():
             self._steal(now)
-        if self._timeouts:
+        if 0 < self._check_at <= now:
             self._inspect(now)
         actions, self._actions = self._actions, []
         return actions
 
     def wake_at(self, now: int) -> int | None:
-        """When :meth:`decide` has something to do even if nothing happens; None: never."""
+        """When :meth:`decide` has something to do even if nothing happens, or may have; None: never."""
         times = [self._delayed[0][0]] if self._delayed else []
-        if self._timeouts:
-            times += [worker.check_at for worker in self.workers.values() if worker.check_at]
+        if self._check_at:
+            times.append(self._check_at)
         if self._idle and not self._levels_ready():
-            times += [worker.news + _SILENCE for worker in self._victims() if now < worker.news + _SILENCE]
+            # Some may be due by now: they were not when it was decided.
+            times += [worker.news + _SILENCE for worker in self._victims()]
         return min(times, default=None)
 
     def _release_delayed(self, now: int) -> None:
-        while self._delayed and self._delayed[0][0] <= now:
-            self._make_ready(heapq.heappop(self._delayed)[2])
+        delayed = self._delayed
+        while delayed and (delayed[0][0] <= now or delayed[0][2].cancelled):
+            batch = heapq.heappop(delayed)[2]
+            if not batch.cancelled:
+                self._make_ready(batch)
 
     def _levels_ready(self) -> bool:
         return any(self._levels.values())
@@ -343,35 +397,42 @@ class Scheduler:
                 call = level[0]
                 worker = self._worker_for(call, now)
                 if worker is None:
+                    if not self._room_for_any():
+                        return  # many calls may wait: do not look at each
                     level.rotate(-1)
                     stuck += 1
                     continue
                 stuck = 0
-                batch = call.ready.popleft()
-                if batch.cancelled:
-                    call.outstanding -= len(batch.items)
-                else:
-                    self._send(worker, batch, now)
-                if call.ready:
+                ready = call.ready
+                self._send(worker, ready.popleft(), now)
+                while ready and ready[0].cancelled:
+                    ready.popleft()
+                if ready:
                     level.rotate(-1)  # the others' turn
                 else:
                     level.popleft()
                     call.listed = False
 
+    def _room_for_any(self) -> bool:
+        """Whether any call might get a worker, as far as can be told without looking at it."""
+        most = self._widest if self.limit is None else min(self._widest, self.limit)
+        return bool(self._idle or self._roomy) or len(self.workers) < most
+
     def _worker_for(self, call: Call, now: int) -> Worker | None:
         if len(call.running) >= call.limit:
             # It occupies as many workers as it may: only those can take more of it.
-            if len(self.workers) > call.limit:
-                return self._with_room([number for number in call.running if number in self._roomy], call.ready[0])
-        elif self._idle:
+            return self._with_room(call.running, call.ready[0])
+        if self._idle:
             return self._idle[next(reversed(self._idle))]
-        elif len(self.workers) < call.limit and (self.limit is None or len(self.workers) < self.limit):
+        if len(self.workers) < call.limit and (self.limit is None or len(self.workers) < self.limit):
             return self._start(now)
-        return self._with_room(list(self._roomy), call.ready[0])
+        return self._with_room(self.workers, call.ready[0])
 
-    def _with_room(self, candidates: list[int], batch: Batch) -> Worker | None:
+    def _with_room(self, among: Container[int], batch: Batch) -> Worker | None:
         load = self._load(batch, len(batch.items))
-        for number in candidates:
+        for number in tuple(self._roomy):
+            if number not in among:
+                continue
             worker = self._roomy.pop(number)
             if worker.load + load <= HORIZON and len(worker.window) < WINDOW:
                 self._roomy[number] = worker  # at the end: the next batch goes to another one
@@ -399,20 +460,19 @@ class Scheduler:
             worker.quota -= len(batch.items)
         run = Run(batch, worker.next_ordinal, self._load(batch, len(batch.items)))
         worker.next_ordinal += run.count
+        if worker.window or run.count > 1:
+            self._laden[worker.number] = worker
         if not worker.window:
             worker.news = now
             self._idle.pop(worker.number, None)
             self._roomy[worker.number] = worker
         worker.window.append(run)
-        worker.bare = False
         worker.load += run.load
         batch.worker = worker.number
         running = batch.call.running
         running[worker.number] = running.get(worker.number, 0) + 1
-        if batch.call.timeout:
-            self._timeouts = True
-            if not worker.check_at:
-                self._watch(worker, now)
+        if batch.call.timeout and not worker.check_at:
+            self._watch_next(worker, now)
         self._actions.append((SEND, worker, run))
         if worker.quota == 0:
             worker.retiring = True
@@ -423,11 +483,25 @@ class Scheduler:
 
     def _victims(self) -> list[Worker]:
         """Workers with tasks that have not started and that others may help with."""
-        return [w for w in self.workers.values() if w.doom is None and w.unstarted() > 0 and self._may_be_helped(w)]
+        victims = []
+        for worker in tuple(self._laden.values()):
+            if not worker.unstarted():
+                del self._laden[worker.number]
+            elif worker.doom is None and self._may_be_helped(worker):
+                victims.append(worker)
+        return victims
 
     def _may_be_helped(self, worker: Worker) -> bool:
-        calls = {run.batch.call for run in worker.window}
-        return any(len(call.running) < call.limit for call in calls)
+        """Whether an idle worker would be given some of what this one has not started."""
+        at_work: set[Call] = set()
+        current = worker.current()
+        for run in worker.window:
+            call = run.batch.call
+            if run.ordinal + run.done <= current:
+                at_work.add(call)
+            if run.ordinal + run.count - 1 > current and len(call.running) - (call not in at_work) < call.limit:
+                return True
+        return False
 
     def _steal(self, now: int) -> None:
         """Have the most loaded worker give back what it has not started, for those who are idle."""
@@ -435,32 +509,40 @@ class Scheduler:
         if worth:
             self._actions.append((RECALL, max(worth, key=lambda worker: (worker.load, worker.unstarted()))))
 
-    def _watch(self, worker: Worker, now: int) -> None:
+    def _watch_next(self, worker: Worker, now: int) -> None:
+        """Its next task may have started now: look after it in time."""
         timeout = worker.window[0].batch.call.timeout if worker.window else 0
-        worker.check_at = now + timeout if timeout else 0
+        if timeout and worker.doom is None:
+            self._watch(worker, now + timeout)
+
+    def _watch(self, worker: Worker, when: int) -> None:
+        worker.check_at = when
+        if not self._check_at or when < self._check_at:
+            self._check_at = when
 
     def _inspect(self, now: int) -> None:
+        self._check_at = 0
         for worker in self.workers.values():
-            if worker.check_at and worker.check_at <= now and worker.doom is None:
+            if not worker.check_at:
+                continue
+            if worker.check_at <= now:
                 worker.check_at = 0
                 self._actions.append((INSPECT, worker))
+            else:
+                self._watch(worker, worker.check_at)
 
     def inspected(self, worker: Worker, started: int, since: int, now: int) -> bool:
         """The worker started task ``started`` at ``since``: whether that is overdue, so that it has to be stopped."""
-        if not worker.window:
+        run = worker.window[0] if worker.window else None
+        timeout = run.batch.call.timeout if run is not None else 0
+        if run is None or not timeout:
             return False
-        run = worker.window[0]
-        timeout = run.batch.call.timeout
         running = run.done <= started - run.ordinal < run.count
-        if not timeout:
-            worker.check_at = 0
-        elif not running:
-            worker.check_at = now + timeout
-        elif since + timeout > now:
-            worker.check_at = since + timeout
-        else:
-            return True
-        return False
+        due = since + timeout if running else now + timeout
+        overdue = due <= now
+        # If it ends just now, and is not stopped: the next task.
+        self._watch(worker, now + timeout if overdue else due)
+        return overdue
 
 
 def _split(batch: Batch, parts: int) -> Iterator[Batch]:

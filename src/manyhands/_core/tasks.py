@@ -51,7 +51,7 @@ class Batch:
     counts from 1. ``tag`` and ``form`` belong to whoever submitted it.
     """
 
-    __slots__ = ("attempt", "call", "cancelled", "cost", "first", "form", "items", "tag", "worker")
+    __slots__ = ("attempt", "call", "cancelled", "cost", "deaths", "first", "form", "items", "tag", "worker")
 
     def __init__(
         self,
@@ -70,8 +70,9 @@ class Batch:
         self.form = form
         self.tag = tag
         self.attempt = attempt
-        self.worker: int | None = None  # where it is now
+        self.worker: int | None = None  # where it is or was last: a worker's number; 0: it waits; None: nowhere yet
         self.cancelled = False
+        self.deaths = 0  # workers that died with it unread
 
     def cut(self, start: int, stop: int | None = None) -> Batch:
         """A batch of some of these tasks; of all of them, this very one."""
@@ -110,10 +111,9 @@ class Worker:
     ``window`` holds the runs it has been sent, the first of which it works on. ``epoch`` grows each time tasks are taken back.
     ``quota`` is how many more tasks it may be sent; None: no limit. ``retiring`` workers get nothing new. ``doom`` is the task for
     which the worker is being killed, and why.
-    ``bare``: all that it holds has started.
     """
 
-    __slots__ = ("bare", "check_at", "doom", "epoch", "load", "news", "next_ordinal", "number", "quota", "retiring", "window")
+    __slots__ = ("check_at", "doom", "epoch", "load", "news", "next_ordinal", "number", "quota", "retiring", "started", "window")
 
     def __init__(self, number: int, now: int, quota: int | None) -> None:
         self.number = number
@@ -123,14 +123,24 @@ class Worker:
         self.load = 0  # nanoseconds of work in the window, as far as is known
         self.quota = quota
         self.retiring = False
-        self.bare = True
+        self.started = 0  # the last task that it had started when tasks were taken back last
         self.doom: tuple[int, str] | None = None
         self.news = now  # when it was last heard of, or got work after having none
         self.check_at = 0  # when to look whether its task is overdue; 0: not at all
 
+    def current(self) -> int:
+        """The task that it works on, as far as is known; only for one that holds some."""
+        first = self.window[0]
+        return max(self.started, first.ordinal + first.done)
+
+    def last(self) -> int:
+        """The last task that it holds; after a recall the one that it works on, if any. Only for one that holds some."""
+        run = self.window[-1]
+        return run.ordinal + run.count - 1
+
     def unstarted(self) -> int:
-        """How many tasks it holds beside the one that it works on, as far as is known."""
-        return 0 if self.bare else sum(run.count - run.done for run in self.window) - 1
+        """About how many tasks it holds that it has not started, as far as is known; 0 only if there are none."""
+        return max(0, self.last() - self.current()) if self.window else 0
 
     def __repr__(self) -> str:
         return f"<Worker {self.number}: {len(self.window)} batches, epoch {self.epoch}>"

@@ -7,7 +7,6 @@ batches and commands in the inbox, and interrupt the driver if it sleeps.
 from __future__ import annotations
 
 import time
-import traceback
 from collections import deque
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 from manyhands import errors
 from manyhands._codec import _failures
 from manyhands._core import events, scheduler
-from manyhands._core.policy import attempt_line
+from manyhands._core.policy import add_note, attempt_line
 from manyhands._core.scheduler import Scheduler
 from manyhands._core.tasks import NS
 from manyhands._engine import _calls
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
     from manyhands._engine._settings import Settings
     from manyhands._wire._frames import Frame
 
+# Nanoseconds until another worker is tried after the machine had no room for one.
+_HARD_TIMES = 1_000_000_000
 # So many workers in a row that end before they have run anything are no accident.
 _STILLBORN = 4
 
@@ -48,18 +49,22 @@ class Dispatcher:
         self.peers: dict[int, Peer] = {}
         self.observers: list[Callable[[events.Event], None]] = []
         self.memory_limit: int | None = None
+        self.limit: int | None = None  # of workers, as the user wants it
+        self._lift_at = 0  # when more workers may be tried after one could not be started
         self.ended = False
         self.muted = False  # nobody is left to take results: the program ends
         self._ending = False  # nothing is to be started any more
         self.hungry = True  # whether a task that is posted now could be sent at once
-        self.driving = Driving(self._turn, self.busy, self.interrupt)
+        self._shield = Shield(self.interrupt)
+        self.driving = Driving(self._turn, self.busy, self.watching, self.interrupt, self._shield)
         self._launcher = launcher
         self._settings = settings
         self._posted: deque[Batch] = deque()
         self._commands: deque[Callable[[], object]] = deque()
-        self._deliveries: deque[Callable[[], object]] = deque()
+        # Results to be handed out: tasks (batch, first, count), and how.
+        self._deliveries: deque[tuple[Batch, int, int, Callable[[], object]]] = deque()
         self._poller = _poller.Poller()
-        self._watched: set[int] = set()  # the launcher's descriptors
+        self._watched: set[tuple[int, int]] = set()  # the launcher's descriptors
         self._by_fd: dict[int, Peer] = {}
         self._wake = _posix.waker_pair()
         self._poller.add(self._wake[0])
@@ -67,7 +72,7 @@ class Dispatcher:
         self._dirty: set[Peer] = set()  # with something to send
         self._blocked: set[Peer] = set()  # whose socket is full
         self._stillborn = 0
-        self._shield = Shield(self.interrupt)
+        self.inside = False  # the pool's state is being changed
 
     # ------------------------------------------------------------ from any thread
 
@@ -87,14 +92,13 @@ class Dispatcher:
         """
         if self.driving.mine:
             return  # the turn that is under way, or the next, will see it
-        if self.driving.try_take():
-            try:
-                with self._shield:
-                    self._guarded(0)
-            finally:
-                self.driving.give_up()
-        elif self._sleeping:
+        drove, _ = self.driving.try_drive(self._glance)
+        if not drove and self._sleeping:
             self.interrupt()
+
+    def _glance(self) -> bool:
+        self._guarded(0)
+        return True
 
     def interrupt(self) -> None:
         """End the driver's sleep."""
@@ -104,6 +108,10 @@ class Dispatcher:
         """Whether there is anything to drive for."""
         return self.working() or any(worker.retiring for worker in self.scheduler.workers.values())
 
+    def watching(self) -> bool:
+        """Whether anything could happen by itself: an idle worker leaves, or is killed."""
+        return bool(self.peers)
+
     @property
     def backlog(self) -> int:
         """How many batches nobody has looked at."""
@@ -112,15 +120,21 @@ class Dispatcher:
     # ------------------------------------------------------------ the turn
 
     def _turn(self, timeout: float | None) -> None:
-        with self._shield:
-            self._guarded(timeout)
+        self._guarded(timeout)
         self._deliver()
 
     def _guarded(self, timeout: float | None) -> None:
+        if self.inside:  # the garbage collector has run an iterator's end in the middle of a turn
+            return
+        self.inside = True
         try:
             self._advance(timeout)
+        except _Struck as struck:
+            raise struck.error from None
         except Exception as error:  # noqa: BLE001 - a fault of ours must cost no caller its answer
             self._collapse(error)
+        finally:
+            self.inside = False
 
     def _advance(self, timeout: float | None) -> None:
         self._take_in()
@@ -143,14 +157,23 @@ class Dispatcher:
         if self.muted:
             deliveries.clear()
         while deliveries:
-            delivery = deliveries.popleft()
+            batch, first, count, deliver = delivery = deliveries.popleft()
             try:
-                delivery()
-            except Exception:  # noqa: BLE001 - sinks do not raise; whatever it is, the others get theirs
-                traceback.print_exc()
-            except BaseException:
-                deliveries.appendleft(delivery)  # Ctrl-C: nothing that was computed is lost
+                deliver()
+            except KeyboardInterrupt:
+                deliveries.appendleft(delivery)  # nothing that was computed is lost
                 raise
+            except BaseException as error:  # noqa: BLE001 - the user's code, in the end; a task that cannot be delivered has failed
+                self._undeliverable(batch, first, count, error)
+
+    def _undeliverable(self, batch: Batch, first: int, count: int, error: BaseException) -> None:
+        for index in range(first, first + count):
+            piece = batch.cut(index, index + 1)
+            what = f"what came of task {piece.first} could not be delivered: {type(error).__name__}"
+            internal = errors.InternalError(what)
+            internal.__cause__ = error
+            call: PoolCall = piece.call  # type: ignore[assignment]
+            call.sink.failed(piece, internal)
 
     # ------------------------------------------------------------ decisions carried out
 
@@ -158,6 +181,9 @@ class Dispatcher:
         now = time.monotonic_ns()
         if self._ending:
             self._cancel_ready()
+        elif 0 < self._lift_at <= now:
+            self._lift_at = 0
+            self.scheduler.limit = self.limit
         while actions := self.scheduler.decide(now):
             for action in actions:
                 self._perform(action, now)
@@ -286,11 +312,11 @@ class Dispatcher:
         self._handle_launcher()
 
     def _watch_launcher(self) -> None:
-        wanted = set(self._launcher.descriptors())
-        for fd in self._watched - wanted:
+        wanted = self._launcher.descriptors()
+        for fd, _ in self._watched - wanted:
             if fd not in self._by_fd:
                 self._unwatch(fd)
-        for fd in wanted - self._watched:
+        for fd, _ in wanted - self._watched:
             self._poller.add(fd)
         self._watched = wanted
 
@@ -303,8 +329,9 @@ class Dispatcher:
     def _start_failed(self, worker: Worker, error: OSError, now: int) -> None:
         self.scheduler.died(worker, 0, now)
         if self.peers:
-            # Fewer workers do the work as well. Lifted when the next call begins.
+            # Fewer workers do the work as well. For a while, no more are asked for.
             self.scheduler.limit = len(self.peers)
+            self._lift_at = now + _HARD_TIMES
             return
         cause = f"{type(error).__name__}: {error}"
         self._fail_ready(lambda _: errors.CannotStart(f"no worker process could be started: {cause}"))
@@ -312,7 +339,7 @@ class Dispatcher:
     def _fail_ready(self, make: Callable[[str], BaseException]) -> None:
         """Nobody can run what is ready: each task ends with an error."""
         for piece in self._drained():
-            self._deliveries.append(partial(self._fail, piece, make))
+            self._deliveries.append((piece, 0, 1, partial(self._fail, piece, make)))
 
     def _fail(self, piece: Batch, make: Callable[[str], BaseException]) -> None:
         self._finish(piece, make(_calls.describe(piece)))
@@ -320,7 +347,7 @@ class Dispatcher:
     def _cancel_ready(self) -> None:
         for piece in self._drained():
             call: PoolCall = piece.call  # type: ignore[assignment]
-            self._deliveries.append(partial(call.sink.failed, piece, _cancelled()))
+            self._deliveries.append((piece, 0, 1, partial(call.sink.failed, piece, _cancelled())))
 
     def _drained(self) -> Iterator[Batch]:
         """All tasks that are ready, one by one; they are nobody's now."""
@@ -345,6 +372,10 @@ class Dispatcher:
         try:
             # Whoever posted before seeing that flag did not interrupt.
             ready = self._poller.wait(0 if self._posted or self._commands or self._deliveries else timeout)
+        except OSError:
+            raise
+        except BaseException as error:  # noqa: BLE001 - a handler of a signal has raised; nothing has been changed
+            raise _Struck(error) from None
         finally:
             self._sleeping = False
         launcher = False
@@ -409,14 +440,13 @@ class Dispatcher:
         batch, offset = found
         self._account(peer, batch, frame)
         sink = batch.call.sink  # type: ignore[attr-defined]
-        self._deliveries.append(lambda: sink.deliver(batch, offset, frame, peer.pid))
+        self._deliveries.append((batch, offset, frame.count, partial(sink.deliver, batch, offset, frame, peer.pid)))
         for observe in self.observers:
             name = batch.form.function.name  # type: ignore[attr-defined]
             first, seconds = batch.first + offset, frame.b / NS
             observe(events.TasksDone(batch.call.number, name, first, frame.count, peer.pid, frame.a / NS, seconds))
 
     def _account(self, peer: Peer, batch: Batch, frame: Frame) -> None:
-        peer.fruitful = True
         self._stillborn = 0
         form: Form = batch.form  # type: ignore[assignment]
         form.function.cost.measured(frame.count, frame.b, len(frame.payload))
@@ -431,14 +461,14 @@ class Dispatcher:
         batch, offset = found
         self._account(peer, batch, frame)
         piece = batch.cut(offset, offset + 1) if len(batch.items) > 1 else batch
-        self._deliveries.append(lambda: self._deliver_failure(piece, frame, peer.pid))
+        self._deliveries.append((piece, 0, 1, partial(self._deliver_failure, piece, frame, peer.pid)))
 
     def _deliver_failure(self, piece: Batch, frame: Frame, pid: int | None) -> None:
         error = _failures.decode_failure(frame.payload)
         note = f"raised by {_calls.describe(piece)} in worker {pid}"
         if self.memory_limit and isinstance(error, MemoryError):
             note += f", whose memory_limit is {self.memory_limit / 2**20:.0f} MiB; the worker has been replaced"
-        error.add_note(note)
+        add_note(error, note)
         self._finish(piece, error)
 
     def _finish(self, piece: Batch, error: BaseException) -> None:
@@ -456,7 +486,7 @@ class Dispatcher:
             self._commands.append(lambda: self.scheduler.retry(piece, not_before))
             return
         for earlier in call.history.pop(piece.first, ()):
-            error.add_note(f"earlier {earlier}")
+            add_note(error, f"earlier {earlier}")
         call.sink.failed(piece, error)
 
     # ------------------------------------------------------------ the end of workers
@@ -509,16 +539,18 @@ class Dispatcher:
         """A worker has ended: one task at most goes with it, all others run elsewhere."""
         now = time.monotonic_ns()
         retiring = peer.worker.retiring
-        culprit, reason = self.scheduler.died(peer.worker, peer.slot.started(), now)
+        ready = peer.slot.ready()
+        culprit, reason = self.scheduler.died(peer.worker, peer.slot.started(), now, blame=ready and not retiring)
         for observe in self.observers:
             observe(events.WorkerEnded(peer.pid, status, time.monotonic()))
         if culprit is not None:
             stack = peer.stack()
-            self._deliveries.append(lambda: self._deliver_death(culprit, reason, peer, status, stack))
+            deliver = partial(self._deliver_death, culprit, reason, peer, status, stack)
+            self._deliveries.append((culprit, 0, 1, deliver))
         elif peer.leaving is not None and peer.leaving.a == _frames.LEAVES_SETUP:
             failure = peer.leaving.payload
             self._fail_ready(lambda task: _setup_error(task, failure))
-        elif not peer.fruitful and not retiring:
+        elif not retiring and peer.pid is not None and not ready:
             self._count_stillborn(peer, status)
         self._forget(peer)
 
@@ -551,13 +583,18 @@ class Dispatcher:
         internal.__cause__ = error
         self._fail_ready(lambda _: internal)
 
+    def give_up_launcher(self) -> None:
+        """What watches the workers does not answer: do without it."""
+        self._launcher.give_up()
+
     def close(self) -> None:
         """Give everything back. All workers must have ended."""
         self.driving.stop_background()
         self.ended = True
         self._launcher.close()
         self._poller.close()
-        _posix.close_quietly(self._wake)
+        fds, self._wake = self._wake, (-1, -1)
+        _posix.close_quietly(fds)
 
     def abandon(self) -> None:
         """In a forked child: let go of the descriptors without touching the parent's processes."""
@@ -567,6 +604,14 @@ class Dispatcher:
         self._launcher.abandon()
         self._poller.close()
         _posix.close_quietly(self._wake)
+
+
+class _Struck(BaseException):
+    """What a signal handler of the user's raised while the loop slept."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
 
 
 def _setup_error(task: str, failure: object) -> BaseException:

@@ -21,9 +21,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from manyhands._engine._interrupts import Shield
+
 # How long the background thread lets work lie before it drives. A program that submits and then waits gets there first, and
 # is spared a switch of threads for each task. A guess.
 _PATIENCE = 0.003
+# How long a pool must have nothing to do before the thread watches it, to notice workers that leave. Whoever comes next has to
+# interrupt it, some 50 us. Twice as long each time that it finds somebody else driving.
+_IDLE = 1.0
 # After so many looks at which somebody else was driving, it sleeps until it is called.
 _LOOKS = 5
 
@@ -58,14 +63,23 @@ class _Waiter(Bell):
 class Driving:
     """The baton of one pool.
 
-    ``turn(timeout)`` advances the loop once, ``busy()`` tells whether there is anything to drive for, ``interrupt()``
-    ends a turn that sleeps.
+    ``turn(timeout)`` advances the loop once, ``busy()`` tells whether there is anything to drive for, ``watching()`` whether
+    anything could happen by itself, ``interrupt()`` ends a turn that sleeps. ``shield`` keeps signals from striking a driver.
     """
 
-    def __init__(self, turn: Callable[[float | None], None], busy: Callable[[], bool], interrupt: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        turn: Callable[[float | None], None],
+        busy: Callable[[], bool],
+        watching: Callable[[], bool],
+        interrupt: Callable[[], None],
+        shield: Shield,
+    ) -> None:
         self._turn = turn
         self._busy = busy
+        self._watching = watching
         self._interrupt = interrupt
+        self._shield = shield
         self._token = threading.Lock()
         self._owner: int | None = None
         self._waiters: list[_Waiter] = []
@@ -78,32 +92,43 @@ class Driving:
         """Return True as soon as ``done()`` holds, False at ``deadline`` (monotonic); drive meanwhile."""
         if done():
             return True
-        if self._owner == threading.get_ident():  # from inside a callback
+        if self.mine:  # from inside a callback
             return self._drive(done, deadline)
-        waiter: _Waiter | None = None
+        drove, result = self.try_drive(lambda: self._drive(done, deadline))
+        return result if drove else self._wait_for_driver(done, deadline)
+
+    def try_drive(self, what: Callable[[], bool]) -> tuple[bool, bool]:
+        """If nobody drives, be the driver while ``what()`` runs: (True, its result); otherwise (False, False)."""
+        with self._shield:
+            if not self.try_take():
+                return False, False
+            try:
+                return True, what()
+            finally:
+                self.give_up()
+
+    def _wait_for_driver(self, done: Callable[[], bool], deadline: float | None) -> bool:
+        waiter = _Waiter(done)
         try:
+            self._waiters.append(waiter)
+            background = self._background
+            if background is not None and background.drives:
+                background.step_aside()
+                self._interrupt()
             while True:
-                if self.try_take():
-                    try:
-                        return self._drive(done, deadline)
-                    finally:
-                        self.give_up()
-                if waiter is None:
-                    waiter = _Waiter(done)
-                    self._waiters.append(waiter)
-                    if self._background is not None and self._background.drives:
-                        self._background.step_aside()
-                        self._interrupt()
-                    continue  # the token may have become free before the driver could see this waiter
+                # First: the baton may have become free before the driver could see this waiter.
+                drove, result = self.try_drive(lambda: self._drive(done, deadline))
+                if drove:
+                    return result
                 woken = waiter.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
                 if done():
                     return True
                 if not woken:
                     return False
         finally:
-            if waiter is not None:
+            if waiter in self._waiters:
                 self._waiters.remove(waiter)
-                self._pass_on()
+            self._pass_on()
 
     def _drive(self, done: Callable[[], bool], deadline: float | None) -> bool:
         while not done():
@@ -112,11 +137,12 @@ class Driving:
                 return False
             self._turn(left)
             self.wake_finished()
+            self._shield.check()
         return True
 
     def wake_finished(self) -> None:
         """Wake those whose wait is over."""
-        for waiter in self._waiters:
+        for waiter in list(self._waiters):
             if waiter.done():
                 waiter.ring()
 
@@ -161,14 +187,19 @@ class Driving:
 
     def need_background(self) -> None:
         """Somebody has to drive even if nobody waits."""
+        background = self.have_background()
+        if background.asleep:
+            background.call()
+
+    def have_background(self) -> _Background:
+        """There is somebody to drive when it comes to that; also to notice when idle workers leave."""
         background = self._background
         if background is None:
             with self._making:
                 background = self._background
                 if background is None:
-                    background = self._background = _Background(self, self._busy)
-        if background.asleep:
-            background.call()
+                    background = self._background = _Background(self, self._busy, self._watching)
+        return background
 
     def stop_background(self) -> None:
         """End the background thread; returns when it has ended."""
@@ -180,7 +211,7 @@ class Driving:
 
     def drive_until(self, stop: Callable[[], bool]) -> None:
         """Drive, as the background thread does, while there is anything to drive for."""
-        while self._busy() and not stop():
+        while not stop() and (self._busy() or self._watching()):
             self._turn(None)
             self.wake_finished()
 
@@ -188,9 +219,10 @@ class Driving:
 class _Background:
     """The thread that drives while nobody waits."""
 
-    def __init__(self, driving: Driving, busy: Callable[[], bool]) -> None:
+    def __init__(self, driving: Driving, busy: Callable[[], bool], watching: Callable[[], bool]) -> None:
         self._driving = driving
         self._busy = busy
+        self._watching = watching
         self._bell = Bell()
         self._leaving = False  # the baton is wanted by somebody else
         self._stopped = False
@@ -219,28 +251,45 @@ class _Background:
             self._thread.join()
 
     def _run(self) -> None:
-        looks = 0
+        patience = _IDLE
         while not self._stopped:
-            if looks >= _LOOKS or not self._busy():
-                self._sleep()
-                looks = 0
-                continue
-            self._bell.wait(_PATIENCE)
-            if self._driving.wanted or not self._driving.try_take():
-                looks += 1
-                continue
-            looks = 0
-            self._leaving = self._stopped
-            self.drives = True
-            try:
-                self._driving.drive_until(lambda: self._leaving)
-            finally:
-                self.drives = False
-                self._driving.give_up()
+            if self._rest(patience):
+                patience = _IDLE
+                self._look_after_work()
+            elif self._driving.driven or not self._watching():
+                patience *= 2  # somebody else has the eyes on it
+            else:
+                self._drive()
 
-    def _sleep(self) -> None:
+    def _rest(self, patience: float) -> bool:
+        """Sleep until called: True; or for ``patience`` seconds: False."""
         self.asleep = True
-        # Work that came between the look and here would have seen a thread that is awake.
-        if not (self._stopped or (self._busy() and not self._driving.driven)):
-            self._bell.wait()
-        self.asleep = False
+        try:
+            # Work that came before that flag was set would have seen a thread that is awake.
+            if self._stopped or (self._busy() and not self._driving.driven):
+                return True
+            return self._bell.wait(patience)
+        finally:
+            self.asleep = False
+
+    def _look_after_work(self) -> None:
+        """Let whoever submitted it wait for it, and so do it; then do it."""
+        for _ in range(_LOOKS):
+            self._bell.wait(_PATIENCE)
+            if self._stopped or not self._busy():
+                return
+            if not self._driving.wanted and self._drive():
+                return
+
+    def _drive(self) -> bool:
+        """Drive until somebody else wants to; False if somebody does."""
+        if not self._driving.try_take():
+            return False
+        self._leaving = self._stopped
+        self.drives = True
+        try:
+            self._driving.drive_until(lambda: self._leaving)
+        finally:
+            self.drives = False
+            self._driving.give_up()
+        return True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import itertools
+from itertools import islice
 from types import BuiltinFunctionType, FunctionType
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from manyhands._codec import _packing, _pickling
 from manyhands._core.batching import FunctionCost
@@ -13,32 +14,41 @@ from manyhands._engine._calls import Form
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from manyhands._engine._calls import Function, PoolCall
     from manyhands._engine._pool import ProcessPool
+    from manyhands._wire._frames import Bytes
 
     Encoded = tuple[bytes, Sequence[object]]
     Refused = tuple[int, BaseException]  # index, why
 
 
 class Feed(Protocol):
-    """How inputs become batches."""
+    """How inputs become batches. Reads them itself: each is encoded before the next is asked for."""
 
     @property
     def cost(self) -> FunctionCost:
         """What is known of the function that is called next."""
 
-    def batches(self, call: PoolCall, first: int, inputs: Sequence[object]) -> Iterator[Batch | Refused]:
-        """Batches of ``inputs``, the first of which has index ``first``; what cannot be sent comes as (index, error)."""
+    def take(self, call: PoolCall, first: int, count: int) -> tuple[int, list[Batch | Refused]]:
+        """Read up to ``count`` inputs, the first of which has index ``first``.
+
+        Returns how many there were, and batches of them; what cannot be sent comes as (index, error).
+        """
 
 
 class ArgumentFeed:
-    """One function over arguments: single values, or with ``star`` tuples of positional arguments."""
+    """One function over arguments: single values, or with ``star`` tuples of positional arguments.
 
-    def __init__(self, function: Function, *, star: bool) -> None:
+    ``settled``: the inputs exist beforehand, so that nobody can change one while the next is read.
+    """
+
+    def __init__(self, function: Function, inputs: Iterator[Any], *, star: bool, settled: bool) -> None:
         self._function = function
+        self._inputs = inputs
         self._star = star
+        self._settled = settled
         self._atoms = Form(function, _frames.ONE_PICKLE | (_frames.STAR if star else 0))
         self._pickles = Form(function, _frames.STAR if star else 0)
 
@@ -46,19 +56,22 @@ class ArgumentFeed:
     def cost(self) -> FunctionCost:
         return self._function.cost
 
-    def batches(self, call: PoolCall, first: int, inputs: Sequence[object]) -> Iterator[Batch | Refused]:
-        atoms = _packing.rows_of_atoms(inputs) if self._star else _packing.are_atoms(inputs)  # type: ignore[arg-type]
-        if atoms:
-            yield Batch(call, first, inputs, self._function.cost, self._atoms)
-        else:
-            yield from _pickled(call, self._pickles, first, inputs)
+    def take(self, call: PoolCall, first: int, count: int) -> tuple[int, list[Batch | Refused]]:
+        inputs = islice(self._inputs, count)
+        values = list(inputs) if self._settled else list(map(snapshot_row if self._star else snapshot, inputs))
+        if not values:
+            return 0, []
+        if _packing.rows_of_atoms(values) if self._star and _are_rows(values) else _packing.are_atoms(values):
+            return len(values), [Batch(call, first, values, self._function.cost, self._atoms)]
+        return len(values), list(_pickled(call, self._pickles, first, values))
 
 
 class CallFeed:
     """Calls as ``delayed`` writes them: ``(function, args, kwargs)``, of one function or of many."""
 
-    def __init__(self, pool: ProcessPool) -> None:
+    def __init__(self, pool: ProcessPool, inputs: Iterator[Any]) -> None:
         self._pool = pool
+        self._inputs = inputs
         self._functions: dict[int, tuple[object, Function]] = {}  # by id; the object is kept, so that its id stays its own
         self._last: Function | None = None
 
@@ -66,71 +79,124 @@ class CallFeed:
     def cost(self) -> FunctionCost:
         return _UNKNOWN if self._last is None else self._last.cost
 
-    def batches(self, call: PoolCall, first: int, inputs: Sequence[object]) -> Iterator[Batch | Refused]:
-        for fn, group in itertools.groupby(inputs, key=_first):
-            rows: list[tuple[Callable[..., object], tuple[object, ...], dict[str, object]]] = list(group)  # type: ignore[arg-type]
-            try:
-                function = self._function(fn)  # type: ignore[arg-type]
-            except Exception as error:  # noqa: BLE001 - NotSerializable: these tasks fail, others need not
-                yield from ((first + i, error) for i in range(len(rows)))
+    def take(self, call: PoolCall, first: int, count: int) -> tuple[int, list[Batch | Refused]]:
+        made: list[Batch | Refused] = []
+        index = first
+        for (function, keywords), group in itertools.groupby(map(self._note, islice(self._inputs, count)), key=_kind):
+            rows = [row for _, _, row in group]
+            if function is None:
+                made += [(index + i, row.error) for i, row in enumerate(rows)]  # type: ignore[attr-defined]
             else:
-                yield from self._group(call, function, first, rows)
-            first += len(rows)
+                made += self._group(call, function, index, rows, keywords=keywords)
+            index += len(rows)
+        return index - first, made
 
-    def _group(
-        self, call: PoolCall, function: Function, first: int, rows: Sequence[tuple[object, tuple[object, ...], dict[str, object]]]
-    ) -> Iterator[Batch | Refused]:
-        self._last = function
-        if any(row[2] for row in rows):
-            yield from _pickled(call, Form(function, _frames.KEYWORDS), first, [row[1:] for row in rows])
-            return
-        tuples = [row[1] for row in rows]
-        if set(map(len, tuples)) == {1}:
-            inner = ArgumentFeed(function, star=False)
-            yield from inner.batches(call, first, [value for (value,) in tuples])
-        else:
-            yield from ArgumentFeed(function, star=True).batches(call, first, tuples)
-
-    def _function(self, fn: Callable[..., object]) -> Function:
+    def _note(self, entry: tuple[Callable[..., object], tuple[object, ...], dict[str, object]]) -> tuple[Function | None, bool, object]:
+        """Function, whether there are keywords, and the arguments, all as they are now."""
+        fn, args, kwargs = entry
         known = self._functions.get(id(fn))
         if known is not None:
-            return known[1]
-        function = self._pool.function(fn)
+            function = known[1]
+        else:
+            try:
+                function = self._new_function(fn)
+            except Exception as error:  # noqa: BLE001 - NotSerializable: this task fails, others need not
+                return None, False, Refusal(error)
+        return function, bool(kwargs), snapshot((args, kwargs)) if kwargs else snapshot_row(args)
+
+    def _new_function(self, fn: Callable[..., object]) -> Function:
+        function = self._last = self._pool.function(fn)
         # Objects with a state of their own are encoded anew each time: it may have changed.
         if isinstance(fn, FunctionType | BuiltinFunctionType | type):
             self._functions[id(fn)] = (fn, function)
         return function
 
+    def _group(self, call: PoolCall, function: Function, first: int, rows: list[object], *, keywords: bool) -> Iterable[Batch | Refused]:
+        if keywords:
+            return _pickled(call, Form(function, _frames.KEYWORDS), first, rows)
+        if not (_are_rows(rows) and _packing.rows_of_atoms(rows)):
+            return _pickled(call, Form(function, _frames.STAR), first, rows)
+        if set(map(len, rows)) == {1}:
+            return [Batch(call, first, [row[0] for row in rows], function.cost, Form(function, _frames.ONE_PICKLE))]
+        return [Batch(call, first, rows, function.cost, Form(function, _frames.ONE_PICKLE | _frames.STAR))]
 
-def _first(row: object) -> object:
-    return row[0]  # type: ignore[index]
+
+class Snapshot:
+    """A value, encoded when it was read."""
+
+    __slots__ = ("buffers", "payload")
+
+    def __init__(self, payload: bytes, buffers: Sequence[Bytes]) -> None:
+        self.payload = payload
+        self.buffers = buffers
 
 
-def _pickled(call: PoolCall, form: Form, first: int, inputs: Sequence[object]) -> Iterator[Batch | Refused]:
-    """Batches of inputs that need a pickle each; one with large buffers goes alone."""
+class Refusal:
+    """A value that could not be encoded."""
+
+    __slots__ = ("error",)
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+
+def snapshot(value: object) -> object:
+    """A value that can be kept: itself if it cannot change, else a :class:`Snapshot` or :class:`Refusal`."""
+    if type(value) in _packing.ATOMS:
+        return value
+    try:
+        return Snapshot(*_pickling.encode(value))
+    except Exception as error:  # noqa: BLE001 - this task fails, the others need not
+        return Refusal(error)
+
+
+def snapshot_row(row: tuple[object, ...]) -> object:
+    """The same for a tuple of arguments."""
+    for value in row:
+        if type(value) not in _packing.ATOMS:
+            return snapshot(row)
+    return row
+
+
+def _are_rows(rows: Sequence[object]) -> TypeGuard[Sequence[tuple[object, ...]]]:
+    return set(map(type, rows)) == {tuple}
+
+
+def _kind(noted: tuple[Function | None, bool, object]) -> tuple[Function | None, bool]:
+    return noted[0], noted[1]
+
+
+def _pickled(call: PoolCall, form: Form, first: int, values: Sequence[object]) -> Iterator[Batch | Refused]:
+    """Batches of values that need a pickle each; one with large buffers goes alone."""
     cost = form.function.cost
     items: list[Encoded] = []
     size = 0
-    for index, value in enumerate(inputs, first):
-        try:
-            payload, buffers = _pickling.encode(value)
-        except Exception as error:  # noqa: BLE001 - this task fails, the others need not
-            if items:
-                yield Batch(call, index - len(items), items, cost, form)
-                items = []
-            yield index, error
+    for index, value in enumerate(values, first):
+        taken = value if type(value) in _TAKEN else _encoded(value)
+        if isinstance(taken, Snapshot) and not taken.buffers:
+            items.append((taken.payload, ()))
+            size += len(taken.payload)
             continue
-        if buffers:
-            if items:
-                yield Batch(call, index - len(items), items, cost, form)
-                items = []
-            yield Batch(call, index, [(payload, buffers)], cost, form)
-            continue
-        items.append((payload, ()))
-        size += len(payload)
+        if items:
+            yield Batch(call, index - len(items), items, cost, form)
+            items = []
+        if isinstance(taken, Snapshot):
+            yield Batch(call, index, [(taken.payload, taken.buffers)], cost, form)
+        elif isinstance(taken, Refusal):
+            yield index, taken.error
     if items:
-        yield Batch(call, first + len(inputs) - len(items), items, cost, form)
-    cost.encoded(len(inputs), size)
+        yield Batch(call, first + len(values) - len(items), items, cost, form)
+    cost.encoded(len(values), size)
+
+
+_TAKEN = frozenset({Snapshot, Refusal})
+
+
+def _encoded(value: object) -> object:
+    try:
+        return Snapshot(*_pickling.encode(value))
+    except Exception as error:  # noqa: BLE001 - as above
+        return Refusal(error)
 
 
 def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[Form, list[Encoded]]:

@@ -13,6 +13,7 @@ from concurrent.futures import _base
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands._codec import _packing, _pickling
+from manyhands._core.policy import add_note
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
@@ -119,11 +120,12 @@ class Future(concurrent.futures.Future[T]):
         """
         if self._state in _DONE:
             return self._state != _FINISHED
-        assert self._batch is not None
-        if not self._pool.cancel_task(self._batch, running=running):
+        batch = self._batch
+        if batch is None or not self._pool.cancel_task(batch, running=running):
             return self._state in _DONE and self._state != _FINISHED
         self._end(_CANCELLED)
-        return True
+        self._pool.notify()
+        return self._state != _FINISHED
 
     # ------------------------------------------------------------ for the pool
 
@@ -195,9 +197,11 @@ class FutureSink:
         future.run_time = frame.b / 1e9
         try:
             atom = frame.flags & _frames.ONE_PICKLE
-            result = _packing.split_atoms(frame.payload)[0] if atom else _pickling.decode(frame.payload, frame.buffers)
-        except Exception as error:  # noqa: BLE001 - __setstate__ may raise anything; then this task has failed
-            error.add_note("raised here, when the task's result was unpickled")
+            result = _packing.split_atoms(frame.payload)[0] if atom else _pickling.decode_result(frame.payload, frame.buffers)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - __setstate__ may raise anything; then this task has failed
+            add_note(error, "raised here, when the task's result was unpickled")
             future.set_exception(error)
         else:
             future.set_result(result)

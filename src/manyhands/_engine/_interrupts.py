@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 class Shield:
     """``with shield:`` holds SIGINT back in the main thread; elsewhere it does nothing.
 
-    ``wake`` is called when a signal comes, so that a blocking call inside ends. Entered by one thread at a time.
+    ``wake`` is called when a signal comes, so that a blocking call inside ends; :meth:`check`, called at safe points inside,
+    then hands it to the user's handler. A second signal that comes before does so at once. Entered by one thread at a time.
+
+    The order of the statements matters: before the handler is exchanged nothing has been changed, afterwards nothing can strike.
     """
 
     __slots__ = ("_depth", "_pending", "_previous", "_wake")
@@ -37,27 +40,35 @@ class Shield:
     def __enter__(self) -> None:
         if threading.get_ident() != _MAIN_THREAD.ident:
             return
-        self._depth += 1
-        if self._depth == 1:
+        if not self._depth:
+            previous = getsignal(SIGINT)
+            self._pending = False
             # A handler that was not installed from Python (None) cannot be put back, so it is left alone.
-            self._previous = getsignal(SIGINT)
-            if callable(self._previous):
+            if callable(previous):
                 signal(SIGINT, self._note)
+                self._previous = previous
+            else:
+                self._previous = None
+        self._depth += 1
 
     def __exit__(self, *_: object) -> None:
         if threading.get_ident() != _MAIN_THREAD.ident:
             return
         self._depth -= 1
-        if self._depth:
-            return
-        previous = self._previous
-        if callable(previous):
-            signal(SIGINT, previous)
-            if self._pending:
-                self._pending = False
-                previous(SIGINT, None)
+        if not self._depth and callable(self._previous):
+            signal(SIGINT, self._previous)
+            self.check()
+
+    def check(self) -> None:
+        """Hand a signal that has come to the user's handler, which usually raises KeyboardInterrupt."""
+        if self._pending and callable(self._previous) and threading.get_ident() == _MAIN_THREAD.ident:
+            self._pending = False
+            self._previous(SIGINT, None)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
+        if self._pending:
+            self.check()
+            return
         self._pending = True
         self._wake()
 

@@ -46,8 +46,11 @@ class Launcher(Protocol):
             OSError: it cannot be started. What is found out later comes as an event.
         """
 
-    def descriptors(self) -> list[int]:
-        """What to poll: when one is readable, there are events."""
+    def descriptors(self) -> set[tuple[int, int]]:
+        """What to poll: when one is readable, there are events.
+
+        Pairs (descriptor, serial): a number that was closed and used again is another descriptor.
+        """
 
     def events(self) -> list[Event]:
         """What has happened since. Never blocks."""
@@ -63,6 +66,9 @@ class Launcher(Protocol):
 
     def abandon(self) -> None:
         """In a forked child: let go of the descriptors; the processes are the parent's."""
+
+    def give_up(self) -> None:
+        """What watches the workers does not answer (it may be stopped): do without it."""
 
 
 class Zygote:
@@ -133,6 +139,12 @@ class Zygote:
             _posix.reap(self._pid)
             self._pid = None
 
+    def kill(self) -> None:
+        """Kill the zygote, which also works if it is stopped; it is started anew when it is needed."""
+        with self._lock:
+            if self._pid is not None:
+                _posix.send_signal(self._pid, 9)
+
     def close(self) -> None:
         """End the zygote. Workers that it started are not touched."""
         with self._lock:
@@ -159,16 +171,20 @@ class ZygoteLauncher:
         self._zygote = zygote
         self._preload = preload
         self._control: Channel | None = None
+        self._connections = 0
+        self._settings = SettingsFile()
         self._pids: dict[int, int] = {}
         self._pending: set[int] = set()  # asked for, and not answered yet
         self._lost: list[Event] = []
 
     def start(self, number: int, sock: socket.socket, slot_fd: int, settings: Settings) -> None:
-        pieces = _frames.pack(_frames.FORK, marshal.dumps(dict(settings)), a=number, fds=2)
+        pieces = _frames.pack(_frames.FORK, a=number, fds=3)
+        fds = [sock.fileno(), slot_fd, self._settings.descriptor(settings)]
         for _ in range(2):  # the second time with a new zygote
             if self._control is None:
                 self._control = Channel(self._zygote.connect(self._preload), blocking=False)
-            self._control.queue(pieces, [sock.fileno(), slot_fd])
+                self._connections += 1
+            self._control.queue(pieces, fds)
             try:
                 # What the zygote has no room for now goes when its next answer comes.
                 self._control.flush()
@@ -179,8 +195,8 @@ class ZygoteLauncher:
             return
         raise OSError(errno.EPIPE, "the process that starts workers ends as soon as it is started")
 
-    def descriptors(self) -> list[int]:
-        return [] if self._control is None else [self._control.fileno()]
+    def descriptors(self) -> set[tuple[int, int]]:
+        return set() if self._control is None else {(self._control.fileno(), self._connections)}
 
     def events(self) -> list[Event]:
         events, self._lost = self._lost, []
@@ -231,15 +247,48 @@ class ZygoteLauncher:
         if self._control is not None:
             self._control.close()
             self._control = None
+        self._settings.close()
 
     abandon = close
+
+    def give_up(self) -> None:
+        self._zygote.kill()
+
+
+class SettingsFile:
+    """Settings of workers, in anonymous memory: they may be larger than what a socket takes at once."""
+
+    def __init__(self) -> None:
+        self._fd = -1
+        self._content = b""
+
+    def descriptor(self, settings: Settings) -> int:
+        """A descriptor of these settings, which stays open until others are asked for.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        content = marshal.dumps(dict(settings))
+        if self._fd < 0 or content != self._content:
+            self.close()
+            self._fd = _posix.anonymous_memory(0)
+            self._content = content
+            _posix.write_all(self._fd, content)
+        return self._fd
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
 
 class ChildLauncher:
     """Workers that are children of this process: ``spawn`` and ``fork``."""
 
-    def __init__(self, lifeline: tuple[int, int], begin: Callable[[socket.socket, int, int, bytes], int]) -> None:
+    def __init__(self, lifeline: tuple[int, int], begin: Callable[[tuple[int, int, int, int]], int]) -> None:
         self._lifeline = lifeline
+        self._settings = SettingsFile()
         self._begin = begin
         self._pids: dict[int, int] = {}
         self._pidfds: dict[int, int] = {}  # descriptor: worker id
@@ -247,20 +296,22 @@ class ChildLauncher:
         self._events: list[Event] = []
 
     def start(self, number: int, sock: socket.socket, slot_fd: int, settings: Settings) -> None:
-        pid = self._begin(sock, slot_fd, self._lifeline[0], marshal.dumps(dict(settings)))
+        pid = self._begin((sock.fileno(), slot_fd, self._lifeline[0], self._settings.descriptor(settings)))
         with contextlib.suppress(OSError):  # the child does it as well; whoever comes first
             os.setpgid(pid, pid)
-        self._pids[number] = pid
         if hasattr(os, "pidfd_open"):
             try:
                 self._pidfds[os.pidfd_open(pid)] = number
             except OSError as error:
-                if error.errno not in {errno.ENOSYS, errno.EMFILE, errno.ENFILE}:
+                if error.errno != errno.ENOSYS:  # a system without them: its end shows in its channel
+                    _posix.kill_group(pid)
+                    _posix.reap(pid)
                     raise
+        self._pids[number] = pid
         self._events.append(("started", number, pid))
 
-    def descriptors(self) -> list[int]:
-        return list(self._pidfds)
+    def descriptors(self) -> set[tuple[int, int]]:
+        return set(self._pidfds.items())
 
     def events(self) -> list[Event]:
         events, self._events = self._events, []
@@ -287,35 +338,33 @@ class ChildLauncher:
         for number, pid in list(self._pids.items()):
             _posix.kill_group(pid)
             self.forget(number)
+        self._settings.close()
+
+    def give_up(self) -> None:
+        return  # this process watches them itself
 
     def abandon(self) -> None:
         _posix.close_quietly(self._pidfds)
+        self._settings.close()
         self._pidfds.clear()
         self._pids.clear()
 
 
-def spawn(sock: socket.socket, slot_fd: int, lifeline_fd: int, settings: bytes) -> int:
+def spawn(fds: tuple[int, int, int, int]) -> int:
     """Start a worker in a new interpreter."""
-    settings_fd = _posix.anonymous_memory(0)
-    try:
-        os.write(settings_fd, settings)
-        os.lseek(settings_fd, 0, os.SEEK_SET)
-        fds = {3: sock.fileno(), 4: slot_fd, 5: lifeline_fd, 6: settings_fd}
-        return start_python("_spawned", (3, 4, 5, 6), fds)
-    finally:
-        os.close(settings_fd)
+    return start_python("_spawned", (3, 4, 5, 6), dict(zip((3, 4, 5, 6), fds, strict=True)))
 
 
-def fork(sock: socket.socket, slot_fd: int, lifeline_fd: int, settings: bytes) -> int:
+def fork(fds: tuple[int, int, int, int]) -> int:
     """Start a worker as a copy of this process."""
     # Copies, for the child: its fork hook lets go of the pool's own.
-    channel, slot, lifeline = fds = [os.dup(fd) for fd in (sock.fileno(), slot_fd, lifeline_fd)]
+    channel, slot, lifeline, settings = copies = [os.dup(fd) for fd in fds]
     try:
         pid = os.fork()
         if pid == 0:
             _worker.main(channel, slot, lifeline, settings)
     finally:
-        _posix.close_quietly(fds)
+        _posix.close_quietly(copies)
     return pid
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING
 
 from manyhands import errors
@@ -28,7 +29,9 @@ if TYPE_CHECKING:
     from manyhands._engine._launch import Zygote
     from manyhands._engine._settings import Settings
 
+# What is kept of functions, here and in each worker.
 _MAX_FUNCTIONS = 1000
+_MAX_FUNCTION_BYTES = 64 << 20
 # How long running tasks of a call that was given up may go on before they are stopped. Most end by themselves,
 # and a warm worker is worth keeping. A guess.
 _GRACE = 0.1
@@ -37,6 +40,8 @@ _TOGETHER = 64
 # Nanoseconds: tasks below the first are quick, submissions within the second are in quick succession. Guesses.
 _QUICK = 100_000
 _SUCCESSION = 200_000
+# How long the end of a worker that was killed may take to be told. Whoever does not tell it by then is stopped, or hangs.
+_DEATH = 1.0
 # How long a worker that was told to leave may take for what the user's code does at exit.
 _LEAVE = 5.0
 
@@ -62,7 +67,6 @@ class ProcessPool:
     ) -> None:
         self.pid = os.getpid()
         self.closed = False
-        self.limit = limit
         self._width = limit or 1  # the most workers that any call has asked for
         self._memory_limit = memory_limit
         self._idle_timeout = idle_timeout
@@ -70,14 +74,16 @@ class ProcessPool:
         launcher = make_launcher(start_method, zygote, preload)
         self._dispatcher = Dispatcher(launcher, self._settings, quota=max_tasks_per_child)
         self._dispatcher.memory_limit = memory_limit
-        self._dispatcher.scheduler.limit = limit
+        self._dispatcher.scheduler.limit = self._dispatcher.limit = limit
         self.driving = self._dispatcher.driving
         self.post = self._dispatcher.post
         self.nudge = self._dispatcher.nudge
         self._calls = itertools.count(1)
         self._functions: OrderedDict[bytes, Function] = OrderedDict()
+        self._function_bytes = 0
         self._function_numbers = itertools.count(1)
         self._lock = threading.Lock()  # of the functions
+        self._ending = threading.Lock()  # one thread ends it
         self._nudged = 0  # when a submission was last taken up at once
 
     # ------------------------------------------------------------ work
@@ -93,11 +99,19 @@ class ProcessPool:
         if known is not None:
             return known
         with self._lock:
-            if len(self._functions) >= _MAX_FUNCTIONS:
-                _, old = self._functions.popitem(last=False)
-                self._dispatcher.command(lambda: self._forget_function(old.number))
-            new = Function(next(self._function_numbers), payload, function_name(fn))
-            return self._functions.setdefault(payload, new)
+            known = self._functions.get(payload)
+            if known is None:
+                known = self._functions[payload] = Function(next(self._function_numbers), payload, function_name(fn))
+                self._function_bytes += len(payload)
+                self._forget_old_functions()
+        return known
+
+    def _forget_old_functions(self) -> None:
+        """Functions by value may be large, and new at each call."""
+        while len(self._functions) > _MAX_FUNCTIONS or (self._function_bytes > _MAX_FUNCTION_BYTES and len(self._functions) > 1):
+            payload, old = self._functions.popitem(last=False)
+            self._function_bytes -= len(payload)
+            self._dispatcher.command(partial(self._forget_function, old.number))
 
     def _forget_function(self, number: int) -> None:
         for peer in self._dispatcher.peers.values():
@@ -114,7 +128,6 @@ class ProcessPool:
         self.check_open()
         if limit > self._width:
             self._width = limit
-        self._dispatcher.scheduler.limit = self.limit
         return PoolCall(next(self._calls), sink, policy, limit=limit, priority=priority)
 
     def check_open(self) -> None:
@@ -147,6 +160,11 @@ class ProcessPool:
         in_succession = cost is not None and cost < _QUICK and time.monotonic_ns() - self._nudged < _SUCCESSION
         return in_succession or not self._dispatcher.hungry
 
+    def watch(self) -> None:
+        """See to it that somebody notices when idle workers leave."""
+        if not self._dispatcher.ended and self.pid == os.getpid():
+            self.driving.have_background()
+
     def hand_over(self) -> None:
         """See to it that what was posted is done while the caller does something else."""
         self._dispatcher.nudge()
@@ -156,14 +174,23 @@ class ProcessPool:
         """Drive, or let drive, until ``done()``; False at ``deadline`` (monotonic seconds)."""
         if self.pid != os.getpid():
             self.check_open()
+        if self._dispatcher.inside and self.driving.mine:
+            return done()  # called by the garbage collector in the middle of a turn: what was asked for is done later
         if self._dispatcher.backlog and self.driving.driven:
             self._dispatcher.nudge()
         return self.driving.wait(done, deadline)
+
+    def notify(self) -> None:
+        """Something that somebody may wait for has come about outside the loop."""
+        self.driving.wake_finished()
+        self._dispatcher.interrupt()
 
     # ------------------------------------------------------------ giving up
 
     def cancel_call(self, call: PoolCall, *, at_once: bool = False) -> None:
         """Nothing of this call runs any more when this returns. What runs has a moment to end by itself."""
+        if self.pid != os.getpid() or self._dispatcher.ended:
+            return
         self._dispatcher.command(lambda: self._cancel_unstarted(call))
         still = time.monotonic() + (0 if at_once else _GRACE)
         try:
@@ -243,16 +270,16 @@ class ProcessPool:
 
     def resize(self, limit: int | None) -> None:
         """From now on at most ``limit`` workers; those that are too many leave when they have finished."""
-        self.limit = limit
+        self._dispatcher.limit = limit
         self._dispatcher.command(lambda: self._dispatcher.scheduler.resize(limit))
 
     def _settings(self) -> Settings:
         """What a worker that is started now has to know."""
         return {
             "env": dict(os.environ),
-            "cwd": os.getcwd(),
+            "cwd": _directory(),
             "path": [str(entry) for entry in sys.path],
-            "argv": list(getattr(sys, "argv", [])),
+            "argv": [str(entry) for entry in getattr(sys, "argv", [])],
             "cpus": max(1, _cpus.cpu_count() // self._width),
             "idle_timeout": self._idle_timeout,
             "memory_limit": self._memory_limit,
@@ -277,18 +304,23 @@ class ProcessPool:
     def shutdown(self) -> None:
         """End all workers and give everything back. Tasks that have not ended are lost: see :meth:`drain`."""
         self.closed = True
-        if self.pid != os.getpid() or self._dispatcher.ended:
+        if self.pid != os.getpid():
             return
+        if self.driving.mine:  # from inside a callback, which the driver waits for
+            self.shutdown_later()
+            return
+        with self._ending:
+            if not self._dispatcher.ended:
+                self._end_workers()
+                self._dispatcher.close()
+
+    def _end_workers(self) -> None:
         dispatcher = self._dispatcher
-        if dispatcher.working():
-            self.kill()
-        else:
+        if not dispatcher.working():
             dispatcher.command(dispatcher.retire_all)
-        if not self.wait(lambda: not dispatcher.peers, time.monotonic() + _LEAVE):
-            self.kill()
-        if self.driving.mine:
-            return  # from inside a callback: the pool is empty, and is collected later
-        dispatcher.close()
+            if self.wait(lambda: not dispatcher.peers, time.monotonic() + _LEAVE):
+                return
+        self.kill()
 
     def shutdown_later(self) -> None:
         """Shut down when everything that was submitted has ended, without being waited for."""
@@ -315,7 +347,9 @@ class ProcessPool:
         """End all workers at once; tasks that run fail with ``WorkerDied``, those that wait are cancelled."""
         self.closed = True
         self._dispatcher.command(lambda: self._dispatcher.end_all(signal.SIGKILL))
-        self.wait(lambda: not self._dispatcher.peers)
+        if not self.wait(lambda: not self._dispatcher.peers, time.monotonic() + _DEATH):
+            self._dispatcher.command(self._dispatcher.give_up_launcher)
+            self.wait(lambda: not self._dispatcher.peers)
 
     def terminate(self) -> None:
         """Like :meth:`kill`, but ask first: workers have a moment to handle SIGTERM."""
@@ -329,3 +363,9 @@ class ProcessPool:
         self.closed = True
         self._dispatcher.abandon()
 
+
+def _directory() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it has been removed
+        return None

@@ -9,7 +9,7 @@ class Settings(TypedDict):
     """``cpus`` is the worker's share of the processors; ``initializer`` a pickled ``(function, arguments)``."""
 
     env: dict[str, str]
-    cwd: str
+    cwd: str | None
     path: list[str]
     argv: list[str]
     cpus: int

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import sys
 import threading
 import weakref
 from typing import TYPE_CHECKING
@@ -84,9 +85,12 @@ def _hook() -> None:
         return
     _state.hooked = True
     os.register_at_fork(after_in_child=_after_fork)
-    # Before the interpreter joins its threads, as concurrent.futures does it; there is no public way.
+    # Futures are waited for before the interpreter joins its threads, as concurrent.futures does it (there is no public way). The
+    # workers end after that: a thread that is being joined may still use them.
     register: Callable[[Callable[[], None]], object] = getattr(threading, "_register_atexit", atexit.register)
-    register(_at_exit)
+    atexit.register(_end_all)
+    with contextlib.suppress(RuntimeError):  # the main thread has ended already, and another begins to use pools
+        register(_finish_work)
 
 
 def _after_fork() -> None:
@@ -100,14 +104,18 @@ def _after_fork() -> None:
         old.zygote.abandon()
 
 
-def _at_exit() -> None:
-    try:
-        for pool in list(_state.pending):
-            pool.drain()
-    finally:
-        for pool in list(_state.pools):
-            pool.mute()
-            with contextlib.suppress(Exception):  # whatever it is, the kernel ends the workers with this process
-                pool.shutdown()
-        if _state.zygote is not None:
-            _state.zygote.close()
+def _finish_work() -> None:
+    """Wait for the futures of executors, unless the program was interrupted."""
+    if getattr(sys, "last_type", None) is KeyboardInterrupt:
+        return
+    for pool in list(_state.pending):
+        pool.drain()
+
+
+def _end_all() -> None:
+    for pool in list(_state.pools):
+        pool.mute()
+        with contextlib.suppress(Exception):  # whatever it is, the kernel ends the workers with this process
+            pool.shutdown()
+    if _state.zygote is not None:
+        _state.zygote.close()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING
 
 from manyhands._codec import _packing, _pickling
 from manyhands._core.batching import batches_ahead
 from manyhands._core.ordering import Reorder
-from manyhands._core.policy import Failed
+from manyhands._core.policy import Failed, add_note
 from manyhands._core.tasks import Batch
 from manyhands._wire import _frames
 
@@ -64,7 +63,6 @@ class Stream:
         call: PoolCall,
         arrivals: Arrivals,
         feed: Feed,
-        inputs: Iterator[object],
         *,
         total: int | None,
         chunk: int | None,
@@ -77,7 +75,6 @@ class Stream:
         self.call = call
         self.arrivals = arrivals
         self._feed = feed
-        self._inputs = inputs
         self.total = total
         self._chunk = chunk
         self._buffer = buffer
@@ -85,6 +82,7 @@ class Stream:
         self._eager = eager  # results are taken as soon as they are there
         self._fail_fast = fail_fast
         self._order: Reorder[object] = Reorder()
+        self._closed = False
         self._exhausted = False
         self._submitted = 0
         self._taken = 0
@@ -127,7 +125,7 @@ class Stream:
                     self._pool.hand_over()  # the caller may be busy with the results for a while
                 while arrivals:
                     yield self._next_arrival()
-            elif self._exhausted and arrivals.ended == self._submitted:
+            elif self._closed or (self._exhausted and arrivals.ended == self._submitted):
                 return
             else:
                 self._pool.wait(self._has_news)
@@ -145,16 +143,18 @@ class Stream:
 
     def _decode(self, index: int, pickled: Bytes, frame: Frame) -> object:
         try:
-            return _pickling.decode(pickled, frame.buffers)
-        except Exception as error:  # noqa: BLE001 - __setstate__ may raise anything; then this task has failed
-            error.add_note(f"raised here, when the result of task {index} was unpickled")
+            return _pickling.decode_result(pickled, frame.buffers)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - __setstate__ may raise anything; then this task has failed
+            add_note(error, f"raised here, when the result of task {index} was unpickled")
             self.arrivals.failures += 1
             return Failed(index, error)
 
     # ------------------------------------------------------------ inputs
 
     def _has_news(self) -> bool:
-        return bool(self.arrivals) or (not self._exhausted and self._room() > 0)
+        return bool(self.arrivals) or self._closed or (not self._exhausted and self._room() > 0)
 
     def _room(self) -> int:
         """How many more tasks should be submitted now."""
@@ -178,18 +178,14 @@ class Stream:
             size = self._batch_size()
             if not self._eager or self._ahead is not None:
                 size = min(size, room)
-            inputs = list(islice(self._inputs, size))
-            if len(inputs) < size:
-                self._exhausted = True
-            if not inputs:
-                return
-            first = self._submitted
-            self._submitted += len(inputs)
-            for made in self._feed.batches(self.call, first, inputs):
-                if isinstance(made, Batch):
-                    self._pool.post(made)
+            count, made = self._feed.take(self.call, self._submitted, size)
+            self._exhausted = count < size
+            self._submitted += count
+            for batch in made:
+                if isinstance(batch, Batch):
+                    self._pool.post(batch)
                 else:
-                    self.arrivals.refuse(*made)
+                    self.arrivals.refuse(*batch)
 
     @property
     def submitted(self) -> int:
@@ -198,6 +194,8 @@ class Stream:
 
     def close(self, *, at_once: bool = False) -> None:
         """End the call: when this returns, nothing of it runs any more."""
-        self._exhausted = True
+        self._closed = self._exhausted = True
         if self.arrivals.ended < self._submitted:
             self._pool.cancel_call(self.call, at_once=at_once)
+            self._pool.notify()
+        self._pool.watch()

@@ -46,7 +46,6 @@ class Peer:
         self.leaving: Frame | None = None  # its own word that it goes
         self.hung_up = False
         self.kill_at = 0  # it has been asked for its stack, and will be killed then
-        self.fruitful = False  # it has reported something
         self._oom_kills = _posix.oom_kills()
         self.theirs: socket.socket
         self.slot = Slot()

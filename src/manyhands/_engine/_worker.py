@@ -50,14 +50,15 @@ _THREAD_VARIABLES = (
 )
 
 
-def main(channel_fd: int, slot_fd: int, lifeline_fd: int, settings: bytes) -> None:
+def main(channel_fd: int, slot_fd: int, lifeline_fd: int, settings_fd: int) -> None:
     """Serve the parent behind ``channel_fd`` until it is gone or wants no more. Does not return."""
     status = 1
     try:
         atexit._clear()  # noqa: SLF001 - under "fork", what the parent registered is not this process's to do
         _posix.own_group()
         _posix.die_with(lifeline_fd)
-        options: Settings = marshal.loads(settings)
+        options: Settings = marshal.loads(_posix.read_from_start(settings_fd))
+        os.close(settings_fd)
         _adopt_environment(options)
         _catch_signals(slot_fd)
         channel = Channel(socket.socket(fileno=channel_fd), blocking=True)
@@ -67,6 +68,8 @@ def main(channel_fd: int, slot_fd: int, lifeline_fd: int, settings: bytes) -> No
         status = 0
     except (EOFError, BrokenPipeError):  # the parent is gone
         status = 0
+    except SystemExit as request:  # a child that a task has forked
+        status = request.code if isinstance(request.code, int) else int(request.code is not None)
     except BaseException:  # noqa: BLE001 - nothing may go on in the zygote's frames above
         sys.excepthook(*sys.exc_info())
     _leave(status)
@@ -88,7 +91,7 @@ def _adopt_environment(options: Settings) -> None:
     os.environ.clear()
     os.environ.update(options["env"])
     with contextlib.suppress(OSError):  # it has been removed; the parent is in the same place
-        os.chdir(options["cwd"])
+        os.chdir(options["cwd"] or ".")
     sys.path[:] = options["path"]
     sys.argv[:] = options["argv"]
     _limit_threads(options["cpus"])
@@ -127,6 +130,7 @@ class Worker:
         self._words = words
         self._packed: dict[int, Bytes] = {}  # functions as they came
         self._functions: dict[int, Callable[..., object]] = {}  # the same, once used
+        self._pid = os.getpid()
         self._memory_limited = False
         self._full = False  # a task has hit the memory limit
 
@@ -148,31 +152,33 @@ class Worker:
             except BaseException as error:  # noqa: BLE001 - it is the user's code
                 self._say(_frames.LEAVING, _failures.encode_failure(error, 1), a=_frames.LEAVES_SETUP)
                 return False
+        self._words[_slot.READY] = 1
         return True
 
     def serve(self) -> None:
         """Handle frames until told to stop, or idle for too long."""
-        receive = self._channel.receive
         while True:
-            frames = receive()
-            if not frames:
-                if self._channel.partial:
-                    continue
-                self._say(_frames.LEAVING, a=_frames.LEAVES_IDLE)
-                return
+            try:
+                frames = self._channel.receive()
+            except MemoryError:  # what comes is larger than the memory that there is
+                self._full = True
+                frames = []
             for frame in frames:
-                if frame.kind == _frames.RUN:
-                    self._run(frame)
-                elif frame.kind == _frames.FUNCTION:
-                    self._packed[frame.a] = frame.payload
-                elif frame.kind == _frames.FORGET:
-                    self._packed.pop(frame.a, None)
-                    self._functions.pop(frame.a, None)
-                elif frame.kind == _frames.STOP:
+                if frame.kind == _frames.STOP:
                     return
-            if self._full:
-                self._say(_frames.LEAVING, a=_frames.LEAVES_MEMORY)
+                self._handle(frame)
+            if self._full or (not frames and not self._channel.partial):
+                self._say(_frames.LEAVING, a=_frames.LEAVES_MEMORY if self._full else _frames.LEAVES_IDLE)
                 return
+
+    def _handle(self, frame: Frame) -> None:
+        if frame.kind == _frames.RUN:
+            self._run(frame)
+        elif frame.kind == _frames.FUNCTION:
+            self._packed[frame.a] = frame.payload
+        elif frame.kind == _frames.FORGET:
+            self._packed.pop(frame.a, None)
+            self._functions.pop(frame.a, None)
 
     # ------------------------------------------------------------ tasks
 
@@ -198,7 +204,7 @@ class Worker:
         return resolve_and_call
 
     def _run_all(self, frame: Frame, call: Call, arguments: Iterable[object]) -> None:
-        words, clock, atoms = self._words, time.monotonic_ns, _packing.ATOMS
+        words, clock, numbers = self._words, time.monotonic_ns, _packing.NUMBERS
         ordinal, epoch = frame.ordinal, frame.b
         now = clock()
         reply = Reply(self, ordinal, now)
@@ -212,11 +218,13 @@ class Worker:
                 return
             try:
                 value = call(argument)
-                if type(value) in atoms:
+                if type(value) in numbers or _packing.is_short_text(value):
                     values.append(value)
                 else:
                     reply.add(value, clock)
-            except BaseException as error:  # noqa: BLE001 - a task may raise anything
+            except BaseException as error:
+                if os.getpid() != self._pid:
+                    raise  # a child that the task has forked: it ends as it would have, elsewhere
                 reply.send(now)
                 self._fail(ordinal, error, now)
                 now = clock()

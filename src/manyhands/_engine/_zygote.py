@@ -23,7 +23,7 @@ import sys
 import warnings
 
 from manyhands._engine import _worker
-from manyhands._wire import _frames, _posix
+from manyhands._wire import _frames, _poller, _posix
 from manyhands._wire._channel import Channel
 from manyhands._wire._poller import Poller
 
@@ -61,7 +61,9 @@ class Zygote:
     def serve(self) -> None:
         """The loop; returns when the parent has closed the root connection."""
         while True:
-            for fd, _ in self._poller.wait(None):
+            for fd, mask in self._poller.wait(None):
+                if mask & _poller.WRITE and fd in self._controls:
+                    self._flush(self._controls[fd])
                 if fd == self._wake[0]:
                     _posix.silence(fd)
                     self._note_exits()
@@ -72,7 +74,7 @@ class Zygote:
                         return
                     for frame in frames:
                         self._handle_root(frame)
-                elif fd in self._controls:
+                elif fd in self._controls and mask & ~_poller.WRITE:
                     self._serve_control(fd)
 
     def _handle_root(self, frame: Frame) -> None:
@@ -106,7 +108,7 @@ class Zygote:
                 self._reap(frame.a)
 
     def _fork(self, control: Channel, frame: Frame) -> None:
-        channel_fd, slot_fd = frame.fds
+        channel_fd, slot_fd, settings_fd = frame.fds
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # a preloaded library may have started threads
@@ -115,21 +117,21 @@ class Zygote:
             self._say(control, _frames.FORK_FAILED, str(error).encode(), a=frame.a, b=error.errno or 0)
         else:
             if pid == 0:
-                self._become_worker(channel_fd, slot_fd, frame.payload)
+                self._become_worker(channel_fd, slot_fd, settings_fd)
             with contextlib.suppress(OSError):  # the child does it as well; whoever comes first
                 os.setpgid(pid, pid)
             self._children[pid] = (control.fileno(), frame.a)
             self._say(control, _frames.FORKED, a=frame.a, b=pid)
-        _posix.close_quietly((channel_fd, slot_fd))
+        _posix.close_quietly(frame.fds)
 
-    def _become_worker(self, channel_fd: int, slot_fd: int, settings: object) -> None:
+    def _become_worker(self, channel_fd: int, slot_fd: int, settings_fd: int) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self._poller.close()
         for channel in (self._root, *self._controls.values()):
             channel.close()
         _posix.close_quietly(self._wake)
-        _worker.main(channel_fd, slot_fd, self._lifeline, bytes(settings))  # type: ignore[call-overload]
+        _worker.main(channel_fd, slot_fd, self._lifeline, settings_fd)
 
     def _note_exits(self) -> None:
         for pid in [pid for pid in self._children if pid not in self._noted]:
@@ -162,6 +164,10 @@ class Zygote:
 
     def _say(self, control: Channel, kind: int, payload: bytes = b"", *, a: int = 0, b: int = 0) -> None:
         control.queue(_frames.pack(kind, payload, a=a, b=b))
-        # The parent reads control messages whenever it runs: some hundred bytes per worker always fit.
+        self._flush(control)
+
+    def _flush(self, control: Channel) -> None:
+        # What does not fit goes when the parent has read.
         with contextlib.suppress(OSError):
-            control.flush()
+            sent = control.flush()
+            self._poller.change(control.fileno(), _poller.READ if sent else _poller.READ | _poller.WRITE)

@@ -50,8 +50,11 @@ def waker_pair() -> tuple[int, int]:
 
 def ring(write: int) -> None:
     """Wake the reader of a waker; it is no error that it has been woken already."""
-    with contextlib.suppress(BlockingIOError):
+    try:
         os.write(write, b"\0")
+    except OSError as error:
+        if error.errno not in {errno.EAGAIN, errno.EBADF}:  # EBADF: it has been closed, and nobody sleeps
+            raise
 
 
 def silence(read: int) -> None:
@@ -89,6 +92,22 @@ def anonymous_memory(size: int) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of ``data`` to a file."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def read_from_start(fd: int) -> bytes:
+    """All that a file holds, wherever its position is: others may share it."""
+    size = os.fstat(fd).st_size
+    data = b""
+    while len(data) < size:
+        data += os.pread(fd, size - len(data), len(data))
+    return data
 
 
 def map_shared(fd: int, size: int) -> mmap.mmap:

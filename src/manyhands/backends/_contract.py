@@ -46,6 +46,7 @@ class Plan:
 
     ``function`` None: inputs are triples ``(function, args, kwargs)``.
     ``star``: inputs are tuples of positional arguments.
+    ``settled``: the inputs exist beforehand, so that reading one cannot change another.
     ``buffer``: how many tasks may be read whose results have not been taken; ``ahead``: that have not ended.
     ``eager``: all results are kept as soon as they are there, so that ``buffer`` does not count.
     ``fail_fast``: a chunk with a failure comes at once, even if it is not its turn.
@@ -53,6 +54,7 @@ class Plan:
 
     function: Callable[..., object] | None
     star: bool = False
+    settled: bool = False
     workers: int = 1
     chunk: int | None = None
     buffer: int | None = None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from manyhands import errors
 from manyhands._core.batching import FunctionCost, batches_ahead
 from manyhands._core.ordering import Reorder
-from manyhands._core.policy import Failed, attempt_line
+from manyhands._core.policy import Failed, add_note, attempt_line
 from manyhands.backends._contract import Counts
 
 if TYPE_CHECKING:
@@ -162,7 +162,7 @@ class ExecutorStream:
             self._send_delayed()
             return
         for line in self._history.pop(index, ()):
-            error.add_note(f"earlier {line}")
+            add_note(error, f"earlier {line}")
         self._ended += 1
         self._failures += 1
         yield index, [Failed(index, error)]
@@ -294,7 +294,7 @@ def run_rows(first: int, rows: Sequence[Row], started: Started | None = None) ->
 
 def note_task(error: BaseException, index: int, row: Row) -> BaseException:
     """Name the task on its error, once."""
-    error.add_note(f"raised by {describe(index, row)}")
+    add_note(error, f"raised by {describe(index, row)}")
     return error
 
 

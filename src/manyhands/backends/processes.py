@@ -62,14 +62,13 @@ class ProcessStream:
 
     def __init__(self, pool: ProcessPool, plan: Plan, inputs: Iterator[object]) -> None:
         self._arrivals = Arrivals()
-        feed = _make_feed(pool, plan)
+        feed = _make_feed(pool, plan, inputs)
         self._call = pool.open_call(self._arrivals, plan.policy, limit=plan.workers, priority=plan.priority)
         self._stream = Stream(
             pool,
             self._call,
             self._arrivals,
             feed,
-            inputs,
             total=plan.total,
             chunk=plan.chunk,
             buffer=plan.buffer,
@@ -107,10 +106,10 @@ class ProcessStream:
         return Counts(self._stream.submitted, self._arrivals.ended, self._arrivals.failures, len(self._call.running), work)
 
 
-def _make_feed(pool: ProcessPool, plan: Plan) -> _feed.Feed:
+def _make_feed(pool: ProcessPool, plan: Plan, inputs: Iterator[object]) -> _feed.Feed:
     if plan.function is None:
-        return _feed.CallFeed(pool)
-    return _feed.ArgumentFeed(pool.function(plan.function), star=plan.star)
+        return _feed.CallFeed(pool, inputs)
+    return _feed.ArgumentFeed(pool.function(plan.function), inputs, star=plan.star, settled=plan.settled)
 
 
 class Executor(concurrent.futures.Executor):

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands import errors
-from manyhands._core.policy import Failed, attempt_line
+from manyhands._core.policy import Failed, add_note, attempt_line
 from manyhands.backends._contract import Capabilities, Counts
 from manyhands.backends._streaming import describe, run_rows
 
@@ -80,7 +80,7 @@ class SequentialStream:
             error = outcome.error
             if not policy.repeats(error, attempt):
                 for line in history:
-                    error.add_note(f"earlier {line}")
+                    add_note(error, f"earlier {line}")
                 return outcome
             history.append(attempt_line(attempt, error))
             time.sleep(policy.delay(attempt) / 1e9)

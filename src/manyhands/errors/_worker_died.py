@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures.process import BrokenProcessPool
+try:
+    from concurrent.futures.process import BrokenProcessPool
+except RuntimeError:  # the interpreter is ending, and that module wants to be told of it beforehand
+    from concurrent.futures import BrokenExecutor as BrokenProcessPool  # type: ignore[assignment]
 
 from manyhands.errors import ManyhandsError, _indent_stack
 
