@@ -128,6 +128,13 @@ class Worker:
         self.news = now  # when it was last heard of, or got work after having none
         self.check_at = 0  # when to look whether its task is overdue; 0: not at all
 
+    def batch_of(self, ordinal: int) -> Batch | None:
+        """The batch to which a task belongs that it holds and has not reported; None if there is no such task."""
+        for run in self.window:
+            if run.done <= ordinal - run.ordinal < run.count:
+                return run.batch
+        return None
+
     def current(self) -> int:
         """The task that it works on, as far as is known; only for one that holds some."""
         first = self.window[0]

@@ -188,17 +188,19 @@ class Driving:
     def need_background(self) -> None:
         """Somebody has to drive even if nobody waits."""
         background = self.have_background()
-        if background.asleep:
+        if background is not None and background.asleep:
             background.call()
 
-    def have_background(self) -> _Background:
+    def have_background(self) -> _Background | None:
         """There is somebody to drive when it comes to that; also to notice when idle workers leave."""
         background = self._background
         if background is None:
             with self._making:
                 background = self._background
                 if background is None:
-                    background = self._background = _Background(self, self._busy, self._watching)
+                    # No room for a thread: then only those who wait drive.
+                    with contextlib.suppress(RuntimeError):
+                        background = self._background = _Background(self, self._busy, self._watching)
         return background
 
     def stop_background(self) -> None:

@@ -162,7 +162,7 @@ class ProcessPool:
 
     def watch(self) -> None:
         """See to it that somebody notices when idle workers leave."""
-        if not self._dispatcher.ended and self.pid == os.getpid():
+        if self._dispatcher.peers and self.pid == os.getpid():
             self.driving.have_background()
 
     def hand_over(self) -> None:
@@ -206,12 +206,18 @@ class ProcessPool:
 
     def _kill_running(self, call: PoolCall) -> None:
         for worker in [self._dispatcher.scheduler.workers[number] for number in call.running]:
-            self._condemn(worker)
+            self._condemn(worker, lambda batch: batch.call is call)
 
-    def _condemn(self, worker: Worker) -> None:
-        if worker.number in self._dispatcher.peers and worker.doom is None:
-            started = self._dispatcher.recall(worker)
-            self._dispatcher.condemn(worker, scheduler.CANCELLED, started, time.monotonic_ns())
+    def _condemn(self, worker: Worker, meant: Callable[[Batch], bool]) -> bool:
+        """Kill a worker if the task that it runs now is meant, and not one of somebody else's; whether it was."""
+        if worker.number not in self._dispatcher.peers or worker.doom is not None:
+            return False
+        started = self._dispatcher.recall(worker)
+        batch = worker.batch_of(started)
+        if batch is None or not meant(batch):
+            return False  # what was meant has ended, and the answer is on its way
+        self._dispatcher.condemn(worker, scheduler.CANCELLED, started, time.monotonic_ns())
+        return True
 
     def cancel_task(self, batch: Batch, *, running: bool) -> bool:
         """Keep the one task of ``batch`` from running, or, if asked to, stop it; whether that succeeded."""
@@ -237,10 +243,7 @@ class ProcessPool:
         self._dispatcher.recall(worker)
         if machine.cancel_batch(batch):
             return True
-        if running and worker.window and worker.window[0].batch is batch:
-            self._condemn(worker)
-            return True
-        return False
+        return running and self._condemn(worker, lambda other: other is batch)
 
     def is_running(self, batch: Batch) -> bool:
         """Whether a worker has started the one task of ``batch``. A snapshot."""
