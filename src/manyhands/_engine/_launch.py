@@ -112,6 +112,9 @@ class Zygote:
             self._launch()
         root = self._root
         assert root is not None
+        if "cloudpickle" in sys.modules:
+            # This program sends functions by value: each worker would have to import it.
+            preload = (*preload, "cloudpickle")
         new = tuple(name for name in preload if name not in self._preload)
         if new:
             root.queue(_frames.pack(_frames.PRELOAD, marshal.dumps((list(sys.path), list(new)))))

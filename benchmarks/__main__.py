@@ -1,0 +1,67 @@
+"""Measure manyhands beside its peers: ``python -m benchmarks [--rounds N] [--only ROW ...] [--json FILE] [--quick]``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from benchmarks import cell, contenders, fresh, report, rows
+
+if TYPE_CHECKING:
+    from benchmarks.cell import Cell
+
+
+def main() -> None:
+    """Run the rows that were asked for, and print the table."""
+    options = _parse()
+    about = report.machine()
+    present = [contender.label for contender in contenders.installed()]
+    missing = [contender.label for contender in contenders.ALL if contender.label not in present]
+    if missing:
+        print(f"Not installed, left out: {', '.join(missing)}.")
+    chosen = [row for row in rows.ROWS if not options.only or row.name in options.only]
+    rounds = 1 if options.quick else options.rounds
+    with fresh.bytecode_kept():
+        results = {row: _run(row, present, rounds, quick=options.quick) for row in chosen}
+    print(report.describe(about))
+    print()
+    print(report.as_table(results, [rows.BARE, *present]))
+    if options.quick:
+        print("\nSmaller sizes than the titles say, and one round (--quick).")
+    if options.json:
+        Path(options.json).write_text(json.dumps(report.as_json(about, results), indent=1))
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="manyhands beside its peers, measured in the same run")
+    parser.add_argument("--rounds", type=int, default=3, help="how often each is measured, all in turn (default: 3)")
+    parser.add_argument("--only", nargs="+", metavar="ROW", choices=[row.name for row in rows.ROWS], help="these rows only: %(choices)s")
+    parser.add_argument("--json", metavar="FILE", help="write all rounds there")
+    parser.add_argument("--quick", action="store_true", help="smaller sizes and one round, to see that all works")
+    return parser.parse_args()
+
+
+def _run(row: rows.Row, labels: list[str], rounds: int, *, quick: bool) -> dict[str, list[Cell]]:
+    """All rounds of a row, every contender once in each, so that a noisy minute hits all of them."""
+    begin = time.monotonic()
+    everyone = [rows.BARE, *labels] if row.bare else labels
+    cells: dict[str, list[Cell]] = {label: [] for label in everyone}
+    for _ in range(min(rounds, row.rounds)):
+        for label in everyone:
+            if not _hopeless(cells[label]):
+                cells[label].append(cell.measure(row, label, row.quick if quick else row.size))
+    print(f"{row.name}: {time.monotonic() - begin:.0f} s", file=sys.stderr)
+    return cells
+
+
+def _hopeless(rounds: list[Cell]) -> bool:
+    """A contender that cannot do this, or hung, is not asked again."""
+    return any(one.state in {cell.ABSENT, cell.TIMED_OUT} for one in rounds)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,48 @@
+"""The functions that workers run. They live in a module of their own, so that every library can send them by name."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+
+
+def noop(value: T) -> T:
+    """Do nothing. The argument comes back, so that results can be checked."""
+    return value
+
+
+def burn(seconds: float) -> float:
+    """Keep a processor busy for so long, counted in its own time: what others take away is not counted."""
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+    return seconds
+
+
+def nap(seconds: float) -> int:
+    """Sleep, so that the other workers get their share of the tasks; tell who did."""
+    time.sleep(seconds)
+    return os.getpid()
+
+
+def stamp(seconds: float) -> tuple[int, float]:
+    """Tell who started this task, and when, on the clock that all processes share; then sleep."""
+    now = time.monotonic()
+    time.sleep(seconds)
+    return os.getpid(), now
+
+
+def whoami(_: object) -> int:
+    """The process that this task runs in."""
+    return os.getpid()
+
+
+def run_chunk(fn: Callable[[object], object], chunk: list[object]) -> list[object]:
+    """Several tasks as one, for libraries that leave batching to the user."""
+    return [fn(value) for value in chunk]
