@@ -43,7 +43,11 @@ class FunctionCost(Cost):
 
     def measured(self, count: int, nanoseconds: int, size: int) -> None:
         """``count`` tasks took so long together; their results were ``size`` bytes."""
-        each = max(1, nanoseconds // count)
+        each = nanoseconds // count or 1
+        if count == 1 and self.ns is not None:  # for each task that is sent alone: kept cheap
+            self.ns += 3 * (each - self.ns) // 10
+            self._results += 3 * (size - self._results) // 10
+            return
         # One long task among thousands of short ones must not make all batches small: weigh by number, up to a point.
         weight = max(_WEIGHT, min(0.9, count / 1000))
         self.ns = each if self.ns is None else int(self.ns + weight * (each - self.ns))

@@ -18,7 +18,12 @@ class Reorder(Generic[T]):
 
     def __init__(self) -> None:
         self._waiting: dict[int, list[T]] = {}
-        self.next = 0
+        self.next = 0  # index of the first result that has not been given out
+
+    @property
+    def waiting(self) -> bool:
+        """Whether any results wait for their turn."""
+        return bool(self._waiting)
 
     def put(self, first: int, values: list[T]) -> None:
         """``values`` are the results ``first``, ``first + 1`` and so on."""

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from manyhands._core.policy import Policy
     from manyhands._wire._frames import Bytes, Frame
 
+# Nanoseconds below which a task is not timed on its own.
+_QUICK = 5000
+
 _short = reprlib.Repr()
 _short.maxstring = _short.maxother = 60
 _short.maxlong = 30
@@ -23,6 +26,9 @@ _short.maxlong = 30
 
 class Sink(Protocol):
     """Where a call's results go. Called by whoever drives the pool."""
+
+    passive: bool
+    """Whether ``deliver`` runs no code of the user's, so that it may be called in the middle of a turn."""
 
     def deliver(self, batch: Batch, offset: int, frame: Frame, worker: int) -> None:
         """Results of ``frame.count`` tasks of ``batch``, from the ``offset``-th on, still encoded."""
@@ -67,11 +73,12 @@ class Form:
             payload, buffers = items[0]  # type: ignore[misc]
         else:
             payload = _packing.join_pickles([item[0] for item in items])  # type: ignore[index]
+        cost = self.function.cost.ns
         return _frames.pack(
             _frames.RUN,
             payload,
             buffers,
-            flags=self.flags,
+            flags=self.flags | _frames.QUICK if cost is not None and cost < _QUICK else self.flags,
             count=len(items),
             ordinal=ordinal,
             a=self.function.number,

@@ -438,9 +438,12 @@ class Dispatcher:
         if found is None:
             return
         batch, offset = found
-        self._account(peer, batch, frame)
         sink = batch.call.sink  # type: ignore[attr-defined]
-        self._deliveries.append((batch, offset, frame.count, partial(sink.deliver, batch, offset, frame, peer.pid)))
+        if sink.passive:
+            sink.deliver(batch, offset, frame, peer.pid)
+        else:
+            self._deliveries.append((batch, offset, frame.count, partial(sink.deliver, batch, offset, frame, peer.pid)))
+        self._account(peer, batch, frame)
         for observe in self.observers:
             name = batch.form.function.name  # type: ignore[attr-defined]
             first, seconds = batch.first + offset, frame.b / NS
@@ -450,7 +453,9 @@ class Dispatcher:
         self._stillborn = 0
         form: Form = batch.form  # type: ignore[assignment]
         form.function.cost.measured(frame.count, frame.b, len(frame.payload))
-        work = batch.call.work.setdefault(peer.pid or 0, [0, 0])  # type: ignore[attr-defined]
+        work = batch.call.work.get(peer.pid)  # type: ignore[attr-defined]
+        if work is None:
+            work = batch.call.work[peer.pid] = [0, 0]  # type: ignore[attr-defined]
         work[0] += frame.count
         work[1] += frame.b
 
@@ -459,9 +464,9 @@ class Dispatcher:
         if found is None:
             return
         batch, offset = found
-        self._account(peer, batch, frame)
-        piece = batch.cut(offset, offset + 1) if len(batch.items) > 1 else batch
+        piece = batch.cut(offset, offset + 1)
         self._deliveries.append((piece, 0, 1, partial(self._deliver_failure, piece, frame, peer.pid)))
+        self._account(peer, batch, frame)
 
     def _deliver_failure(self, piece: Batch, frame: Frame, pid: int | None) -> None:
         error = _failures.decode_failure(frame.payload)

@@ -190,6 +190,8 @@ class Future(concurrent.futures.Future[T]):
 class FutureSink:
     """Gives results to the futures that are their batches' tags."""
 
+    passive = False
+
     def deliver(self, batch: Batch, offset: int, frame: Frame, worker: int) -> None:
         future: Future[object] = batch.tag  # type: ignore[assignment]
         future.worker = worker

@@ -27,6 +27,8 @@ class Arrivals:
     ``ended`` counts the tasks that have, ``failures`` those that failed for good.
     """
 
+    passive = True
+
     def __init__(self) -> None:
         self.raw: deque[tuple[Batch, int, Frame]] = deque()
         self.failed_tasks: deque[Failed] = deque()
@@ -107,6 +109,11 @@ class Stream:
             if self._fail_fast and self.arrivals.failures and any(type(value) is Failed for value in values):
                 yield first, values
                 continue
+            if first == order.next and not order.waiting:
+                order.next += len(values)
+                yield first, values
+                self._taken += len(values)
+                continue
             order.put(first, values)
             while (run := order.take()) is not None:
                 yield order.next - len(run), run
@@ -178,14 +185,21 @@ class Stream:
             size = self._batch_size()
             if not self._eager or self._ahead is not None:
                 size = min(size, room)
-            count, made = self._feed.take(self.call, self._submitted, size)
-            self._exhausted = count < size
-            self._submitted += count
-            for batch in made:
-                if isinstance(batch, Batch):
-                    self._pool.post(batch)
-                else:
-                    self.arrivals.refuse(*batch)
+            for _ in range(max(1, room // size)):
+                if self._read(size):
+                    break
+
+    def _read(self, size: int) -> bool:
+        """Submit the next ``size`` inputs; whether there were no more."""
+        count, made = self._feed.take(self.call, self._submitted, size)
+        self._submitted += count
+        for batch in made:
+            if isinstance(batch, Batch):
+                self._pool.post(batch)
+            else:
+                self.arrivals.refuse(*batch)
+        self._exhausted = count < size
+        return self._exhausted
 
     @property
     def submitted(self) -> int:

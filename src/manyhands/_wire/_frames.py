@@ -52,6 +52,7 @@ EXITED = 38  # a: worker id, b: exit status
 ONE_PICKLE = 1  # payload is one pickle of a list; without it: a table of lengths, then a pickle for each task
 STAR = 2  # arguments are tuples of positional arguments, not single values
 KEYWORDS = 4  # arguments are pairs (args, kwargs)
+QUICK = 8  # the tasks are so short that looking at the clock for each would cost more than they do
 
 LEAVES_IDLE = 1
 LEAVES_SPENT = 2  # it has run as many tasks as it may
