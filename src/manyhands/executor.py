@@ -1,6 +1,6 @@
 """The ``concurrent.futures`` face: see :class:`Executor`."""
 
 from manyhands._engine._futures import Future
-from manyhands.backends.processes import BoundExecutor, Executor
+from manyhands.backends._process_executor import BoundExecutor, Executor
 
 __all__ = ["BoundExecutor", "Executor", "Future"]

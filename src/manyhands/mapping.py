@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
@@ -28,8 +27,6 @@ Auto = Literal["auto"]
 
 # Reading these runs no code of the user's.
 _SETTLED = frozenset({list, tuple, range, str, bytes, set, frozenset, dict})
-
-_log = logging.getLogger("manyhands")
 
 
 @dataclass(frozen=True, slots=True)
@@ -328,7 +325,9 @@ def choose(options: Options) -> tuple[backends.Backend, int]:
     if nested:
         workers = min(workers, cpu_count())
     if nested and workers == 1 and options.backend in {"processes", "threads"}:
-        _log.info("a nested call runs in its worker itself, whose share of the processors is one")
+        import logging  # noqa: PLC0415 - 6 ms, and only nested calls have anything to say
+
+        logging.getLogger("manyhands").info("a nested call runs in its worker itself, whose share of the processors is one")
         return backends.get("sequential"), 1
     return backends.get(options.backend), workers
 
