@@ -520,6 +520,8 @@ def test_working_directory_that_was_removed(tmp_path):
     gone.mkdir()
     done = scripts.run(f"""
         import os, tasks, manyhands
+        manyhands.map(tasks.square, range(4), workers=2)  # everything is imported where that still works
+        manyhands.shutdown()
         os.chdir({str(gone)!r})
         os.rmdir({str(gone)!r})
         print(manyhands.map(tasks.square, range(4), workers=2))
