@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -74,7 +75,8 @@ def _read(name: str, text: str) -> object:
     try:
         return _FROM_TEXT[name](text)
     except ValueError:
-        msg = f"environment variable MANYHANDS_{name.upper()}={text!r} cannot be read"
+        kind = "0 or 1" if name == "progress" else "a size" if name == "memory_limit" else "a number"
+        msg = f"environment variable MANYHANDS_{name.upper()}={text!r} cannot be read; it is {kind}"
         raise ValueError(msg) from None
 
 
@@ -82,16 +84,24 @@ def _refuse(name: str, value: object, allowed: str) -> ValueError:
     return ValueError(f"{name}={value!r} is not allowed; {name} is {allowed}")
 
 
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?\s*", re.IGNORECASE)
+
+
 def parse_size(text: str) -> int:
     """Bytes of ``"2GB"``, ``"512M"``, ``"1.5 GiB"`` (all powers of 1024) or ``"1000000"``.
 
     >>> parse_size("1.5K")
     1536
+
+    Raises:
+        ValueError: the text is no such size.
     """
-    units = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-    bare = text.strip().upper().removesuffix("B").removesuffix("I")
-    unit = bare[-1:] if bare[-1:] in units else ""
-    return int(float(bare.removesuffix(unit) if unit else bare) * units[unit])
+    match = _SIZE.fullmatch(text)
+    if match is None:
+        msg = f"{text!r} is no size"
+        raise ValueError(msg)
+    number, unit = match.groups()
+    return int(float(number) * 1024 ** " KMGT".index(unit.upper() or " "))
 
 
 def _workers(name: str, value: object) -> object:
@@ -102,7 +112,7 @@ def _workers(name: str, value: object) -> object:
 
 def _count(least: int, what: str, *, none: bool = False, auto: bool = False) -> Callable[[str, object], object]:
     def check(name: str, value: object) -> object:
-        if (none and value is None) or (auto and value == "auto") or (_is_int(value) and value >= least):  # type: ignore[operator]
+        if (none and value is None) or (auto and isinstance(value, str) and value == "auto") or (_is_int(value) and value >= least):  # type: ignore[operator]
             return value
         raise _refuse(name, value, what)
 
@@ -123,7 +133,7 @@ def _seconds(what: str, *, zero: bool, none: bool) -> Callable[[str, object], ob
 
 def _one_of(*allowed: str) -> Callable[[str, object], object]:
     def check(name: str, value: object) -> object:
-        if value in allowed:
+        if isinstance(value, str) and value in allowed:
             return value
         raise _refuse(name, value, "one of " + ", ".join(map(repr, allowed)))
 

@@ -141,7 +141,7 @@ class Worker:
         return max(self.started, first.ordinal + first.done)
 
     def last(self) -> int:
-        """The last task that it holds; after a recall the one that it works on, if any. Only for one that holds some."""
+        """The last task that it holds; only for one that holds some."""
         run = self.window[-1]
         return run.ordinal + run.count - 1
 
