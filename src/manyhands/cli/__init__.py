@@ -1,0 +1,23 @@
+"""The command line.
+
+=============  ==================================================================
+``_app``       the group of commands, each loaded when it is called
+``_map``       ``manyhands map``; ``_run`` does the work, ``_journal`` remembers it,
+               ``_task`` runs in the workers, ``_loading`` finds the function,
+               ``_streams`` reads and writes
+``_demo``      ``manyhands demo``; ``_stdlib`` is what its workers do
+``_info``      ``manyhands info``
+=============  ==================================================================
+
+Workers import parts of this package, so this module imports nothing.
+"""
+
+
+def main() -> int:
+    """Run the command line; the exit status."""
+    try:
+        from manyhands.cli._app import run  # noqa: PLC0415 - a worker that needs _task must not load click
+
+        return run()
+    except KeyboardInterrupt:  # while all this was being loaded
+        return 130

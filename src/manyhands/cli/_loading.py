@@ -1,0 +1,91 @@
+"""From ``MODULE:FUNCTION`` to the function."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import os
+import sys
+import traceback
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import ModuleType
+
+
+class CannotLoad(Exception):
+    """The function cannot be had; the text says why."""
+
+
+def load(spec: str) -> tuple[Callable[[Any], object], str]:
+    """The function, and ``module:function`` as a journal knows it.
+
+    The current directory is importable from then on, and that of a file that is named.
+
+    Raises:
+        CannotLoad: there is no such module or function.
+    """
+    module_name, colon, path = spec.rpartition(":")
+    if not colon or not module_name or not path:
+        msg = f"{spec!r} names no function; it is MODULE:FUNCTION, like statistics:mean or tasks.py:work"
+        raise CannotLoad(msg)
+    sys.path.insert(0, os.getcwd())
+    is_file = module_name.endswith(".py") or os.sep in module_name
+    module = _load_file(module_name) if is_file else _import(module_name)
+    function = _find(module, path)
+    if not callable(function):
+        msg = f"{module.__name__}:{path} is a {type(function).__name__}, which cannot be called"
+        raise CannotLoad(msg)
+    return function, f"{module.__name__}:{path}"
+
+
+def _load_file(path: str) -> ModuleType:
+    """A file as a module of its own name, so that workers can import it as well."""
+    if not os.path.isfile(path):
+        msg = f"there is no file {path!r}"
+        raise CannotLoad(msg)
+    directory, base = os.path.split(os.path.abspath(path))
+    name = base.removesuffix(".py")
+    if "." in name or name == base:
+        msg = f"{path!r} cannot be imported: its name must end with .py and have no other dot in it"
+        raise CannotLoad(msg)
+    sys.path.insert(0, directory)
+    module = _import(name)
+    found = getattr(module, "__file__", None)
+    if found is None or not os.path.samefile(found, path):
+        msg = f"{path!r} cannot be imported as {name!r}: that is the name of {found or 'a module of Python itself'}; rename the file"
+        raise CannotLoad(msg)
+    return module
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
+            msg = f"there is no module {error.name!r}, neither in the current directory nor installed"
+            raise CannotLoad(msg) from None
+        raise CannotLoad(_failed_import(name, error)) from error
+    except (Exception, SystemExit) as error:  # whatever the user's module does when it is imported
+        raise CannotLoad(_failed_import(name, error)) from error
+
+
+def _failed_import(name: str, error: BaseException) -> str:
+    where = traceback.extract_tb(error.__traceback__)[-1]
+    place = f"line {error.lineno} of {error.filename}" if isinstance(error, SyntaxError) else f"line {where.lineno} of {where.filename}"
+    return f"importing {name!r} failed: {type(error).__name__}: {error} ({place})"
+
+
+def _find(module: ModuleType, path: str) -> object:
+    found: object = module
+    for name in path.split("."):
+        try:
+            found = getattr(found, name)
+        except AttributeError:
+            names = [known for known in dir(found) if not known.startswith("_") and callable(getattr(found, known, None))]
+            close = difflib.get_close_matches(name, names) or names[:10]
+            hint = f"; it has {', '.join(close)}" if close else ""
+            msg = f"{getattr(found, '__name__', path)!r} has no {name!r}{hint}"
+            raise CannotLoad(msg) from None
+    return found

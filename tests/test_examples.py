@@ -1,0 +1,66 @@
+"""Every example runs as it is, and prints what its comment says."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = sorted((Path(__file__).parent.parent / "examples").glob("*.py"))
+
+# What depends on the version of Python: that it looks alike is enough.
+_VARIES = {"stdlib_report.py"}
+
+
+def printed(path, cwd):
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MANYHANDS_")}
+    done = subprocess.run([sys.executable, str(path)], cwd=cwd, env=environment, capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines(), done.stderr
+
+
+def promised(path):
+    """The output as the comment at the end of an example has it."""
+    _, marker, comment = path.read_text().rpartition("\n# Output")
+    assert marker, f"{path.name} does not show its output"
+    return [line.removeprefix("# ") for line in comment.splitlines()[1:]]
+
+
+def test_there_are_examples():
+    assert {path.name for path in EXAMPLES} >= {
+        "async_map.py",
+        "from_futures.py",
+        "from_joblib.py",
+        "hello_map.py",
+        "stdlib_report.py",
+        "stream_files.py",
+        "survive_crashes.py",
+    }
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example(path, tmp_path):
+    out, err = printed(path, tmp_path)
+    expected = promised(path)
+    if path.name in _VARIES:
+        assert [_shape(line) for line in out] == [_shape(line) for line in expected]
+        return
+    assert out == expected
+    assert err == ""
+
+
+def _shape(line):
+    """A line without its numbers and its lists of names."""
+    return re.sub(r"[\d,]+\d", "N", line.partition(": ")[0])
+
+
+@pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.stem)
+def test_example_is_short_and_says_what_it_shows(path):
+    source = path.read_text()
+    assert len(source.splitlines()) <= 40
+    assert ast.get_docstring(ast.parse(source))
