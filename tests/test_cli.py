@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pty
@@ -584,6 +585,39 @@ def test_one_process_at_a_time(folder):
     assert done.returncode == 2
     assert "journal 'journal' is in use by another process" in done.stderr
     assert finish(process)[0] == 0
+
+
+@pytest.mark.parametrize("size", [1, 300, 5000, 100_000])
+def test_records_are_found_while_others_are_appended(tmp_path, size):
+    header = _journal.Header("f", "lines", input=True)
+    path = str(tmp_path / "journal")
+    count = max(10, 200_000 // size)
+    tails = [f'"input": "", "result": "{str(i) * size}"}}' for i in range(count)]
+    with contextlib.closing(_journal.Journal(path, header)) as journal:
+        for i in range(0, count, 3):
+            journal.record(i, str(i), tails[i])
+    with contextlib.closing(_journal.Journal(path, header)) as journal:
+        for i, tail in enumerate(tails):
+            if i in journal:
+                journal.check(i, str(i))
+                assert journal.tail(i) == tail
+            else:
+                journal.record(i, str(i), tail)
+    with contextlib.closing(_journal.Journal(path, header)) as journal:
+        assert [journal.tail(i) for i in range(count)] == tails
+        journal.check_end(count)
+        assert journal.damaged == 0
+
+
+def test_a_journal_that_is_changed_meanwhile(tmp_path):
+    header = _journal.Header("f", "lines", input=True)
+    path = tmp_path / "journal"
+    with contextlib.closing(_journal.Journal(str(path), header)) as journal:
+        journal.record(0, "d", '"result": 1}')
+    with contextlib.closing(_journal.Journal(str(path), header)) as journal:
+        path.write_text("")
+        with pytest.raises(_journal.JournalError, match="changed by another program"):
+            journal.tail(0)
 
 
 def test_records_are_read_as_they_were_written():

@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 
 class _State:
-    """One instance; ``lock`` guards all of it."""
+    """One instance; ``lock`` guards the zygote and the lists, ``making`` is held while a shared pool is made."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
+        self.making = threading.Lock()
         self.zygote: Zygote | None = None
         self.shared: dict[tuple[object, ...], ProcessPool] = {}  # by settings
         self.pools: weakref.WeakSet[ProcessPool] = weakref.WeakSet()
@@ -55,11 +56,10 @@ def shared_pool(**settings: object) -> ProcessPool:
     key = tuple(sorted(settings.items()))
     pool = _state.shared.get(key)
     if pool is None or pool.closed:
-        fresh = new_pool(finish_at_exit=False, **settings)
-        with _state.lock:
+        with _state.making:
             pool = _state.shared.get(key)
             if pool is None or pool.closed:
-                pool = _state.shared[key] = fresh
+                pool = _state.shared[key] = new_pool(finish_at_exit=False, **settings)
     return pool
 
 

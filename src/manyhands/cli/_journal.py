@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _SYNC_EVERY = 1.0
+# More than most records have.
+_BLOCK = 4096
 # An index so far beyond all others is no index, but a damaged line.
 _FARTHEST = 1 << 24
 
@@ -113,12 +115,11 @@ class Journal:
         except OSError as error:
             msg = f"journal {path!r} cannot be opened: {error.strerror}"
             raise JournalError(msg) from None
-        self._reader = open(self._fd, "rb")  # noqa: SIM115 - closed, with its descriptor, by close()
         try:
             self._lock()
             self._load(header)
         except BaseException:
-            self._reader.close()
+            os.close(self._fd)
             raise
 
     def _lock(self) -> None:
@@ -134,19 +135,20 @@ class Journal:
     # ------------------------------------------------------------ reading
 
     def _load(self, header: Header) -> None:
-        first = self._reader.readline()
-        if not first.endswith(b"\n") and header.line().startswith(first):  # new, or torn at once
-            os.ftruncate(self._fd, 0)
-            self._append(header.line())
-            return
-        self._check_header(first, header)
-        offset = len(first)
-        for line in self._reader:
-            if not line.endswith(b"\n"):
-                os.ftruncate(self._fd, offset)
+        with open(self._fd, "rb", closefd=False) as file:
+            first = file.readline()
+            if not first.endswith(b"\n") and header.line().startswith(first):  # new, or torn at once
+                os.ftruncate(self._fd, 0)
+                self._append(header.line())
                 return
-            self._note(line, offset)
-            offset += len(line)
+            self._check_header(first, header)
+            offset = len(first)
+            for line in file:
+                if not line.endswith(b"\n"):
+                    os.ftruncate(self._fd, offset)
+                    return
+                self._note(line, offset)
+                offset += len(line)
 
     def _check_header(self, line: bytes, header: Header) -> None:
         try:
@@ -193,8 +195,21 @@ class Journal:
         return self._read(index)[2]
 
     def _read(self, index: int) -> tuple[int, str, str]:
-        self._reader.seek(self._offsets[index])
-        return parse_entry(self._reader.readline())
+        try:
+            return parse_entry(self._line_at(self._offsets[index]))
+        except ValueError:
+            msg = f"journal {self.path!r} was changed by another program meanwhile"
+            raise JournalError(msg) from None
+
+    def _line_at(self, offset: int) -> bytes:
+        """The line that begins there. Not through a buffered file: that one's position would move with each record that is appended."""
+        line = b""
+        while b"\n" not in line:
+            more = os.pread(self._fd, max(_BLOCK, len(line)), offset + len(line))
+            if not more:
+                break
+            line += more
+        return line[: line.find(b"\n") + 1]
 
     # ------------------------------------------------------------ writing
 
@@ -222,4 +237,4 @@ class Journal:
             msg = f"journal {self.path!r} cannot be written: {error.strerror}"
             raise JournalError(msg) from None
         finally:
-            self._reader.close()
+            os.close(self._fd)
