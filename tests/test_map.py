@@ -515,3 +515,21 @@ def test_a_signal_handler_that_raises_hurts_nobody(tmp_path):
             assert future.result(timeout=20) == ["x"]
     finally:
         signal.signal(signal.SIGALRM, previous)
+
+
+def test_tracebacks_show_the_users_frames_only():
+    def fail(_):
+        raise ValueError("here")
+
+    with pytest.raises(ValueError, match="here") as caught:
+        manyhands.map(fail, [1])
+    assert "_worker.py" not in str(caught.value.__cause__)
+    assert "in fail" in str(caught.value.__cause__)
+
+
+def test_ctrl_c_reaches_tasks_that_run_here():
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        manyhands.map(interrupt, [1, 2], backend="sequential", errors="return")

@@ -27,13 +27,13 @@ if TYPE_CHECKING:
 _MAX_CHAIN = 20
 
 
-def encode_failure(error: BaseException, skip: int = 0) -> bytes:
+def encode_failure(error: BaseException, own: str = "") -> bytes:
     """The bytes of an exception with its traceback, causes, notes and, of a group, its members.
 
-    ``skip`` frames are left out of the top of its traceback: those of manyhands' own.
+    Frames of the file ``own`` are left out of the top of its traceback.
     """
     try:
-        return pickle.dumps(_record(error, skip, _MAX_CHAIN), _pickling.PROTOCOL)
+        return pickle.dumps(_record(error, own, _MAX_CHAIN), _pickling.PROTOCOL)
     except BaseException:  # noqa: BLE001 - user code runs in there, and this must never raise
         frames = "".join(traceback.format_tb(error.__traceback__))
         return pickle.dumps((type(error).__qualname__, "", frames, [], [], None, None, None), _pickling.PROTOCOL)
@@ -48,17 +48,17 @@ def decode_failure(payload: Bytes) -> BaseException:
     return error
 
 
-def _record(error: BaseException, skip: int, depth: int) -> Record:
+def _record(error: BaseException, own: str, depth: int) -> Record:
     cls = type(error)
     name = cls.__qualname__ if cls.__module__ in {"builtins", "__main__"} else f"{cls.__module__}.{cls.__qualname__}"
     notes = [str.__str__(note) for note in _notes(error) if isinstance(note, str)]
     members = None
     if isinstance(error, BaseExceptionGroup) and depth > 0:
-        members = [_record(member, 0, depth - 1) for member in error.exceptions]
+        members = [_record(member, own, depth - 1) for member in error.exceptions]
     return (
         name,
         _text(error),
-        _traceback(error, skip),
+        _traceback(error, own),
         notes,
         _forms(error),
         _linked(error.__cause__, depth),
@@ -77,7 +77,7 @@ def _notes(error: BaseException) -> list[object]:
 def _linked(error: BaseException | None, depth: int) -> Record | None:
     if error is None or depth <= 0 or isinstance(error, errors.RemoteTraceback):
         return None
-    return _record(error, 0, depth - 1)
+    return _record(error, "", depth - 1)
 
 
 def _text(error: BaseException) -> str:
@@ -87,11 +87,10 @@ def _text(error: BaseException) -> str:
         return f"<its text cannot be had: {type(second).__name__}>"
 
 
-def _traceback(error: BaseException, skip: int) -> str:
+def _traceback(error: BaseException, own: str) -> str:
     frames = error.__traceback__
-    for _ in range(skip):
-        if frames is not None and frames.tb_next is not None:
-            frames = frames.tb_next
+    while frames is not None and frames.tb_next is not None and frames.tb_frame.f_code.co_filename == own:
+        frames = frames.tb_next
     try:
         return "".join(traceback.format_exception(type(error), error, frames))
     except Exception:  # noqa: BLE001 - a user's __str__ or __repr__

@@ -37,9 +37,6 @@ if TYPE_CHECKING:
 # Results of a batch of quick tasks are held back at most so long. What has been sent survives the worker's death.
 _HOLD_NS = 1_000_000
 
-# Frames of this module and of what it calls that a user's traceback need not show.
-_OWN_FRAMES = 2
-
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -152,7 +149,7 @@ class Worker:
                 function, arguments = _pickling.decode(initializer)
                 function(*arguments)
             except BaseException as error:  # noqa: BLE001 - it is the user's code
-                self._say(_frames.LEAVING, _failures.encode_failure(error, 1), a=_frames.LEAVES_SETUP)
+                self._say(_frames.LEAVING, _failures.encode_failure(error, __file__), a=_frames.LEAVES_SETUP)
                 return False
         self._words[_slot.READY] = 1
         return True
@@ -245,7 +242,7 @@ class Worker:
     def _fail(self, ordinal: int, error: BaseException, started: int) -> None:
         if self._memory_limited and isinstance(error, MemoryError):
             self._full = True
-        payload = _failures.encode_failure(error, _OWN_FRAMES)
+        payload = _failures.encode_failure(error, __file__)
         self._say(_frames.FAILED, payload, ordinal=ordinal, count=1, a=started, b=time.monotonic_ns() - started)
 
     def _say(self, kind: int, payload: Bytes = b"", *, ordinal: int = 0, count: int = 0, a: int = 0, b: int = 0) -> None:

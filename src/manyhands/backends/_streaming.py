@@ -286,7 +286,9 @@ def run_rows(first: int, rows: Sequence[Row], started: Started | None = None) ->
             values.append(function(*args, **kwargs))
         except Exception as error:  # noqa: BLE001 - the task's own
             values.append(Failed(index, note_task(error, index, row)))
-        except BaseException as error:  # noqa: BLE001 - what ends a task must not end the thread or the program
+        except BaseException as error:
+            if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+                raise  # Ctrl-C, while tasks run in the main thread itself
             failure = errors.RemoteError(type_name=type(error).__name__, text=str(error), traceback="")
             values.append(Failed(index, note_task(failure, index, row)))
     return values, time.monotonic_ns() - begin, worker
