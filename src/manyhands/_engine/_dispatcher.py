@@ -416,6 +416,8 @@ class Dispatcher:
             if self._by_fd.pop(fd, None) is not None:
                 self._unwatch(fd)
             return True
+        if peer.pid is None:  # it was faster than the zygote's word of it
+            peer.pid = peer.slot.pid()
         now = time.monotonic_ns()
         for frame in frames:
             self._handle(peer, frame, now)
@@ -520,6 +522,8 @@ class Dispatcher:
                 peer.kill()
             for observe in self.observers:
                 observe(events.WorkerStarted(detail, time.monotonic()))  # type: ignore[arg-type]
+        elif kind == "orphaned":
+            peer.orphaned()
         elif kind == "exited":
             while not peer.hung_up and self._read_rest(peer):
                 pass

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 Started = tuple[str, int, int]  # "started", worker id, pid
 Exited = tuple[str, int, int | None]  # "exited", worker id, exit status (None: unknown)
 Failed = tuple[str, int, OSError]  # "failed", worker id, error
-Event = Started | Exited | Failed
+Orphaned = tuple[str, int, None]  # "orphaned", worker id: whether it runs nobody will tell; its channel does
+Event = Started | Exited | Failed | Orphaned
 
 
 class Launcher(Protocol):
@@ -228,11 +229,11 @@ class ZygoteLauncher:
         return ("failed", number, OSError(value, text.decode()))
 
     def _lose_control(self) -> None:
-        """The zygote was killed. Its workers live; those it had not started yet must be asked for again."""
+        """The zygote was killed. Its workers live, also those that it had started and not told of."""
         if self._control is not None:
             self._control.close()
             self._control = None
-        self._lost += [("exited", number, None) for number in self._pending]
+        self._lost += [("orphaned", number, None) for number in self._pending]
         self._pending.clear()
         self._pids.clear()
 

@@ -61,6 +61,11 @@ class Peer:
         self.pid = pid
         self._release_theirs()
 
+    def orphaned(self) -> None:
+        """Whether it runs is not known: if it does not, its channel is at its end now."""
+        self._release_theirs()
+        self.pid = self.slot.pid()
+
     def _release_theirs(self) -> None:
         self.theirs.close()
         self.slot.release_fd()
@@ -74,8 +79,9 @@ class Peer:
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End it and all that it has started, now."""
-        if self.pid is not None:
-            _posix.kill_group(self.pid, number)
+        pid = self.pid or self.slot.pid()
+        if pid is not None:
+            _posix.kill_group(pid, number)
 
     def close(self) -> None:
         """Give its channel and slot back."""

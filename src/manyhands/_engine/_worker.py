@@ -59,7 +59,9 @@ def main(channel_fd: int, slot_fd: int, lifeline_fd: int, settings_fd: int) -> N
         _adopt_environment(options)
         _catch_signals(slot_fd)
         channel = Channel(socket.socket(fileno=channel_fd), blocking=True)
-        worker = Worker(channel, _slot.attach(slot_fd))
+        words = _slot.attach(slot_fd)
+        words[_slot.PID] = os.getpid()
+        worker = Worker(channel, words)
         if worker.set_up(options):
             worker.serve()
         status = 0

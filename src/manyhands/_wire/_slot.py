@@ -30,6 +30,7 @@ STACK_AT = 4096  # the worker's last Python stack is written from here on, as te
 STARTED = 0  # ordinal of the task that the worker has started last; 0 before the first
 START_NS = 1  # when it started it, on the monotonic clock
 EPOCH = 2  # written by the parent; tasks sent under another epoch must not start
+PID = 4  # of the worker
 READY = 3  # 1 when the worker has been set up
 
 _SETTLE_NS = 20_000
@@ -50,6 +51,10 @@ class Slot:
     def started(self) -> int:
         """Ordinal of the task that the worker started last."""
         return self._words[STARTED]
+
+    def pid(self) -> int | None:
+        """The worker's process id, as it says itself; None before it runs."""
+        return self._words[PID] or None
 
     def ready(self) -> bool:
         """Whether the worker has been set up: its initializer has returned."""
