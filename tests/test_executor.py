@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import gc
 import os
 import threading
@@ -352,28 +353,29 @@ def test_an_executor_that_is_forgotten_ends(tmp_path):
     waiting.until(lambda: all(waiting.gone(pid) for pid in pids))
 
 
-def test_random_kills_lose_nothing(tmp_path):
-    """Workers are killed while 2000 tasks run; with retries each task has its result."""
+def test_kills_again_and_again_lose_nothing():
+    """A worker is killed after every 20 results of 2000; with retries each task has its result."""
     with manyhands.Executor(2) as executor:
         bound = executor.with_options(retries=50, retry_on=manyhands.WorkerDied)
         futures = [bound.submit(tasks.square, i) for i in range(2000)]
-        killer_stop = threading.Event()
-
-        def kill():
-            while not killer_stop.wait(0.003):
+        for i, future in enumerate(futures):
+            assert future.result(timeout=40) == i * i
+            if i % 20 == 0:
                 for pid in executor.worker_pids()[:1]:
-                    try:
+                    with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, 9)
-                    except ProcessLookupError:
-                        continue
 
-        killer = threading.Thread(target=kill)
-        killer.start()
-        try:
-            assert [future.result(timeout=40) for future in futures] == [i * i for i in range(2000)]
-        finally:
-            killer_stop.set()
-            killer.join()
+
+def test_workers_killed_from_outside_before_they_are_ready_fail_no_task(tmp_path):
+    """Ten in a row, each while its initializer runs."""
+
+    def set_up(folder):
+        tasks.note(folder, "setting-up")
+        if len([path for path in os.listdir(folder) if path.startswith("setting-up.")]) <= 10:
+            os.kill(os.getpid(), 9)
+
+    with manyhands.Executor(1, initializer=set_up, initargs=(str(tmp_path),)) as executor:
+        assert [executor.submit(tasks.square, i).result(timeout=40) for i in range(5)] == [0, 1, 4, 9, 16]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ batches and commands in the inbox, and interrupt the driver if it sleeps.
 
 from __future__ import annotations
 
+import signal
 import time
 from collections import deque
 from functools import partial
@@ -36,6 +37,12 @@ if TYPE_CHECKING:
 _HARD_TIMES = 1_000_000_000
 # So many workers in a row that end before they have run anything are no accident.
 _STILLBORN = 4
+# If they were killed it may have been from outside, which is no fault of what waits; but it may have been for the memory that they
+# take to be set up, and then it would go on for ever.
+_KILLED = 40
+
+
+_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
 
 
 class Dispatcher:
@@ -565,9 +572,9 @@ class Dispatcher:
 
     def _count_stillborn(self, peer: Peer, status: int | None) -> None:
         self._stillborn += 1
-        if self._stillborn >= _STILLBORN:
-            self._stillborn = 0
-            doing = f"before it ran anything, as did {_STILLBORN - 1} others; so no worker can run"
+        if self._stillborn >= (_KILLED if status in _OUTSIDE else _STILLBORN):
+            others, self._stillborn = self._stillborn - 1, 0
+            doing = f"before it ran anything, as did {others} others; so no worker can run"
             self._fail_ready(lambda task: peer.obituary(f"{doing} {task}", status))
 
     def _deliver_death(self, culprit: Batch, reason: str, peer: Peer, status: int | None, stack: str) -> None:
