@@ -477,46 +477,112 @@ def test_ctrl_c_with_an_executor_outside_of_a_block(tmp_path):
         assert process.returncode in {130, -signal.SIGINT}
 
 
-def test_many_interrupts_leave_a_usable_pool():
-    """Ctrl-C again and again, at any moment; afterwards everything is as it was."""
-    code = """
-        import os, signal, threading, time, tasks, manyhands
-        stop = threading.Event()
-        def disturb():
-            while not stop.wait(0.02):
-                os.kill(os.getpid(), signal.SIGINT)
-        manyhands.map(tasks.square, range(100), workers=2)
-        hits = rounds = 0
-        thread = threading.Thread(target=disturb, daemon=True)
-        end = time.monotonic() + 4
-        try:
-            thread.start()
-        except KeyboardInterrupt:
-            pass
-        while time.monotonic() < end:
-            try:
-                while True:
-                    try:
-                        manyhands.map(tasks.square, range(50), workers=2, chunk=1)
-                        rounds += 1
-                    except KeyboardInterrupt:
-                        hits += 1
-                    if time.monotonic() > end:
-                        break
-            except KeyboardInterrupt:
-                hits += 1
+STRUCK = """
+    import os, signal, sys, threading, time, tasks, manyhands
+
+    class Struck(BaseException):
+        pass
+
+    def strike(number, frame):
+        raise Struck
+
+    number = getattr(signal, sys.argv[1])
+    signal.signal(number, strike)
+    stop, done = threading.Event(), threading.Event()
+    right = [x * x for x in range(50)]
+    others = []
+
+    def disturb():
+        while not stop.wait(0.003):
+            os.kill(os.getpid(), number)
+
+    def work_on():
+        while not done.is_set():
+            others.append(manyhands.map(tasks.square, range(50), workers=2, chunk=1) == right)
+
+    def until_it_is_done(action):
         while True:
             try:
-                stop.set()
-                thread.join()
-                break
-            except KeyboardInterrupt:
+                return action()
+            except Struck:
                 pass
-        print(hits > 10, manyhands.map(tasks.square, range(50), workers=2) == [x * x for x in range(50)], flush=True)
-        manyhands.shutdown()
+
+    def work():
+        global hits
+        while time.monotonic() < end:
+            try:
+                assert manyhands.map(tasks.square, range(50), workers=2, chunk=1) == right
+                assert [future.result() for future in [executor.submit(tasks.square, i) for i in range(50)]] == right
+            except Struck:
+                hits += 1
+
+    executor = manyhands.Executor(2)
+    hits = 0
+    end = time.monotonic() + 3
+    disturber, worker = threading.Thread(target=disturb), threading.Thread(target=work_on)
+    worker.start()
+    try:
+        disturber.start()
+    except Struck:
+        pass
+    until_it_is_done(work)
+    until_it_is_done(stop.set)
+    until_it_is_done(disturber.join)
+    print(hits > 10, executor.submit(tasks.square, 5).result(), manyhands.map(tasks.square, range(50), workers=2) == right, flush=True)
+    done.set()
+    worker.join()
+    print(len(others) > 1, all(others))
+    executor.shutdown()
+    manyhands.shutdown()
+"""
+
+
+@pytest.mark.parametrize("number", ["SIGINT", "SIGALRM"])
+def test_signals_at_any_moment_break_nothing(number):
+    """300 a second, each raising an exception in the main thread; nothing is lost, there or in another thread."""
+    done = scripts.run(STRUCK, number)
+    assert done.stdout == "True 25 True\nTrue True\n", done.stderr[-2000:]
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+def test_a_second_ctrl_c_ends_what_does_not_end(tmp_path):
+    """A callback of the user's that goes on for ever, in the thread that waits."""
+    code = """
+        import sys, threading, time, tasks, manyhands
+        def stay(future):
+            if threading.current_thread() is threading.main_thread():
+                tasks.note(sys.argv[1], "stays")
+                time.sleep(3600)
+        with manyhands.Executor(2) as executor:
+            try:
+                while True:
+                    future = executor.submit(tasks.spin, 0.02)
+                    future.add_done_callback(stay)
+                    future.result()
+            except KeyboardInterrupt:
+                print("interrupted", future.done(), flush=True)
+            print(executor.submit(tasks.square, 5).result(), flush=True)
     """
-    done = scripts.run(code)
-    assert done.stdout == "True True\n", done.stderr[-2000:]
+    with scripts.started(code, str(tmp_path)) as process:
+        waiting.noted(tmp_path, "stays")
+        process.send_signal(signal.SIGINT)
+        with pytest.raises(subprocess.TimeoutExpired):  # the first waits for a safe point
+            process.wait(timeout=1.2)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=20)
+        assert (output, errors, process.returncode) == ("interrupted True\n25\n", "", 0)
+
+
+def test_two_at_once_are_as_good_as_one(tmp_path):
+    with scripts.started(INTERRUPTED.format(call=CALLS["executor"]), str(tmp_path)) as process:
+        waiting.noted(tmp_path, "started", 2)
+        family = scripts.descendants(process, 0)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=10)
+        assert time.monotonic() - sent < 1.5
+        assert all(waiting.gone(pid) for pid in family)
 
 
 def test_working_directory_that_was_removed(tmp_path):

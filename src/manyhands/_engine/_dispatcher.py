@@ -20,7 +20,6 @@ from manyhands._core.scheduler import Scheduler
 from manyhands._core.tasks import NS
 from manyhands._engine import _calls
 from manyhands._engine._driving import Driving
-from manyhands._engine._interrupts import Shield
 from manyhands._engine._supervisor import STACK_NS, Peer
 from manyhands._wire import _frames, _poller, _posix
 
@@ -62,8 +61,7 @@ class Dispatcher:
         self.muted = False  # nobody is left to take results: the program ends
         self._ending = False  # nothing is to be started any more
         self.hungry = True  # whether a task that is posted now could be sent at once
-        self._shield = Shield(self.interrupt)
-        self.driving = Driving(self._turn, self.busy, self.watching, self.interrupt, self._shield)
+        self.driving = Driving(self._turn, self.busy, self.watching, self.interrupt)
         self._launcher = launcher
         self._settings = settings
         self._posted: deque[Batch] = deque()
@@ -140,6 +138,9 @@ class Dispatcher:
             raise struck.error from None
         except Exception as error:  # noqa: BLE001 - a fault of ours must cost no caller its answer
             self._collapse(error)
+        except BaseException as error:  # a handler of a signal has raised, and broken off a change
+            self._collapse(error)
+            raise
         finally:
             self.inside = False
 
@@ -587,7 +588,7 @@ class Dispatcher:
         else:
             self._finish(culprit, peer.obituary(f"while it ran {task}", status, stack))
 
-    def _collapse(self, error: Exception) -> None:
+    def _collapse(self, error: BaseException) -> None:
         """Something that cannot happen has happened: end all workers, and every task with an error that says so."""
         for peer in list(self.peers.values()):
             peer.kill()

@@ -17,11 +17,11 @@ import contextlib
 import threading
 import time
 
+from manyhands._engine._interrupts import Shield
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from manyhands._engine._interrupts import Shield
 
 # How long the background thread lets work lie before it drives. A program that submits and then waits gets there first, and
 # is spared a switch of threads for each task. A guess.
@@ -64,7 +64,7 @@ class Driving:
     """The baton of one pool.
 
     ``turn(timeout)`` advances the loop once, ``busy()`` tells whether there is anything to drive for, ``watching()`` whether
-    anything could happen by itself, ``interrupt()`` ends a turn that sleeps. ``shield`` keeps signals from striking a driver.
+    anything could happen by itself, ``interrupt()`` ends a turn that sleeps. Signals are taken between turns.
     """
 
     def __init__(
@@ -73,13 +73,12 @@ class Driving:
         busy: Callable[[], bool],
         watching: Callable[[], bool],
         interrupt: Callable[[], None],
-        shield: Shield,
     ) -> None:
         self._turn = turn
         self._busy = busy
         self._watching = watching
         self._interrupt = interrupt
-        self._shield = shield
+        self._shield = Shield(self._wake_up)
         self._token = threading.Lock()
         self._owner: int | None = None
         self._waiters: list[_Waiter] = []
@@ -109,6 +108,11 @@ class Driving:
 
     def _wait_for_driver(self, done: Callable[[], bool], deadline: float | None) -> bool:
         waiter = _Waiter(done)
+        with self._shield:
+            return self._queue_up(waiter, deadline)
+
+    def _queue_up(self, waiter: _Waiter, deadline: float | None) -> bool:
+        done = waiter.done
         try:
             self._waiters.append(waiter)
             background = self._background
@@ -121,6 +125,7 @@ class Driving:
                 if drove:
                     return result
                 woken = waiter.wait(None if deadline is None else max(0.0, deadline - time.monotonic()))
+                self._shield.check()
                 if done():
                     return True
                 if not woken:
@@ -145,6 +150,12 @@ class Driving:
         for waiter in list(self._waiters):
             if waiter.done():
                 waiter.ring()
+
+    def _wake_up(self) -> None:
+        """The main thread sleeps, as the driver or in the queue, and is to look at its signals."""
+        self._interrupt()
+        for waiter in list(self._waiters):
+            waiter.ring()
 
     # ------------------------------------------------------------ the baton
 

@@ -140,14 +140,13 @@ class Future(concurrent.futures.Future[T]):
         self._end(_FINISHED)
 
     def _end(self, state: str) -> None:
-        if self._state in _DONE:
-            return
-        self._state = state
-        self._batch = None
-        condition = self.__dict__.get("_condition")
-        if condition is not None:
-            self._tell(condition)
-        if self._done_callbacks:
+        if self._state not in _DONE:
+            self._state = state
+            self._batch = None
+            condition = self.__dict__.get("_condition")
+            if condition is not None:
+                self._tell(condition)
+        if self._done_callbacks:  # those that are left as well, if Ctrl-C struck one of them and it is delivered again
             self._invoke_callbacks()
 
     def _tell(self, condition: threading.Condition) -> None:
@@ -176,7 +175,10 @@ class Future(concurrent.futures.Future[T]):
 
     def _invoke_callbacks(self) -> None:
         while self._done_callbacks:
-            callback = self._done_callbacks.pop(0)
+            try:
+                callback = self._done_callbacks.pop(0)
+            except IndexError:  # another thread was faster
+                return
             try:
                 callback(self)
             except Exception:  # noqa: BLE001 - as above

@@ -115,7 +115,13 @@ def _finish_work() -> None:
 def _end_all() -> None:
     for pool in list(_state.pools):
         pool.mute()
-        with contextlib.suppress(Exception):  # whatever it is, the kernel ends the workers with this process
+        try:
             pool.shutdown()
+        except KeyboardInterrupt:  # do not wait for what the user's code in the workers does at its exit
+            with contextlib.suppress(BaseException):
+                pool.kill()
+        except Exception:  # noqa: BLE001 - whatever it is, the kernel ends the workers with this process
+            pass
     if _state.zygote is not None:
-        _state.zygote.close()
+        with contextlib.suppress(KeyboardInterrupt):  # it ends anyway, with this process
+            _state.zygote.close()
