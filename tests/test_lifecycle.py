@@ -112,6 +112,18 @@ def test_stopped_worker_does_not_stop_the_others(tmp_path):
         assert stopped.result(timeout=20) == "went"
 
 
+def test_an_idle_worker_that_was_stopped_keeps_no_task():
+    manyhands.map(tasks.spin, [0.05] * 2, workers=2)
+    for stopped in _state.shared_pool_pids():
+        os.kill(stopped, signal.SIGSTOP)
+        try:
+            assert manyhands.map(tasks.square, range(4), workers=2, chunk=1) == [0, 1, 4, 9]
+            assert manyhands.map(tasks.square, range(100), workers=2, chunk=10) == [x * x for x in range(100)]
+        finally:
+            os.kill(stopped, signal.SIGCONT)
+        assert manyhands.map(tasks.spin, [0.05] * 4, workers=2) is not None  # it is one of them again, and the next may be stopped
+
+
 def test_worker_stopped_in_the_middle_of_a_map_gives_back_what_it_has_not_started():
     manyhands.map(tasks.square, range(100), workers=2)
     pids = _state.shared_pool_pids()

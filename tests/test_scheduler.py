@@ -70,6 +70,7 @@ class Process:
         self.left = False  # the driver knows that it goes by itself
         self.killed = False  # a signal is on its way
         self.hung = False
+        self.stopped = False  # for a while, wherever it is
         self.by_ordinal = {}
         self.frame = None
         self.at = 0
@@ -78,7 +79,7 @@ class Process:
 
     def step(self, now, *, fail=False, hold=False):
         """Do the next thing; False if there is none."""
-        if not self.alive or self.hung or (self.frame is None and not self.inbox):
+        if not self.alive or self.hung or self.stopped or (self.frame is None and not self.inbox):
             return False
         if self.frame is None:
             self.frame, self.at = self.inbox.popleft(), 0
@@ -261,7 +262,8 @@ class Driver:
     def _inspect(self, worker, process):
         started, since = process.started, process.since
         self._let_run(process)
-        if self.scheduler.inspected(worker, started, since, self.now) and self.recall(worker) == started:
+        finding = self.scheduler.inspected(worker, started, since, self.now)
+        if finding is not None and self.recall(worker) == started and finding == sut.TIMEOUT:
             timeout = process.by_ordinal[started].call.timeout
             assert timeout, "stopped for a time-out that it does not have"
             assert self.now - since >= timeout, "stopped before its time was over"
@@ -437,11 +439,12 @@ class Driver:
 
     def _check_workers(self):
         machine = self.scheduler
-        open_to_work = {w.number: w for w in machine.workers.values() if not w.retiring and w.doom is None}
+        open_to_work = {w.number: w for w in machine.workers.values() if not w.retiring and not w.lost and w.doom is None}
         assert machine._idle == {number: w for number, w in open_to_work.items() if not w.window}
         assert machine._roomy.items() <= {number: w for number, w in open_to_work.items() if w.window}.items()
         assert machine._laden.items() <= machine.workers.items()
         for worker in machine.workers.values():
+            assert not worker.lost or len(worker.window) <= 1
             assert worker.load >= 0
             assert worker.load == sum(run.load for run in worker.window)
             assert len(worker.window) <= WINDOW
@@ -462,11 +465,16 @@ class Driver:
                 timeout = worker.window[0].batch.call.timeout
                 alarms += [self.now + timeout] if timeout else []
                 alarms += [worker.news + sut._SILENCE] if self._may_be_stolen_from(worker) else []
+                alarms += [] if worker.lost or self._has_started_next(worker) else [max(worker.news, self.now) + sut._LOST]
         wake = machine.wake_at(self.now)
         assert wake is None or wake > self.now, "it would spin"
         assert not alarms or (wake is not None and wake <= min(alarms)), "it would oversleep"
         late = machine.wake_at(self.now + 10_000 * MS)  # whoever asks may have been held up since the decision
         assert late == wake
+
+    def _has_started_next(self, worker):
+        first = worker.window[0]
+        return self.processes[worker.number].started >= first.ordinal + first.done
 
     def _may_be_stolen_from(self, worker):
         """Whether one who is idle might have a task that ``worker`` surely has not started."""
@@ -487,6 +495,8 @@ class Driver:
 
     def run_out(self):
         """Let everything end."""
+        for process in self.processes.values():
+            process.stopped = False
         self.fail_start = False
         self.limit = self.limit or None
         self.scheduler.limit = self.limit
@@ -707,6 +717,12 @@ class SchedulerMachine(RuleBasedStateMachine):
 
     @rule(index=indexes)
     @has_processes
+    def stop(self, index):
+        process = self.process(index)
+        process.stopped = not process.stopped
+
+    @rule(index=indexes)
+    @has_processes
     def die(self, index):
         self.process(index).alive = False
 
@@ -855,7 +871,7 @@ def test_a_retry_that_waits_can_be_cancelled_and_is_not_waited_for(pool):
     pool.cancel_task(pool.singles[0], running=False)
     assert pool.singles[0].items[0].ended == "cancelled"
     assert not pool.scheduler.waiting
-    assert pool.scheduler.wake_at(pool.now) is None
+    assert pool.scheduler.wake_at(pool.now) == pool.now + sut._LOST, "only the look at what it does, long over"
     assert call.outstanding == 0
 
 
@@ -934,6 +950,28 @@ def test_the_task_after_one_that_ended_at_the_last_moment_is_watched(pool):
     pool.act()
     assert process.worker.doom is None
     assert pool.scheduler.wake_at(pool.now) is not None
+
+
+def test_a_task_that_a_stopped_worker_has_not_started_goes_to_another(pool):
+    stopped, other = two_workers(pool)
+    pool.submit(pool.new_call(limit=2), 1, Cost(1))
+    pool.act()
+    stopped = next(process for process in pool.processes.values() if process.worker.window)
+    other = next(process for process in pool.processes.values() if process is not stopped)
+    stopped.stopped = True
+    pool.now = pool.scheduler.wake_at(pool.now)
+    pool.act()
+    assert stopped.worker.lost
+    pool.run_dry(other)
+    assert not pool.open
+    pool.submit(pool.new_call(limit=2), 2, Cost(sut.HORIZON))
+    pool.act()
+    assert not stopped.worker.window, "nothing more until it is heard of"
+    stopped.stopped = False
+    pool.run_dry(stopped)
+    assert not stopped.worker.lost
+    pool.act()
+    pool.run_out()
 
 
 def test_whoever_looks_late_is_told_that_it_is_time(pool):

@@ -32,6 +32,9 @@ UNKNOWN_COST = HORIZON
 _WORTH_STEALING = 1_000_000
 # A worker that has not been heard of for so long is slower than was believed.
 _SILENCE = 5_000_000
+# One that has had a task for so long and has not started it is not there: stopped, or starved, or still being set up. Far above what the
+# kernel lets a ready process wait on a busy machine.
+_LOST = 100_000_000
 
 # So many workers that die with the same message unread are no accident.
 _DEADLY = 3
@@ -51,6 +54,7 @@ WAITING = 0
 TIMEOUT = "timeout"
 CANCELLED = "cancelled"
 DIED = "died"
+LOST = "lost"
 
 
 class Scheduler:
@@ -131,6 +135,7 @@ class Scheduler:
 
         None if they are not this worker's any more: it was condemned for the task before it could answer.
         """
+        worker.lost = False
         if not worker.window:
             return None
         run = worker.window[0]
@@ -153,6 +158,9 @@ class Scheduler:
     def skipped(self, worker: Worker, ordinal: int, now: int) -> None:
         """The worker did not run ``ordinal`` because it was taken back, although the slot said that it had started."""
         worker.news = now
+        if worker.lost:
+            worker.lost = False
+            self._place(worker)
         if not worker.window:
             return
         run = worker.window[0]
@@ -192,7 +200,7 @@ class Scheduler:
     def _place(self, worker: Worker) -> None:
         """Put a worker where it will be found: idle, roomy or neither."""
         number = worker.number
-        if worker.retiring or worker.doom is not None:
+        if worker.retiring or worker.lost or worker.doom is not None:
             self._idle.pop(number, None)
             self._roomy.pop(number, None)
             if worker.retiring and not worker.window and worker.doom is None:
@@ -471,7 +479,7 @@ class Scheduler:
         batch.worker = worker.number
         running = batch.call.running
         running[worker.number] = running.get(worker.number, 0) + 1
-        if batch.call.timeout and not worker.check_at:
+        if len(worker.window) == 1:
             self._watch_next(worker, now)
         self._actions.append((SEND, worker, run))
         if worker.quota == 0:
@@ -510,10 +518,14 @@ class Scheduler:
             self._actions.append((RECALL, max(worth, key=lambda worker: (worker.load, worker.unstarted()))))
 
     def _watch_next(self, worker: Worker, now: int) -> None:
-        """Its next task may have started now: look after it in time."""
-        timeout = worker.window[0].batch.call.timeout if worker.window else 0
-        if timeout and worker.doom is None:
-            self._watch(worker, now + timeout)
+        """Its next task may have started now, or not: look after it in time."""
+        if not worker.window or worker.doom is not None:
+            return
+        timeout = worker.window[0].batch.call.timeout
+        if timeout:
+            self._watch(worker, now + min(timeout, _LOST))
+        elif not worker.check_at:
+            self._watch(worker, now + _LOST)
 
     def _watch(self, worker: Worker, when: int) -> None:
         worker.check_at = when
@@ -531,18 +543,34 @@ class Scheduler:
             else:
                 self._watch(worker, worker.check_at)
 
-    def inspected(self, worker: Worker, started: int, since: int, now: int) -> bool:
-        """The worker started task ``started`` at ``since``: whether that is overdue, so that it has to be stopped."""
-        run = worker.window[0] if worker.window else None
-        timeout = run.batch.call.timeout if run is not None else 0
-        if run is None or not timeout:
-            return False
-        running = run.done <= started - run.ordinal < run.count
-        due = since + timeout if running else now + timeout
+    def inspected(self, worker: Worker, started: int, since: int, now: int) -> str | None:
+        """The worker started task ``started`` at ``since``: whether that is overdue, so that it has to be stopped (TIMEOUT).
+
+        Or it has not started what it has had for long, and somebody else could (LOST): then it is to be recalled, and gets
+        nothing more until it is heard of.
+        """
+        if not worker.window or worker.doom is not None:
+            return None
+        run = worker.window[0]
+        timeout = run.batch.call.timeout
+        if started < run.ordinal + run.done:
+            return self._not_started(worker, min(timeout or _LOST, _LOST), now)
+        if not timeout:
+            return None  # nothing to look after until the next
+        due = since + timeout if started < run.ordinal + run.count else now + timeout
         overdue = due <= now
         # If it ends just now, and is not stopped: the next task.
         self._watch(worker, now + timeout if overdue else due)
-        return overdue
+        return TIMEOUT if overdue else None
+
+    def _not_started(self, worker: Worker, patience: int, now: int) -> str | None:
+        due = worker.news + _LOST
+        late = due <= now
+        self._watch(worker, now + patience if late else min(due, now + patience))
+        if late and self._idle and not self._levels_ready():
+            worker.lost = True
+            return LOST
+        return None
 
 
 def _split(batch: Batch, parts: int) -> Iterator[Batch]:

@@ -259,8 +259,9 @@ class Dispatcher:
 
     def _inspect(self, worker: Worker, now: int) -> None:
         started, since = self.peers[worker.number].slot.started_at()
-        # What is behind it must not start while it is being stopped.
-        if self.scheduler.inspected(worker, started, since, now) and self.recall(worker) == started:
+        finding = self.scheduler.inspected(worker, started, since, now)
+        # If it is overdue, what is behind it must not start while it is being stopped.
+        if finding is not None and self.recall(worker) == started and finding == scheduler.TIMEOUT:
             self.condemn(worker, scheduler.TIMEOUT, started, now)
 
     def condemn(self, worker: Worker, reason: str, ordinal: int, now: int) -> None:

@@ -321,7 +321,8 @@ class ProcessPool:
         dispatcher = self._dispatcher
         if not dispatcher.working():
             dispatcher.command(dispatcher.retire_all)
-            if self.wait(lambda: not dispatcher.peers, time.monotonic() + _LEAVE):
+            self.wait(lambda: all(peer.hung_up for peer in dispatcher.peers.values()), time.monotonic() + _LEAVE)
+            if self.wait(lambda: not dispatcher.peers, time.monotonic() + _DEATH):
                 return
         self.kill()
 
