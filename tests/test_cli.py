@@ -645,7 +645,7 @@ def test_a_progress_bar_in_a_terminal(folder):
         pass
     os.close(ours)
     assert [line.get("result") for line in lines(out.decode())] == ["a", None, "b"]
-    assert b"3/?" in shown
+    assert b"3 tasks, " in shown
     assert b"task 1 ('bad') failed" in shown
     assert b"3 tasks, 1 failed" in shown
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
+import os
 import pickle
 import re
 import signal
+from pathlib import Path
 
 import pytest
+import scripts
 import tasks
+import waiting
 from tasks import BAD
 
 import manyhands
@@ -228,6 +233,50 @@ def test_several_failures_first_in_order_others_noted():
     assert caught.value.args == (0,)
     notes = "\n".join(caught.value.__notes__)
     assert "task 0: " in notes
+
+
+@pytest.fixture
+def small_group():
+    """A control group with little memory; its first descriptor to join it. Only for who may make one."""
+    versions = {"memory": ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes"), "": ("memory.max", "memory.swap.max")}
+    for folder, names in versions.items():
+        group = Path("/sys/fs/cgroup", folder, f"manyhands-test-{os.getpid()}")
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            (group / names[0]).write_text(str(300 << 20))
+            with contextlib.suppress(OSError):
+                (group / names[1]).write_text(str(300 << 20) if folder else "0")
+            yield group
+            return
+        except OSError:
+            continue
+        finally:
+            waiting.until(lambda group=group: not (group / "cgroup.procs").read_text())
+            group.rmdir()
+    pytest.skip("may not make a control group with a memory limit")
+
+
+def test_the_kernel_takes_a_worker_when_memory_runs_out_and_the_error_says_so(small_group):
+    code = """
+        import os, sys, manyhands
+        with open(sys.argv[1] + "/cgroup.procs", "w") as file:
+            file.write(str(os.getpid()))
+        mine = bytearray(b"x") * (60 << 20)
+        def devour(x):
+            kept = []
+            while x == 2:
+                kept.append(bytearray(b"x") * (1 << 20))
+            return x
+        results = manyhands.map(devour, range(4), workers=2, errors="return")
+        print(results[:2] + results[3:], results[2].error)
+    """
+    done = scripts.run(code, str(small_group))
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("[0, 1, 3] worker ")
+    assert "the kernel killed it because memory ran out" in done.stdout
 
 
 def test_memory_limit():

@@ -261,7 +261,7 @@ class _Call:
             fail_fast=options.errors == "raise",
             total=_length(iterables),
         )
-        self.total = plan.total
+        self.total: int | None = plan.total
         inputs = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False)
         self.stream: TaskStream = backend.stream(plan, inputs, options)
         self._bar: contextlib.AbstractContextManager[object] = contextlib.nullcontext()

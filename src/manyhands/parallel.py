@@ -40,7 +40,7 @@ class Delayed(Generic[P, T]):
     __slots__ = ("__wrapped__",)
 
     def __init__(self, function: Callable[P, T]) -> None:
-        self.__wrapped__ = function
+        self.__wrapped__: Callable[P, T] = function
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> tuple[Callable[P, T], tuple[Any, ...], dict[str, Any]]:
         return self.__wrapped__, args, kwargs
@@ -125,7 +125,7 @@ class Parallel:
             timeout=UNSET if timeout is None else timeout,
             chunk=batch_size,
         )
-        self.n_jobs = self._options.workers or 1
+        self.n_jobs: int = self._options.workers or 1
         self.return_as = return_as
         self.verbose = verbose
         self.timeout = timeout

@@ -78,40 +78,24 @@ class Bar:
 
     def _show_live(self) -> None:
         progress = self._progress()
-        task = progress.add_task(self._title, total=self._total, note="")
+        task = progress.add_task(self.line(), total=self._total)
         with progress:
             stopped = False
             while not stopped:
                 stopped = self._stop.wait(_REFRESH)
-                counts = self._counts()
-                progress.update(task, completed=counts.ended, note=self._note(counts))
+                progress.update(task, completed=self._counts().ended, description=self.line())
 
     def _progress(self) -> Progress:
         from rich.console import Console  # noqa: PLC0415 - 50 ms, and only for who sees it
-        from rich.progress import (  # noqa: PLC0415
-            BarColumn,
-            MofNCompleteColumn,
-            Progress,
-            TextColumn,
-            TimeElapsedColumn,
-            TimeRemainingColumn,
-        )
+        from rich.progress import BarColumn, Progress, TextColumn  # noqa: PLC0415
 
         return Progress(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            BarColumn(bar_width=None),  # what the text leaves
+            TextColumn("{task.description}", markup=False),
             console=Console(file=self._file),
+            expand=True,
             refresh_per_second=1 / _REFRESH,
         )
-
-    def _note(self, counts: Counts) -> str:
-        rate = counts.ended / max(1e-9, time.monotonic() - self._begin)
-        failed = f", {counts.failed} failed" if counts.failed else ""
-        return f"{_rate(rate)}/s{failed}, {counts.busy}/{self._workers} busy"
 
 
 def _rate(value: float) -> str:

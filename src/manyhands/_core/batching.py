@@ -50,7 +50,7 @@ class FunctionCost(Cost):
             return
         # One long task among thousands of short ones must not make all batches small: weigh by number, up to a point.
         weight = max(_WEIGHT, min(0.9, count / 1000))
-        self.ns = each if self.ns is None else int(self.ns + weight * (each - self.ns))
+        self.ns: int = each if self.ns is None else int(self.ns + weight * (each - self.ns))
         self._results += int(weight * (size // count - self._results))
         self._largest = max(self._largest, count)
 

@@ -21,15 +21,15 @@ class Call:
     __slots__ = ("cancelled", "limit", "listed", "number", "outstanding", "priority", "ready", "running", "timeout")
 
     def __init__(self, number: int, *, limit: int, priority: int = 0, timeout: int = 0) -> None:
-        self.number = number
-        self.limit = limit
-        self.priority = priority
-        self.timeout = timeout
+        self.number: int = number
+        self.limit: int = limit
+        self.priority: int = priority
+        self.timeout: int = timeout
         self.ready: deque[Batch] = deque()
         self.running: dict[int, int] = {}  # worker: how many batches it holds
-        self.outstanding = 0  # tasks submitted that have not ended
-        self.cancelled = False
-        self.listed = False  # among the calls that have batches ready
+        self.outstanding: int = 0  # tasks submitted that have not ended
+        self.cancelled: bool = False
+        self.listed: bool = False  # among the calls that have batches ready
 
     def __repr__(self) -> str:
         return f"<Call {self.number}: {self.outstanding} outstanding>"
@@ -41,7 +41,7 @@ class Cost:
     __slots__ = ("ns",)
 
     def __init__(self, ns: int | None = None) -> None:
-        self.ns = ns
+        self.ns: int | None = ns
 
 
 class Batch:
@@ -63,16 +63,16 @@ class Batch:
         tag: object = None,
         attempt: int = 1,
     ) -> None:
-        self.call = call
-        self.first = first
-        self.items = items
-        self.cost = cost
-        self.form = form
-        self.tag = tag
-        self.attempt = attempt
+        self.call: Call = call
+        self.first: int = first
+        self.items: Sequence[object] = items
+        self.cost: Cost = cost
+        self.form: object = form
+        self.tag: object = tag
+        self.attempt: int = attempt
         self.worker: int | None = None  # where it is or was last: a worker's number; 0: it waits; None: nowhere yet
-        self.cancelled = False
-        self.deaths = 0  # workers that died with it unread
+        self.cancelled: bool = False
+        self.deaths: int = 0  # workers that died with it unread
 
     def cut(self, start: int, stop: int | None = None) -> Batch:
         """A batch of some of these tasks; of all of them, this very one."""

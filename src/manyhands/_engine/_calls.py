@@ -46,10 +46,10 @@ class Function:
     __slots__ = ("cost", "name", "number", "payload")
 
     def __init__(self, number: int, payload: bytes, name: str) -> None:
-        self.number = number
-        self.payload = payload
-        self.name = name
-        self.cost = FunctionCost()
+        self.number: int = number
+        self.payload: bytes = payload
+        self.name: str = name
+        self.cost: FunctionCost = FunctionCost()
 
 
 class Form:
@@ -101,9 +101,9 @@ class PoolCall(Call):
 
     def __init__(self, number: int, sink: Sink, policy: Policy, *, limit: int, priority: int = 0) -> None:
         super().__init__(number, limit=limit, priority=priority, timeout=int((policy.timeout or 0) * NS))
-        self.sink = sink
-        self.policy = policy
-        self.submitted = 0  # counted by whoever numbers its tasks
+        self.sink: Sink = sink
+        self.policy: Policy = policy
+        self.submitted: int = 0  # counted by whoever numbers its tasks
         self.history: dict[int, list[str]] = {}  # index of a task: its failed attempts
         self.work: dict[int, list[int]] = {}  # pid of a worker: [tasks, nanoseconds]
 

@@ -239,8 +239,8 @@ class _Background:
         self._bell = Bell()
         self._leaving = False  # the baton is wanted by somebody else
         self._stopped = False
-        self.asleep = False  # until called
-        self.drives = False
+        self.asleep: bool = False  # until called
+        self.drives: bool = False
         self._thread = threading.Thread(target=self._run, name="manyhands-driver", daemon=True)
         self._thread.start()
 

@@ -83,7 +83,7 @@ class Zygote:
         self._root: Channel | None = None
         self._pid: int | None = None
         self._preload: tuple[str, ...] = ()
-        self.lifeline = os.pipe()  # the write end stays here: when it closes, everything dies
+        self.lifeline: tuple[int, int] = os.pipe()  # the write end stays here: when it closes, everything dies
 
     @property
     def pid(self) -> int | None:

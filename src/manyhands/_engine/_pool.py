@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from manyhands._core.policy import Policy
     from manyhands._core.tasks import Batch, Worker
     from manyhands._engine._calls import Sink
+    from manyhands._engine._driving import Driving
     from manyhands._engine._launch import Zygote
     from manyhands._engine._settings import Settings
 
@@ -65,8 +66,8 @@ class ProcessPool:
         preload: tuple[str, ...] = (),
         limit: int | None = None,
     ) -> None:
-        self.pid = os.getpid()
-        self.closed = False
+        self.pid: int = os.getpid()
+        self.closed: bool = False
         self._width = limit or 1  # the most workers that any call has asked for
         self._memory_limit = memory_limit
         self._idle_timeout = idle_timeout
@@ -75,9 +76,9 @@ class ProcessPool:
         self._dispatcher = Dispatcher(launcher, self._settings, quota=max_tasks_per_child)
         self._dispatcher.memory_limit = memory_limit
         self._dispatcher.scheduler.limit = self._dispatcher.limit = limit
-        self.driving = self._dispatcher.driving
-        self.post = self._dispatcher.post
-        self.nudge = self._dispatcher.nudge
+        self.driving: Driving = self._dispatcher.driving
+        self.post: Callable[[Batch], None] = self._dispatcher.post
+        self.nudge: Callable[[], None] = self._dispatcher.nudge
         self._calls = itertools.count(1)
         self._functions: OrderedDict[bytes, Function] = OrderedDict()
         self._function_bytes = 0

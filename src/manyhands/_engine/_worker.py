@@ -54,6 +54,7 @@ def main(channel_fd: int, slot_fd: int, lifeline_fd: int, settings_fd: int) -> N
         atexit._clear()  # noqa: SLF001 - under "fork", what the parent registered is not this process's to do
         _posix.own_group()
         _posix.die_with(lifeline_fd)
+        _posix.go_first_for_memory()
         options: Settings = marshal.loads(_posix.read_from_start(settings_fd))
         os.close(settings_fd)
         _adopt_environment(options)

@@ -77,15 +77,15 @@ class Frame:
         buffers: Sequence[memoryview] = (),
         n_fds: int = 0,
     ) -> None:
-        self.kind = kind
-        self.flags = flags
-        self.count = count
-        self.ordinal = ordinal
-        self.a = a
-        self.b = b
-        self.payload = payload
-        self.buffers = buffers
-        self.n_fds = n_fds
+        self.kind: int = kind
+        self.flags: int = flags
+        self.count: int = count
+        self.ordinal: int = ordinal
+        self.a: int = a
+        self.b: int = b
+        self.payload: Bytes = payload
+        self.buffers: Sequence[memoryview] = buffers
+        self.n_fds: int = n_fds
         self.fds: Sequence[int] = ()  # the channel fills it in
 
     def __repr__(self) -> str:

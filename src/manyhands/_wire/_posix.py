@@ -29,6 +29,8 @@ LINUX = sys.platform.startswith("linux")
 # ones that libraries take (SIGRTMIN upwards) and from SIGUSR1/2, which belong to users.
 STACK_SIGNAL: int = signal.SIGRTMAX - 2 if LINUX else signal.SIGUSR2
 
+# Of 1000: a worker is taken as if it held 30 % of the memory more than it does.
+_OOM_SCORE = 300
 _F_SETSIG = getattr(fcntl, "F_SETSIG", 10)
 
 
@@ -244,12 +246,40 @@ def _die_with_thread(lifeline: int) -> None:
 
 
 def oom_kills() -> int:
-    """How many processes the kernel has killed for memory, in this control group or on this machine; 0 if unknown."""
-    total = 0
-    for path in ("/sys/fs/cgroup/memory.events", "/proc/vmstat"):
-        with contextlib.suppress(OSError, ValueError), open(path, encoding="ascii") as file:
-            total += sum(int(line.split()[1]) for line in file if line.startswith("oom_kill "))
-    return total
+    """How many processes of this control group the kernel has killed for memory; of the machine, where groups do not tell; 0 if unknown."""
+    for path in (*_oom_counters(_read("/proc/self/cgroup")), "/proc/vmstat"):
+        for line in _read(path).splitlines():
+            if line.startswith("oom_kill "):
+                return int(line.split()[1])
+    return 0
+
+
+def _oom_counters(groups: str) -> list[str]:
+    """Where the control groups of ``/proc/self/cgroup`` count, in version 2 and in version 1. In a container the root is the own group."""
+    found = []
+    for line in groups.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if "memory" in controllers.split(","):
+            found += [f"/sys/fs/cgroup/memory{path}/memory.oom_control", "/sys/fs/cgroup/memory/memory.oom_control"]
+        elif not controllers:
+            found += [f"/sys/fs/cgroup{path}/memory.events", "/sys/fs/cgroup/memory.events"]
+    return found
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="ascii", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""
+
+
+def go_first_for_memory() -> None:
+    """Where memory runs out, have the kernel take this process before its parent. As browsers do it with their pages."""
+    with contextlib.suppress(OSError, ValueError):
+        if int(_read("/proc/self/oom_score_adj")) < _OOM_SCORE:
+            with open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+                file.write(str(_OOM_SCORE))
 
 
 def describe_signal(number: int) -> str:

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections import deque
 from itertools import islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from manyhands._core.options import UNSET, resolve
 from manyhands._core.policy import Failed, Policy
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from manyhands._engine._calls import PoolCall
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -102,7 +103,7 @@ class Executor(concurrent.futures.Executor):
 
     # ------------------------------------------------------------ tasks
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` in a worker and return its future.
 
         Raises:
@@ -257,7 +258,7 @@ class BoundExecutor(concurrent.futures.Executor):
         self._executor = executor
         self._call = call
 
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Like :meth:`Executor.submit`, under these options."""
         return self._executor._submit(self._call, fn, args, kwargs)  # noqa: SLF001 - two faces of one executor
 

@@ -20,7 +20,7 @@ class ForeignBackend:
 
     def __init__(self, executor: Executor, capabilities: Capabilities | None = None) -> None:
         self._executor = executor
-        self.capabilities = capabilities or Capabilities(
+        self.capabilities: Capabilities = capabilities or Capabilities(
             type(executor).__name__, isolated=False, by_value=False, can_kill=False, parallel=True
         )
 

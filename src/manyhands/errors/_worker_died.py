@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-try:
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
     from concurrent.futures.process import BrokenProcessPool
-except RuntimeError:  # the interpreter is ending, and that module wants to be told of it beforehand
-    from concurrent.futures import BrokenExecutor as BrokenProcessPool  # type: ignore[assignment]
+else:
+    try:
+        from concurrent.futures.process import BrokenProcessPool
+    except RuntimeError:  # the interpreter is ending, and that module wants to be told of it beforehand
+        from concurrent.futures import BrokenExecutor as BrokenProcessPool
 
 from manyhands.errors import ManyhandsError, _indent_stack
 
