@@ -14,10 +14,11 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from manyhands._core import overdue, tasks
 from manyhands._core import scheduler as sut
-from manyhands._core import tasks
-from manyhands._core.scheduler import HORIZON, WINDOW, Scheduler
+from manyhands._core.scheduler import Scheduler
 from manyhands._core.tasks import Batch, Call, Cost
+from manyhands._core.windows import HORIZON, WINDOW
 
 MS = 1_000_000
 BETWEEN, MARKED, RUNNING = "between tasks", "marked as started", "running"
@@ -406,7 +407,7 @@ class Driver:
     def _places(self):
         machine = self.scheduler
         waiting = [batch for call in self.calls for batch in call.ready]
-        waiting += [entry[2] for entry in machine._delayed]
+        waiting += [entry[2] for entry in machine._ready.delayed]
         places = Counter(task for batch in waiting if not batch.cancelled for task in batch.items)
         for worker in machine.workers.values():
             for run in worker.window:
@@ -424,18 +425,18 @@ class Driver:
         machine = self.scheduler
         in_limbo = {task for batch, _ in self.limbo for task in batch.items}
         outstanding = Counter(task.call.number for task in places if task not in in_limbo)
-        listed = Counter(call for level in machine._levels.values() for call in level)
-        assert list(machine._levels) == sorted(machine._levels, reverse=True)
+        listed = Counter(call for level in machine._ready.levels.values() for call in level)
+        assert list(machine._ready.levels) == sorted(machine._ready.levels, reverse=True)
         for call in self.calls:
             assert call.outstanding == outstanding[call.number]
             assert call.listed == bool(call.ready) == (listed[call] == 1)
-            assert not call.listed or call in machine._levels[call.priority]
+            assert not call.listed or call in machine._ready.levels[call.priority]
             assert not call.ready or not call.ready[0].cancelled
             held = Counter(w.number for w in machine.workers.values() for run in w.window if run.batch.call is call)
             assert call.running == dict(held)
             assert len(held) <= call.limit
-        assert not machine._delayed or not machine._delayed[0][2].cancelled
-        assert machine.waiting == bool(machine._delayed or listed)
+        assert not machine._ready.delayed or not machine._ready.delayed[0][2].cancelled
+        assert machine.waiting == bool(machine._ready.delayed or listed)
 
     def _check_workers(self):
         machine = self.scheduler
@@ -459,13 +460,13 @@ class Driver:
                 assert not machine._idle, f"{call} waits, and {machine._idle} are idle"
                 most = call.limit if machine.limit is None else min(call.limit, machine.limit)
                 assert len(machine.workers) >= most, f"{call} waits, and another worker may be started"
-        alarms = [entry[0] for entry in machine._delayed]
+        alarms = [entry[0] for entry in machine._ready.delayed]
         for worker in machine.workers.values():
             if worker.doom is None and worker.window:
                 timeout = worker.window[0].batch.call.timeout
                 alarms += [self.now + timeout] if timeout else []
                 alarms += [worker.news + sut._SILENCE] if self._may_be_stolen_from(worker) else []
-                alarms += [] if worker.lost or self._has_started_next(worker) else [max(worker.news, self.now) + sut._LOST]
+                alarms += [] if worker.lost or self._has_started_next(worker) else [max(worker.news, self.now) + overdue.LOST_NS]
         wake = machine.wake_at(self.now)
         assert wake is None or wake > self.now, "it would spin"
         assert not alarms or (wake is not None and wake <= min(alarms)), "it would oversleep"
@@ -479,7 +480,7 @@ class Driver:
     def _may_be_stolen_from(self, worker):
         """Whether one who is idle might have a task that ``worker`` surely has not started."""
         machine = self.scheduler
-        if not machine._idle or machine._levels_ready():
+        if not machine._idle or machine._ready:
             return False
         first = worker.window[0]
         current = max(self.processes[worker.number].started, first.ordinal + first.done)
@@ -530,7 +531,7 @@ class Driver:
         for process in list(self.processes.values()):
             self.run_dry(process)
         machine = self.scheduler
-        assert not any((machine.workers, machine._idle, machine._roomy, machine._laden, machine._delayed))
+        assert not any((machine.workers, machine._idle, machine._roomy, machine._laden, machine._ready.delayed))
         assert not any(call.outstanding or call.running or call.ready for call in self.calls)
 
 
@@ -871,7 +872,7 @@ def test_a_retry_that_waits_can_be_cancelled_and_is_not_waited_for(pool):
     pool.cancel_task(pool.singles[0], running=False)
     assert pool.singles[0].items[0].ended == "cancelled"
     assert not pool.scheduler.waiting
-    assert pool.scheduler.wake_at(pool.now) == pool.now + sut._LOST, "only the look at what it does, long over"
+    assert pool.scheduler.wake_at(pool.now) == pool.now + overdue.LOST_NS, "only the look at what it does, long over"
     assert call.outstanding == 0
 
 
@@ -964,7 +965,7 @@ def test_a_task_that_a_stopped_worker_has_not_started_goes_to_another(pool):
     assert stopped.worker.lost
     pool.run_dry(other)
     assert not pool.open
-    pool.submit(pool.new_call(limit=2), 2, Cost(sut.HORIZON))
+    pool.submit(pool.new_call(limit=2), 2, Cost(HORIZON))
     pool.act()
     assert not stopped.worker.window, "nothing more until it is heard of"
     stopped.stopped = False
@@ -1000,7 +1001,7 @@ def test_priorities_that_nobody_uses_any_more_are_forgotten():
         for action in machine.decide(0):
             if action[0] == sut.SEND:
                 machine.reported(action[1], action[2].ordinal, 1, 0)
-    assert len(machine._levels) <= 2
+    assert len(machine._ready.levels) <= 2
 
 
 def test_the_rest_of_a_slow_batch_is_shared_among_those_who_are_idle(pool):
@@ -1131,8 +1132,8 @@ def test_nothing_grows_with_the_number_of_tasks():
     machine, call = pool_of(4)
     for count in (10, 10_000):
         work_off(machine, [Batch(call, i, ["x"], Cost(1_000)) for i in range(count)], ahead=200)
-        kept = [machine._delayed, machine._roomy, machine._laden, machine._actions, call.running, call.ready]
+        kept = [machine._ready.delayed, machine._roomy, machine._laden, machine._actions, call.running, call.ready]
         assert not any(kept), kept
         assert call.outstanding == 0
         assert len(machine.workers) == len(machine._idle) == 4
-        assert sum(map(len, machine._levels.values())) == 0
+        assert sum(map(len, machine._ready.levels.values())) == 0

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NS = 1_000_000_000
+# In the place of a worker's number: a batch that is ready or delayed.
+WAITING = 0
 
 
 class Call:
