@@ -74,7 +74,7 @@ class ProcessPool:
         self._initializer = None if initializer is None else _pickling.encode_whole(initializer)
         launcher = make_launcher(start_method, zygote, preload)
         self._dispatcher = Dispatcher(launcher, self._settings, quota=max_tasks_per_child)
-        self._dispatcher.memory_limit = memory_limit
+        self._dispatcher.outcomes.memory_limit = memory_limit
         self._dispatcher.scheduler.limit = self._dispatcher.limit = limit
         self.driving: Driving = self._dispatcher.driving
         self.post: Callable[[Batch], None] = self._dispatcher.post
@@ -346,14 +346,14 @@ class ProcessPool:
 
     def mute(self) -> None:
         """Hand out no more results: the program ends."""
-        self._dispatcher.muted = True
+        self._dispatcher.outcomes.muted = True
 
     def kill(self) -> None:
         """End all workers at once; tasks that run fail with ``WorkerDied``, those that wait are cancelled."""
         self.closed = True
         self._dispatcher.command(lambda: self._dispatcher.end_all(signal.SIGKILL))
         if not self.wait(lambda: not self._dispatcher.peers, time.monotonic() + _DEATH):
-            self._dispatcher.command(self._dispatcher.give_up_launcher)
+            self._dispatcher.command(self._dispatcher.crew.launcher.give_up)
             self.wait(lambda: not self._dispatcher.peers)
 
     def terminate(self) -> None:
@@ -366,7 +366,7 @@ class ProcessPool:
     def abandon(self) -> None:
         """In a forked child: let go of what belongs to the parent."""
         self.closed = True
-        self._dispatcher.abandon()
+        self._dispatcher.crew.abandon()
 
 
 def _directory() -> str | None:

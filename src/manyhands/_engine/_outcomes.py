@@ -1,0 +1,151 @@
+"""What came of tasks, on its way to those who wait for it: results, failures, deaths, cancellations.
+
+Events of a turn are noted first and handed out when the turn is over: handing out runs the user's code (callbacks, ``__setstate__``),
+which may use the pool.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from functools import partial
+from typing import TYPE_CHECKING
+
+from manyhands import errors
+from manyhands._codec import _failures
+from manyhands._core import events, scheduler
+from manyhands._core.policy import add_note, attempt_line
+from manyhands._core.tasks import NS
+from manyhands._engine import _calls
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from manyhands._core.tasks import Batch
+    from manyhands._engine._calls import PoolCall
+    from manyhands._engine._supervisor import Peer
+    from manyhands._wire._frames import Frame
+
+
+class Outcomes:
+    """See the module.
+
+    ``again(batch, not_before)`` has a task run once more. ``observers`` are told of failures.
+    """
+
+    def __init__(self, again: Callable[[Batch, int], None], observers: list[Callable[[events.Event], None]]) -> None:
+        self.memory_limit: int | None = None  # of the workers: for messages
+        self.muted = False  # nobody is left to take results: the program ends
+        self.ending = False  # no task is run again
+        self._again = again
+        self._observers = observers
+        self._noted: deque[tuple[Batch, int, int, Callable[[], object]]] = deque()  # tasks (batch, first, count), and how
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to hand out."""
+        return bool(self._noted)
+
+    # ------------------------------------------------------------ noted
+
+    def results(self, batch: Batch, offset: int, frame: Frame, pid: int) -> None:
+        """Tasks of ``batch`` from ``offset`` on have returned."""
+        sink = batch.call.sink  # type: ignore[attr-defined]
+        if sink.passive:
+            sink.deliver(batch, offset, frame, pid)
+        else:
+            self._noted.append((batch, offset, frame.count, partial(sink.deliver, batch, offset, frame, pid)))
+
+    def raised(self, piece: Batch, frame: Frame, pid: int) -> None:
+        """A task has raised an exception."""
+        self._note(piece, partial(self._deliver_exception, piece, frame, pid))
+
+    def died(self, piece: Batch, reason: str, peer: Peer, status: int | None) -> None:
+        """A task has ended with its worker."""
+        self._note(piece, partial(self._deliver_death, piece, reason, peer, status, peer.stack()))
+
+    def failed(self, pieces: Iterable[Batch], make: Callable[[str], BaseException]) -> None:
+        """Tasks that nobody can run: ``make`` gives the error of a task from its description."""
+        for piece in pieces:
+            self._note(piece, partial(self._fail, piece, make))
+
+    def cancelled(self, pieces: Iterable[Batch]) -> None:
+        """Tasks that will not run."""
+        for piece in pieces:
+            self._note(piece, partial(_sink(piece), piece, _cancelled()))
+
+    def _note(self, piece: Batch, deliver: Callable[[], object]) -> None:
+        self._noted.append((piece, 0, 1, deliver))
+
+    # ------------------------------------------------------------ handed out
+
+    def hand_out(self) -> None:
+        """Give everybody what has come for him."""
+        noted = self._noted
+        if self.muted:
+            noted.clear()
+        while noted:
+            batch, first, count, deliver = outcome = noted.popleft()
+            try:
+                deliver()
+            except KeyboardInterrupt:
+                noted.appendleft(outcome)  # nothing that was computed is lost
+                raise
+            except BaseException as error:  # noqa: BLE001 - the user's code, in the end; a task that cannot be delivered has failed
+                _undeliverable(batch, first, count, error)
+
+    def _deliver_exception(self, piece: Batch, frame: Frame, pid: int) -> None:
+        error = _failures.decode_failure(frame.payload)
+        note = f"raised by {_calls.describe(piece)} in worker {pid}"
+        if self.memory_limit and isinstance(error, MemoryError):
+            note += f", whose memory_limit is {self.memory_limit / 2**20:.0f} MiB; the worker has been replaced"
+        add_note(error, note)
+        self._finish(piece, error)
+
+    def _deliver_death(self, piece: Batch, reason: str, peer: Peer, status: int | None, stack: str) -> None:
+        task = _calls.describe(piece)
+        if reason == scheduler.TIMEOUT:
+            seconds = piece.call.timeout / NS
+            self._finish(piece, errors.TaskTimeout(task, seconds=seconds, pid=peer.pid, stack=stack))
+        elif reason == scheduler.CANCELLED:
+            _sink(piece)(piece, _cancelled())
+        else:
+            self._finish(piece, peer.obituary(f"while it ran {task}", status, stack))
+
+    def _fail(self, piece: Batch, make: Callable[[str], BaseException]) -> None:
+        self._finish(piece, make(_calls.describe(piece)))
+
+    def _finish(self, piece: Batch, error: BaseException) -> None:
+        """A task has failed: again, or for good."""
+        call: PoolCall = piece.call  # type: ignore[assignment]
+        line = attempt_line(piece.attempt, error)
+        for observe in self._observers:
+            name = piece.form.function.name  # type: ignore[attr-defined]
+            observe(events.TaskFailed(call.number, name, piece.first, piece.attempt, line, time.monotonic()))
+        if call.policy.repeats(error, piece.attempt) and not (call.cancelled or piece.cancelled or self.ending):
+            call.history.setdefault(piece.first, []).append(line)
+            delay = call.policy.delay(piece.attempt)
+            piece.attempt += 1
+            self._again(piece, time.monotonic_ns() + delay if delay else 0)
+            return
+        for earlier in call.history.pop(piece.first, ()):
+            add_note(error, f"earlier {earlier}")
+        call.sink.failed(piece, error)
+
+
+def _sink(piece: Batch) -> Callable[[Batch, BaseException], None]:
+    return piece.call.sink.failed  # type: ignore[attr-defined, no-any-return]
+
+
+def _undeliverable(batch: Batch, first: int, count: int, error: BaseException) -> None:
+    for index in range(first, first + count):
+        piece = batch.cut(index, index + 1)
+        what = f"what came of task {piece.first} could not be delivered: {type(error).__name__}"
+        internal = errors.InternalError(what)
+        internal.__cause__ = error
+        _sink(piece)(piece, internal)
+
+
+def _cancelled() -> BaseException:
+    from concurrent.futures import CancelledError  # noqa: PLC0415 - 5 ms; only who cancels needs it
+
+    return CancelledError()
