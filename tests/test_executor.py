@@ -460,3 +460,26 @@ def test_a_task_may_fork_and_its_child_may_exit():
         assert executor.submit(fork, 5).result(timeout=20) == 5
         assert executor.submit(fork, 0).result(timeout=20) == 0
         assert executor.submit(tasks.square, 3).result() == 9
+
+
+def test_futures_that_fail_tell_where_and_how_long_too():
+    with manyhands.Executor(1) as executor:
+        pid = executor.submit(os.getpid).result()
+        for function in (tasks.raise_value_error, tasks.kill_self):
+            before = time.monotonic()
+            future = executor.submit(function, tasks.BAD)
+            assert future.exception() is not None
+            assert future.worker == pid
+            assert before <= future.started_at <= time.monotonic()
+            assert 0 <= future.run_time < 20
+
+
+def test_a_task_that_raises_cancelled_error_has_failed():
+    with manyhands.Executor(1) as executor:
+        future = executor.submit(raise_it, concurrent.futures.CancelledError("mine"))
+        assert isinstance(future.exception(), concurrent.futures.CancelledError)
+        assert not future.cancelled()
+
+
+def raise_it(error):
+    raise error

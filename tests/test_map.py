@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
+import signal
 import threading
 import time
 
 import numpy as np
 import pytest
+import scripts
 import tasks
 import waiting
 
@@ -533,3 +536,24 @@ def test_ctrl_c_reaches_tasks_that_run_here():
 
     with pytest.raises(KeyboardInterrupt):
         manyhands.map(interrupt, [1, 2], backend="sequential", errors="return")
+
+
+def test_what_was_given_up_has_not_failed():
+    with manyhands.imap(tasks.spin, [0.02] * 100, workers=2, chunk=1) as results:
+        next(results)
+    counts = results.statistics()
+    assert counts.failed == 0
+    assert counts.ended < 100
+
+
+def test_progress_of_a_call_that_was_interrupted(tmp_path):
+    code = """
+        import sys, tasks, manyhands
+        manyhands.map(tasks.hang, range(300), [sys.argv[1]] * 300, workers=2, chunk=1, progress=True)
+    """
+    with scripts.started(code, str(tmp_path)) as process:
+        waiting.noted(tmp_path, "started")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=20)
+    assert re.search(r"\d+/300 tasks, [\d,.]+/s, [\d.]+ s, interrupted\n", errors)
+    assert "failed" not in errors.split("Traceback")[0]

@@ -35,6 +35,7 @@ class Bar:
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._begin = 0.0
+        self._end = ""  # how it ended, if not well
 
     def __enter__(self) -> Bar:
         self._begin = time.monotonic()
@@ -45,7 +46,9 @@ class Bar:
         self._thread.start()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._end = "interrupted"
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
@@ -65,7 +68,7 @@ class Bar:
         of = "" if self._total is None else f"/{self._total}"
         parts = [f"{self._title}{counts.ended}{of} tasks", f"{_rate(rate)}/s"]
         if self._stop.is_set():
-            parts.append(f"{elapsed:.1f} s")
+            parts += [f"{elapsed:.1f} s", self._end] if self._end else [f"{elapsed:.1f} s"]
         elif self._total is not None and rate:
             parts.append(f"{_duration((self._total - counts.ended) / rate)} left")
         if counts.failed:

@@ -24,6 +24,10 @@ _short.maxstring = _short.maxother = 60
 _short.maxlong = 30
 
 
+# Where a task ran, when it started, and how long it took: pid, nanoseconds on the monotonic clock, nanoseconds.
+Ran = tuple[int | None, int, int]
+
+
 class Sink(Protocol):
     """Where a call's results go. Called by whoever drives the pool."""
 
@@ -33,8 +37,11 @@ class Sink(Protocol):
     def deliver(self, batch: Batch, offset: int, frame: Frame, worker: int) -> None:
         """Results of ``frame.count`` tasks of ``batch``, from the ``offset``-th on, still encoded."""
 
-    def failed(self, batch: Batch, error: BaseException) -> None:
+    def failed(self, batch: Batch, error: BaseException, ran: Ran | None) -> None:
         """The one task of ``batch`` has failed for good."""
+
+    def cancelled(self, batch: Batch) -> None:
+        """The one task of ``batch`` will not run, or was stopped."""
 
 
 class Function:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from manyhands._core.tasks import Batch
+    from manyhands._engine._calls import Ran
     from manyhands._engine._pool import ProcessPool
     from manyhands._wire._frames import Frame
 
@@ -47,8 +48,8 @@ class Future(concurrent.futures.Future[T]):
     """The result of one task, like ``concurrent.futures.Future``, and in all its functions.
 
     Attributes:
-        worker: pid of the process that ran the task; None before it has ended.
-        started_at: when it started there, in seconds on the monotonic clock; None if it has not.
+        worker: pid of the process that ran the task, well or badly; None before it has ended.
+        started_at: when it started there, in seconds on the monotonic clock; None before it has ended.
         run_time: seconds it took there; None before it has ended.
 
     Results arrive while somebody waits for any of the pool's results, or, if nobody does, in a thread of the pool's own.
@@ -129,6 +130,11 @@ class Future(concurrent.futures.Future[T]):
 
     # ------------------------------------------------------------ for the pool
 
+    def _ran(self, worker: int | None, started: int, nanoseconds: int) -> None:
+        self.worker = worker
+        self.started_at = started / 1e9
+        self.run_time = nanoseconds / 1e9
+
     def set_result(self, result: T) -> None:
         """Only for whoever runs the task."""
         self._result = result
@@ -196,9 +202,7 @@ class FutureSink:
 
     def deliver(self, batch: Batch, offset: int, frame: Frame, worker: int) -> None:
         future: Future[object] = batch.tag  # type: ignore[assignment]
-        future.worker = worker
-        future.started_at = frame.a / 1e9
-        future.run_time = frame.b / 1e9
+        future._ran(worker, frame.a, frame.b)  # noqa: SLF001 - as below
         try:
             atom = frame.flags & _frames.ONE_PICKLE
             result = _packing.split_atoms(frame.payload)[0] if atom else _pickling.decode_result(frame.payload, frame.buffers)
@@ -210,9 +214,12 @@ class FutureSink:
         else:
             future.set_result(result)
 
-    def failed(self, batch: Batch, error: BaseException) -> None:
+    def failed(self, batch: Batch, error: BaseException, ran: Ran | None) -> None:
         future: Future[object] = batch.tag  # type: ignore[assignment]
-        if isinstance(error, concurrent.futures.CancelledError):
-            future._end(_CANCELLED)  # noqa: SLF001 - set_exception would not make it cancelled()
-        else:
-            future.set_exception(error)
+        if ran is not None:
+            future._ran(*ran)  # noqa: SLF001 - one of the two that know how a task ran
+        future.set_exception(error)
+
+    def cancelled(self, batch: Batch) -> None:
+        future: Future[object] = batch.tag  # type: ignore[assignment]
+        future._end(_CANCELLED)  # noqa: SLF001 - set_exception would not make it cancelled()

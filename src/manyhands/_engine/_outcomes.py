@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from manyhands._core.tasks import Batch
-    from manyhands._engine._calls import PoolCall
+    from manyhands._engine._calls import PoolCall, Ran, Sink
     from manyhands._engine._supervisor import Peer
     from manyhands._wire._frames import Frame
 
@@ -61,7 +61,9 @@ class Outcomes:
 
     def died(self, piece: Batch, reason: str, peer: Peer, status: int | None) -> None:
         """A task has ended with its worker."""
-        self._note(piece, partial(self._deliver_death, piece, reason, peer, status, peer.stack()))
+        _, start = peer.slot.started_at()
+        ran = (peer.pid, start, time.monotonic_ns() - start)
+        self._note(piece, partial(self._deliver_death, piece, reason, peer, status, peer.stack(), ran))
 
     def failed(self, pieces: Iterable[Batch], make: Callable[[str], BaseException]) -> None:
         """Tasks that nobody can run: ``make`` gives the error of a task from its description."""
@@ -71,7 +73,7 @@ class Outcomes:
     def cancelled(self, pieces: Iterable[Batch]) -> None:
         """Tasks that will not run."""
         for piece in pieces:
-            self._note(piece, partial(_sink(piece), piece, _cancelled()))
+            self._note(piece, partial(_sink(piece).cancelled, piece))
 
     def _note(self, piece: Batch, deliver: Callable[[], object]) -> None:
         self._noted.append((piece, 0, 1, deliver))
@@ -99,22 +101,22 @@ class Outcomes:
         if self.memory_limit and isinstance(error, MemoryError):
             note += f", whose memory_limit is {self.memory_limit / 2**20:.0f} MiB; the worker has been replaced"
         add_note(error, note)
-        self._finish(piece, error)
+        self._finish(piece, error, (pid, frame.a, frame.b))
 
-    def _deliver_death(self, piece: Batch, reason: str, peer: Peer, status: int | None, stack: str) -> None:
+    def _deliver_death(self, piece: Batch, reason: str, peer: Peer, status: int | None, stack: str, ran: Ran) -> None:
         task = _calls.describe(piece)
         if reason == scheduler.TIMEOUT:
             seconds = piece.call.timeout / NS
-            self._finish(piece, errors.TaskTimeout(task, seconds=seconds, pid=peer.pid, stack=stack))
+            self._finish(piece, errors.TaskTimeout(task, seconds=seconds, pid=peer.pid, stack=stack), ran)
         elif reason == scheduler.CANCELLED:
-            _sink(piece)(piece, _cancelled())
+            _sink(piece).cancelled(piece)
         else:
-            self._finish(piece, peer.obituary(f"while it ran {task}", status, stack))
+            self._finish(piece, peer.obituary(f"while it ran {task}", status, stack), ran)
 
     def _fail(self, piece: Batch, make: Callable[[str], BaseException]) -> None:
-        self._finish(piece, make(_calls.describe(piece)))
+        self._finish(piece, make(_calls.describe(piece)), None)
 
-    def _finish(self, piece: Batch, error: BaseException) -> None:
+    def _finish(self, piece: Batch, error: BaseException, ran: Ran | None) -> None:
         """A task has failed: again, or for good."""
         call: PoolCall = piece.call  # type: ignore[assignment]
         line = attempt_line(piece.attempt, error)
@@ -129,11 +131,11 @@ class Outcomes:
             return
         for earlier in call.history.pop(piece.first, ()):
             add_note(error, f"earlier {earlier}")
-        call.sink.failed(piece, error)
+        call.sink.failed(piece, error, ran)
 
 
-def _sink(piece: Batch) -> Callable[[Batch, BaseException], None]:
-    return piece.call.sink.failed  # type: ignore[attr-defined, no-any-return]
+def _sink(piece: Batch) -> Sink:
+    return piece.call.sink  # type: ignore[attr-defined, no-any-return]
 
 
 def _undeliverable(batch: Batch, first: int, count: int, error: BaseException) -> None:
@@ -142,10 +144,4 @@ def _undeliverable(batch: Batch, first: int, count: int, error: BaseException) -
         what = f"what came of task {piece.first} could not be delivered: {type(error).__name__}"
         internal = errors.InternalError(what)
         internal.__cause__ = error
-        _sink(piece)(piece, internal)
-
-
-def _cancelled() -> BaseException:
-    from concurrent.futures import CancelledError  # noqa: PLC0415 - 5 ms; only who cancels needs it
-
-    return CancelledError()
+        _sink(piece).failed(piece, internal, None)

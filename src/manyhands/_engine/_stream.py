@@ -15,7 +15,7 @@ from manyhands._wire import _frames
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from manyhands._engine._calls import PoolCall
+    from manyhands._engine._calls import PoolCall, Ran
     from manyhands._engine._feed import Feed
     from manyhands._engine._pool import ProcessPool
     from manyhands._wire._frames import Bytes, Frame
@@ -39,8 +39,15 @@ class Arrivals:
         self.raw.append((batch, offset, frame))
         self.ended += frame.count
 
-    def failed(self, batch: Batch, error: BaseException) -> None:
+    def failed(self, batch: Batch, error: BaseException, ran: Ran | None) -> None:
         self.refuse(batch.first, error)
+
+    def cancelled(self, batch: Batch) -> None:
+        if batch.call.cancelled:
+            return  # nobody asks for it any more
+        from concurrent.futures import CancelledError  # noqa: PLC0415 - 5 ms; only if the pool is ended under a call
+
+        self.refuse(batch.first, CancelledError("the pool was shut down"))
 
     def refuse(self, index: int, error: BaseException) -> None:
         """Task ``index`` has failed for good."""

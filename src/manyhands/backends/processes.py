@@ -77,9 +77,8 @@ class ProcessStream:
         return self._arrivals.failures
 
     def leftovers(self) -> list[Failed]:
-        """Failures that were in no chunk, without tasks that were given up."""
-        left = [*self._stream.held_back(), *self._arrivals.failed_tasks]
-        return [failed for failed in left if type(failed.error).__name__ != "CancelledError"]
+        """Failures that were in no chunk."""
+        return [*self._stream.held_back(), *self._arrivals.failed_tasks]
 
     def start(self) -> None:
         """Begin before the first result is asked for."""
