@@ -5,6 +5,7 @@
 ``_packing.py``         many arguments or results in one message
 ``_failures.py``        an exception with its traceback, rebuilt elsewhere
 ``_at_home.py``         classes that come back to where they are from
+``_main_globals.py``    the globals of a script, in its workers
 ``_trace.py``           which part of an object cannot be pickled
 ======================  =====================================================
 """

@@ -5,10 +5,15 @@
 ``_zygote.py``          the small process that workers are forked from
 ``_launch.py``          how workers are started: zygote, spawn, fork
 ``_supervisor.py``      one worker as the parent sees it; why it ended
+``_crew.py``            all of them as processes and sockets
 ``_dispatcher.py``      the event loop, driven by whoever waits
+``_driving.py``         who runs the loop: whoever waits
+``_outcomes.py``        what came of tasks, handed out
+``_futures.py``         futures that need no thread
+``_stream.py``          one call over many inputs
 ``_feed.py``            a call's inputs, encoded and cut into batches
 ``_calls.py``           what one call keeps: policy, results, waiting caller
-``_interrupts.py``      Ctrl-C is taken at a safe point
+``_interrupts.py``      signals are taken at a safe point
 ``_pool.py``            all of it together: the pool
 ``_state.py``           everything that exists once per process
 ======================  =====================================================

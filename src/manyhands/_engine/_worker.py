@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from typing import Any
 
+    from manyhands._codec._main_globals import MainGlobals
     from manyhands._codec._pickling import Bytes
     from manyhands._engine._settings import Settings
     from manyhands._wire._frames import Frame
@@ -133,6 +134,7 @@ class Worker:
         self._functions: dict[int, Callable[..., object]] = {}  # the same, once used
         self._reply = Reply(self)
         self._pid = os.getpid()
+        self._main: MainGlobals | None = None  # the globals of functions that came by value
         self._memory_limited = False
         self._full = False  # a task has hit the memory limit
 
@@ -149,7 +151,7 @@ class Worker:
         initializer = options["initializer"]
         if initializer is not None:
             try:
-                function, arguments = _pickling.decode(initializer)
+                function, arguments = self._load(0, initializer)
                 function(*arguments)
             except BaseException as error:  # noqa: BLE001 - it is the user's code
                 self._say(_frames.LEAVING, _failures.encode_failure(error, __file__), a=_frames.LEAVES_SETUP)
@@ -181,6 +183,8 @@ class Worker:
         elif frame.kind == _frames.FORGET:
             self._packed.pop(frame.a, None)
             self._functions.pop(frame.a, None)
+            if self._main is not None:
+                self._main.forget(frame.a)
 
     # ------------------------------------------------------------ tasks
 
@@ -193,13 +197,24 @@ class Worker:
         if call is None:
             # Not here: that would run the user's code before a task is marked as started.
             call = self._first_use(frame.a)
+        elif self._main is not None:
+            self._main.enter(frame.a)
         self._run_all(frame, _adapt(call, frame), arguments)
+
+    def _load(self, number: int, payload: Bytes) -> Any:
+        if b"__main__" not in bytes(payload):
+            return _pickling.decode(payload)
+        if self._main is None:
+            from manyhands._codec._main_globals import MainGlobals  # noqa: PLC0415 - only for functions that come by value
+
+            self._main = MainGlobals()
+        return self._main.load(number, payload)
 
     def _first_use(self, number: int) -> Call:
         def resolve_and_call(*args: object, **kwargs: object) -> object:
             function = self._functions.get(number)
             if function is None:
-                function = self._functions[number] = _pickling.decode(self._packed[number])
+                function = self._functions[number] = self._load(number, self._packed[number])
                 self._packed.pop(number)
                 self._reply.since = time.monotonic_ns()  # what it took to load it is not the task's time
             return function(*args, **kwargs)

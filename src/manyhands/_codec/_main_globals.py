@@ -1,0 +1,130 @@
+"""Functions of ``__main__`` in a worker share one set of global variables, as they do at home.
+
+A function that travels by value brings the values of the globals it names. In a worker they all live in its ``__main__`` module, so that
+what an initializer or one task sets, another finds. A value stays what the worker's tasks have made of it, until the program sends
+another: then functions that were sent with the old one keep seeing that one, and those sent with the new one the new.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import io
+import pickle
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from manyhands._codec._pickling import Bytes
+
+# Have no state of their own, or keep it where all copies find it: the newest is as good as any other.
+_MISSING = object()
+_CODE = (types.FunctionType, types.BuiltinFunctionType, types.ModuleType, type)
+
+
+class MainGlobals:
+    """The globals of ``__main__`` in this worker, in as many versions as functions that it knows were sent with."""
+
+    def __init__(self) -> None:
+        self._versions: dict[int, dict[str, object]] = {}  # function: name: version
+        self._active: dict[str, object] = {}
+        self._kept: dict[tuple[str, object], object] = {}  # values that are not active
+        self._entered: int | None = None
+
+    def load(self, number: int, payload: Bytes) -> Any:
+        """What ``payload`` holds: a function, to be known as ``number``; and make its globals the active ones."""
+        unpickler = _MainUnpickler(payload)
+        try:
+            loaded = unpickler.load()
+        finally:
+            unpickler.restore()
+        if unpickler.sent:
+            versions = self._versions[number] = {name: _version(number, value) for name, value in unpickler.sent.items()}
+            for name, version in versions.items():
+                if self._active.get(name) != version:
+                    self._kept.setdefault((name, version), unpickler.sent[name])
+            self.enter(number)
+        return loaded
+
+    def enter(self, number: int) -> None:
+        """A function is going to run: its globals are those that it was sent with."""
+        versions = self._versions.get(number)
+        if versions is None or number == self._entered:
+            return
+        self._entered = number
+        variables = sys.modules["__main__"].__dict__
+        for name, version in versions.items():
+            before = self._active.get(name)
+            if before == version:
+                continue
+            if before is not None and name in variables:
+                self._kept[name, before] = variables[name]
+            if (name, version) in self._kept:
+                variables[name] = self._kept.pop((name, version))
+            self._active[name] = version
+
+    def forget(self, number: int) -> None:
+        """A function will not run again: what only it was sent with can go."""
+        if self._versions.pop(number, None) is None:
+            return
+        used = {item for versions in self._versions.values() for item in versions.items()}
+        self._kept = {key: value for key, value in self._kept.items() if key in used}
+
+
+def _version(number: int, value: object) -> object:
+    """Equal for values that were equal when they were sent."""
+    if isinstance(value, _CODE):
+        return number
+    import cloudpickle  # noqa: PLC0415 - it is loaded: whatever comes by value needs it
+
+    try:
+        return hashlib.blake2b(cloudpickle.dumps(value), digest_size=16).digest()
+    except Exception:  # noqa: BLE001 - __reduce__ may raise anything
+        return number
+
+
+class _MainUnpickler(pickle.Unpickler):
+    """Makes functions of ``__main__`` on this process's ``__main__``; ``sent`` are the globals that came with them.
+
+    They are in their places while it loads, since methods may be called then; :meth:`restore` puts back what was there.
+    """
+
+    def __init__(self, payload: Bytes) -> None:
+        super().__init__(io.BytesIO(payload))
+        self.sent: dict[str, object] = {}
+        self._before: dict[str, object] = {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        """What a name in the pickle stands for."""
+        found = super().find_class(module, name)
+        if module.startswith("cloudpickle"):
+            if name == "_make_function":
+                return functools.partial(_make, found)
+            if name == "_function_setstate":
+                return functools.partial(self._set_state, found)
+        return found
+
+    def _set_state(self, set_state: Callable[..., None], function: types.FunctionType, state: tuple[Any, dict[str, Any]]) -> None:
+        if function.__globals__ is sys.modules["__main__"].__dict__:
+            for name, value in state[1]["__globals__"].items():
+                self.sent[name] = value
+                self._before.setdefault(name, function.__globals__.get(name, _MISSING))
+        set_state(function, state)
+
+    def restore(self) -> None:
+        """The globals are again what they were before."""
+        variables = sys.modules["__main__"].__dict__
+        for name, value in self._before.items():
+            if value is _MISSING:
+                variables.pop(name, None)
+            else:
+                variables[name] = value
+
+
+def _make(make: Callable[..., object], code: object, variables: dict[str, object], *rest: object) -> object:
+    if variables.get("__name__") == "__main__":
+        variables = sys.modules["__main__"].__dict__
+    return make(code, variables, *rest)
