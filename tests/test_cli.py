@@ -10,6 +10,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import threading
 
 import click
@@ -627,6 +628,25 @@ def test_records_are_read_as_they_were_written():
     for wrong in (line[:-9], b"[]", b"\xff", b'{"index": true, "digest": "", "result": 1}', b'{"digest": "", "index": 3, "result": 1}'):
         with pytest.raises(ValueError, match=r".*"):
             _journal.parse_entry(wrong)
+
+
+def test_code_that_is_newer_than_the_journal_is_told(folder):
+    (folder / "inputs").write_text("a\nb\n")
+    arguments = ("map", "tasks:upper", "inputs", "--resume", "journal")
+    assert "changed since" not in run(folder, *arguments).stderr
+    assert "changed since" not in run(folder, *arguments).stderr
+    later = time.time() + 5
+    os.utime(folder / "tasks.py", (later, later))
+    assert "tasks.py has changed since; what is in the journal came from the earlier code" in run(folder, *arguments).stderr
+
+
+def test_memory_limit_and_backoff(folder):
+    (folder / "eat.py").write_text("def eat(line):\n    return len(bytearray(3 << 30)) if line == 'much' else line\n")
+    done = run(folder, "map", "eat:eat", "--memory-limit", "1GB", "--retries", 1, "--backoff", 0.01, stdin="a\nmuch\nb\n")
+    assert [line.get("result") for line in lines(done.stdout)] == ["a", None, "b"]
+    assert lines(done.stdout)[1]["error"]["type"] == "MemoryError"
+    assert "attempt 1" in str(lines(done.stdout)[1]["error"]["notes"])
+    assert "it is a number of bytes" in run(folder, "map", "eat:eat", "--memory-limit", "lots", stdin="").stderr
 
 
 # ---------------------------------------------------------------- map: progress

@@ -483,3 +483,18 @@ def test_a_task_that_raises_cancelled_error_has_failed():
 
 def raise_it(error):
     raise error
+
+
+def test_an_executor_with_options_is_one():
+    with manyhands.Executor(1) as executor:
+        careful = executor.with_options(timeout=20).with_options(retries=2)
+        assert careful.submit(tasks.square, 3).result() == 9
+        assert careful.worker_pids() == executor.worker_pids() != []
+        assert "timeout=20" in repr(careful)
+        assert "retries=2" in repr(careful)
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, "3", True])
+def test_number_of_workers_is_checked_by_its_name(wrong):
+    with pytest.raises(ValueError, match=r"max_workers=.* is not allowed; max_workers is a number"):
+        manyhands.Executor(wrong)

@@ -557,3 +557,8 @@ def test_progress_of_a_call_that_was_interrupted(tmp_path):
         _, errors = process.communicate(timeout=20)
     assert re.search(r"\d+/300 tasks, [\d,.]+/s, [\d.]+ s, interrupted\n", errors)
     assert "failed" not in errors.split("Traceback")[0]
+
+
+def test_inputs_must_be_iterable():
+    with pytest.raises(TypeError, match=r"iterables: number 2 after the function is 5, a int; it must be iterable"):
+        manyhands.map(tasks.add, [1], 5)

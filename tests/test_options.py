@@ -213,3 +213,14 @@ def test_whole_sizes_are_exact(number, unit, suffix, space):
         suffix = "B"
     factor = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}[unit]
     assert parse_size(f"{number}{' ' * space}{unit}{suffix}") == number * factor
+
+
+def test_variables_that_have_no_effect_are_told():
+    import scripts
+
+    code = "import manyhands; print(manyhands.map(abs, [-1], workers=1)); manyhands.map(abs, [-1], workers=1)"
+    done = scripts.run(code, MANYHANDS_WROKERS="3", MANYHANDS_RETRY_ON="x", MANYHANDS_RETRIES="1")
+    assert done.stdout == "[1]\n"
+    assert done.stderr.count("environment variable MANYHANDS_WROKERS has no effect; did you mean MANYHANDS_WORKERS?") == 1
+    assert done.stderr.count("environment variable MANYHANDS_RETRY_ON has no effect") == 1
+    assert "MANYHANDS_RETRIES has" not in done.stderr

@@ -230,3 +230,12 @@ def test_jobs_from_a_block_or_the_environment(monkeypatch):
     assert Parallel().n_jobs == 3
     monkeypatch.delenv("MANYHANDS_WORKERS")
     assert Parallel().n_jobs == 1
+
+
+def test_whole_floats_are_numbers_of_jobs():
+    assert manyhands.Parallel(n_jobs=4 / 2).n_jobs == 2
+
+
+def test_a_backend_that_is_not_known():
+    with pytest.raises(manyhands.BackendMissing, match=r"'nope' is not known; backend is one of 'loky', 'multiprocessing', 'processes'"):
+        manyhands.Parallel(backend="nope")

@@ -216,7 +216,10 @@ class Results(Generic[T]):
         self._call.stream.close(at_once=True)
 
     def statistics(self) -> Counts:
-        """Where the call stands: tasks read, ended, failed, busy workers, and what each worker did."""
+        """Where the call stands: ``submitted`` (tasks read), ``ended``, ``failed``, ``busy`` (workers) and ``work``.
+
+        ``work`` gives for each worker, by process id (or name of the thread), how many tasks it did and how many nanoseconds they took.
+        """
         return self._call.stream.counts()
 
     def __enter__(self) -> Results[T]:
@@ -262,6 +265,10 @@ class _Call:
             total=_length(iterables),
         )
         self.total: int | None = plan.total
+        for number, iterable in enumerate(iterables, 1):
+            if not hasattr(type(iterable), "__iter__") and not hasattr(type(iterable), "__getitem__"):
+                msg = f"iterables: number {number} after the function is {iterable!r:.60}, a {type(iterable).__name__}; it must be iterable"
+                raise TypeError(msg)
         inputs = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False)
         self.stream: TaskStream = backend.stream(plan, inputs, options)
         self._bar: contextlib.AbstractContextManager[object] = contextlib.nullcontext()

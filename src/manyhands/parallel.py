@@ -13,6 +13,7 @@ from manyhands import backends
 from manyhands._core.policy import Failed, Policy
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends import Plan
+from manyhands.errors import BackendMissing
 from manyhands.mapping import choose, raise_first
 from manyhands.settings import UNSET, resolved
 
@@ -225,7 +226,9 @@ def _check(value: object, name: str, allowed: tuple[object, ...]) -> None:
         raise ValueError(msg)
 
 
-def _count_jobs(n_jobs: int) -> int:
+def _count_jobs(n_jobs: float) -> int:
+    if isinstance(n_jobs, float) and n_jobs.is_integer():  # what a division gives
+        n_jobs = int(n_jobs)
     if not isinstance(n_jobs, int) or isinstance(n_jobs, bool):
         msg = f"n_jobs={n_jobs!r} is not allowed; n_jobs is a whole number other than 0, or None"
         raise TypeError(msg)
@@ -237,6 +240,10 @@ def _count_jobs(n_jobs: int) -> int:
 
 def _choose_backend(backend: object, prefer: str | None, require: str | None) -> object:
     if isinstance(backend, str):
+        if backend not in _BACKENDS and backend not in backends.names():
+            known = ", ".join(map(repr, sorted({*_BACKENDS, *backends.names()})))
+            msg = f"backend={backend!r} is not known; backend is one of {known}, or an executor"
+            raise BackendMissing(msg)
         backend = _BACKENDS.get(backend, backend)
     if require == "sharedmem":
         if backend == "processes":

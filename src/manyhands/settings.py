@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from manyhands._core.options import UNSET, Options, resolve
+from manyhands._core.options import UNSET, Options, resolve, unknown_variables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -43,8 +44,16 @@ def options(**values: object) -> Iterator[None]:
         _block.reset(token)
 
 
+_looked = False  # at the environment, for what is mistyped
+
+
 def resolved(**given: object) -> Options:
     """The options of a call that was given these."""
+    global _looked  # noqa: PLW0603 - once for a process
+    if not _looked:
+        _looked = True
+        for complaint in unknown_variables(os.environ):
+            warnings.warn(complaint, UserWarning, stacklevel=4)
     return resolve(given, _block.get(), os.environ)
 
 

@@ -8,9 +8,11 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 BACKENDS = ("processes", "threads", "sequential")
+# Set by manyhands, in its workers.
+OWN_VARIABLES = ("MANYHANDS_WORKER", "MANYHANDS_CPUS")
 START_METHODS = ("zygote", "spawn", "fork")
 
 
@@ -69,6 +71,19 @@ def resolve(given: Mapping[str, object], block: Mapping[str, object], environ: M
                 chosen[name] = value
     checked: dict[str, Any] = {name: _CHECKS[name](name, value) for name, value in chosen.items()}
     return replace(Options(), **checked)
+
+
+def unknown_variables(environ: Iterable[str]) -> Iterator[str]:
+    """What is wrong with variables that look like ours and have no effect."""
+    for variable in environ:
+        name = variable.removeprefix("MANYHANDS_").lower()
+        if not variable.startswith("MANYHANDS_") or name in _FROM_TEXT or variable in OWN_VARIABLES:
+            continue
+        import difflib  # noqa: PLC0415 - only for who mistypes
+
+        close = difflib.get_close_matches(name, _FROM_TEXT, n=1)
+        hint = f"; did you mean MANYHANDS_{close[0].upper()}?" if close else f"; known are {', '.join(sorted(_FROM_TEXT))}"
+        yield f"environment variable {variable} has no effect{hint}"
 
 
 def _read(name: str, text: str) -> object:

@@ -6,6 +6,9 @@ import contextlib
 from dataclasses import dataclass
 
 from manyhands._core.tasks import NS
+from manyhands.errors import STACK_FOLLOWS
+
+_LONGEST = 300  # characters of what is noted of an attempt
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,5 +47,7 @@ def add_note(error: BaseException, note: str) -> None:
 
 def attempt_line(attempt: int, error: BaseException) -> str:
     """How a failed attempt is noted on the error of the last one."""
-    text = " ".join(str(error).split())
-    return f"attempt {attempt}: {type(error).__name__}: {text[:300]}"
+    text = " ".join(str(error).partition(STACK_FOLLOWS)[0].split())
+    if len(text) > _LONGEST:
+        text = text[:_LONGEST].rpartition(" ")[0] + " ..."
+    return f"attempt {attempt}: {type(error).__name__}: {text}"

@@ -93,7 +93,8 @@ class Peer:
         """Its last Python stack, without manyhands' own frames; empty if there is none."""
         lines = self.slot.stack().splitlines()
         own = next((i for i, line in enumerate(lines) if "/manyhands/_engine/_worker.py" in line), len(lines))
-        return "\n".join(lines[:own])
+        found = lines[:own]
+        return "\n".join(found) if any(line.startswith("  File") for line in found) else ""
 
     def obituary(self, doing: str, status: int | None, stack: str = "") -> errors.WorkerDied:
         """The error of a task with which it ended with ``status``."""

@@ -13,6 +13,6 @@
 """
 
 from manyhands.backends._contract import Backend, Capabilities, Plan, TaskStream
-from manyhands.backends._registry import get, register
+from manyhands.backends._registry import get, names, register
 
-__all__ = ["Backend", "Capabilities", "Plan", "TaskStream", "get", "register"]
+__all__ = ["Backend", "Capabilities", "Plan", "TaskStream", "get", "names", "register"]

@@ -72,6 +72,8 @@ class Executor(concurrent.futures.Executor):
         if initializer is not None and not callable(initializer):
             msg = f"initializer={initializer!r} is not callable"
             raise TypeError(msg)
+        if max_workers is not None:
+            _check_workers(max_workers)
         given = {
             "workers": UNSET if max_workers is None else max_workers,
             "max_tasks_per_child": max_tasks_per_child,
@@ -150,7 +152,7 @@ class Executor(concurrent.futures.Executor):
         given = {"timeout": timeout, "retries": retries, "retry_on": retry_on, "backoff": backoff, "priority": priority}
         options = resolve(given, {}, {})
         policy = Policy(options.timeout, options.retries, options.retry_on, options.backoff)
-        return BoundExecutor(self, self._open(policy, options.priority))
+        return BoundExecutor(self, self._open(policy, options.priority), given)
 
     def map(
         self,
@@ -194,9 +196,7 @@ class Executor(concurrent.futures.Executor):
 
     def resize(self, max_workers: int) -> None:
         """From now on at most ``max_workers`` workers; those that are too many leave when they have finished their tasks."""
-        if not isinstance(max_workers, int) or max_workers < 1:
-            msg = f"max_workers={max_workers!r} is not allowed; max_workers is a number of workers from 1 on"
-            raise ValueError(msg)
+        _check_workers(max_workers)
         self._max_workers = max_workers
         self._pool.resize(max_workers)
 
@@ -254,9 +254,10 @@ class Executor(concurrent.futures.Executor):
 class BoundExecutor(concurrent.futures.Executor):
     """An executor's workers under options of their own: see :meth:`Executor.with_options`. Shut the executor itself down."""
 
-    def __init__(self, executor: Executor, call: PoolCall) -> None:
+    def __init__(self, executor: Executor, call: PoolCall, given: dict[str, Any]) -> None:
         self._executor = executor
         self._call = call
+        self._given = given
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Like :meth:`Executor.submit`, under these options."""
@@ -274,8 +275,28 @@ class BoundExecutor(concurrent.futures.Executor):
         deadline = None if timeout is None else time.monotonic() + timeout
         return _results(self, fn, zip(*iterables, strict=False), buffersize, deadline)
 
+    def with_options(self, **changed: Any) -> BoundExecutor:
+        """The same workers, with these of the options changed."""
+        return self._executor.with_options(**{**self._given, **changed})
+
+    def worker_pids(self) -> list[int]:
+        """Process ids of the workers that live now."""
+        return self._executor.worker_pids()
+
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Does nothing: the workers are the executor's."""
+
+    def __repr__(self) -> str:
+        given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
+        return f"<{self._executor!r} with {given}>"
+
+
+def _check_workers(max_workers: object) -> None:
+    if not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1:
+        msg = (
+            f"max_workers={max_workers!r} is not allowed; max_workers is a number of workers from 1 on, or None for one for each processor"
+        )
+        raise ValueError(msg)
 
 
 def _results(

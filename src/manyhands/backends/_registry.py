@@ -38,6 +38,11 @@ def register(name: str, factory: Callable[[], Backend]) -> None:
     _registered[name] = factory
 
 
+def names() -> list[str]:
+    """All names that :func:`get` knows."""
+    return [*_BUILT_IN, *_registered]
+
+
 def get(backend: object) -> Backend:
     """The backend of a name, of an executor, or itself.
 
@@ -53,7 +58,7 @@ def get(backend: object) -> Backend:
     if backend in _registered:
         return _registered[backend]()
     if backend not in _BUILT_IN:
-        known = ", ".join(map(repr, [*_BUILT_IN, *_registered]))
+        known = ", ".join(map(repr, names()))
         msg = f"backend={backend!r} is not known; known are {known}; manyhands.backends.register() adds one"
         raise errors.BackendMissing(msg)
     module, name = _BUILT_IN[backend]

@@ -108,6 +108,7 @@ class Journal:
     def __init__(self, path: str, header: Header) -> None:
         self.path = path
         self.damaged = 0  # lines that could not be read
+        self.last_written = 0.0  # when it was, before it was opened, in seconds since 1970; 0: it is new
         self._offsets = array("q")  # where the record of each index begins; -1: there is none
         self._synced = time.monotonic()
         try:
@@ -135,6 +136,8 @@ class Journal:
     # ------------------------------------------------------------ reading
 
     def _load(self, header: Header) -> None:
+        state = os.fstat(self._fd)
+        self.last_written = state.st_mtime if state.st_size else 0.0
         with open(self._fd, "rb", closefd=False) as file:
             first = file.readline()
             if not first.endswith(b"\n") and header.line().startswith(first):  # new, or torn at once

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from manyhands import ManyhandsError, cpu_count
+from manyhands._core.options import parse_size
 from manyhands.cli import _streams
 from manyhands.cli._journal import Header, Journal, JournalError
 from manyhands.cli._loading import CannotLoad, load
 from manyhands.cli._run import Choices, Failed, Run, bar
 from manyhands.cli._task import Task
+from manyhands.settings import options as block_options
 from manyhands.settings import resolved
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ class _Chunk(click.ParamType):  # type: ignore[type-arg] # not generic in older 
 @click.option("-j", "--workers", type=click.IntRange(min=1), help="At most so many at a time.  [default: one for each processor]")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds that a task may run; then it is stopped and fails.")
 @click.option("--retries", type=click.IntRange(min=0), help="How often a task that failed runs again.")
+@click.option("--backoff", type=click.FloatRange(min=0), help="Seconds before the first retry, doubled for each further one.")
+@click.option("--memory-limit", metavar="SIZE", help='What a worker may hold, like "2GB"; the task that needs more fails.')
 @click.option(
     "--errors",
     type=click.Choice(["raise", "return", "skip"]),
@@ -89,7 +93,8 @@ def command(function: str, inputs: tuple[str, ...], reads: str | None, journal: 
         ... | jq 'select(has("result")) | .result'    results only
 
     --resume FILE writes results to a journal as well. When the run is interrupted (Ctrl-C, kill -9, power), the same command goes on: what
-    is in the journal is written out from there, in order; only the rest, and what failed, runs. The inputs must be the same.
+    is in the journal is written out from there, in order; only the rest, and what failed, runs. The inputs must be the same; the
+    code may have changed: what is in the journal is not done again.
 
     Exit status: 0 all well, 1 tasks failed, 2 wrong usage, 130 after Ctrl-C, 141 when the reader of the output went away.
     """
@@ -99,10 +104,16 @@ def command(function: str, inputs: tuple[str, ...], reads: str | None, journal: 
         task, name = _task(function, reads, given["with_input"])
         header = Header(name, reads, given["with_input"])
         book = None if journal is None else stack.enter_context(_journal(journal, header))
-        options = {key: given[key] for key in ("workers", "timeout", "retries", "chunk", "buffer", "backend") if given[key] is not None}
+        if book is not None:
+            _warn_of_newer_code(book, name.partition(":")[0])
+        options = {
+            key: given[key] for key in ("workers", "timeout", "retries", "backoff", "chunk", "buffer", "backend") if given[key] is not None
+        }
         if book is not None:
             options.setdefault("chunk", 1)  # in a larger message, results may wait for a task that takes long; here they must not get lost
         choices = Choices(given["errors"], not given["unordered"], reads, given["with_input"])
+        if given["memory_limit"] is not None:
+            stack.enter_context(_limited(given["memory_limit"]))
         show, workers = _progress(given["progress"], options)
         if not inputs and os.isatty(stdin):
             _streams.say("manyhands: reading from the terminal; Ctrl-D ends the input")
@@ -129,6 +140,23 @@ def _journal(path: str, header: Header) -> Iterator[Journal]:
             yield journal
     except JournalError as error:
         raise click.BadParameter(str(error), param_hint="--resume") from None
+
+
+def _limited(memory: str) -> contextlib.AbstractContextManager[None]:
+    try:
+        parse_size(memory)
+    except ValueError as error:
+        raise click.BadParameter(f"{error}; it is a number of bytes, or a text like 2GB", param_hint="--memory-limit") from None
+    return block_options(memory_limit=memory)
+
+
+def _warn_of_newer_code(journal: Journal, module: str) -> None:
+    """What is in the journal is not done again, whatever code did it; whoever has changed the code should know."""
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if file is not None and journal.last_written and os.stat(file).st_mtime > journal.last_written:
+        _streams.say(
+            f"manyhands: {os.path.basename(file)} has changed since; what is in the journal came from the earlier code, and is kept"
+        )
 
 
 def _progress(wanted: bool | None, options: dict[str, Any]) -> tuple[bool, int]:
@@ -167,7 +195,7 @@ def _finish(run: Run, total: int | None, journal: str | None, execute: Callable[
 
 
 def _interrupted(ended: int, total: int | None, journal: str | None) -> str:
-    of = f" of {total}" if total is not None else ""
+    of = f" of {total:,}" if total is not None else ""
     tasks = "task" if ended == 1 and total is None else "tasks"
     how = f"run the same command again with --resume {journal} to go on" if journal else "with --resume FILE, a run can be gone on with"
-    return f"manyhands: interrupted after {ended}{of} {tasks}; {how}"
+    return f"manyhands: interrupted after {ended:,}{of} {tasks}; {how}"

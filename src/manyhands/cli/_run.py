@@ -21,7 +21,7 @@ from manyhands.backends._contract import Counts
 from manyhands.cli import _journal
 from manyhands.cli._streams import say
 from manyhands.cli._task import InputNotJson, ResultNotJson, input_field
-from manyhands.errors import RemoteTraceback
+from manyhands.errors import STACK_FOLLOWS, RemoteTraceback
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -138,7 +138,7 @@ class Run:
 
     def _fail(self, read: _Read, facts: dict[str, object]) -> None:
         self.failed += 1
-        summary = str(facts["message"]).partition("\n")[0]
+        summary = str(facts["message"]).partition("\n")[0].removesuffix(STACK_FOLLOWS)
         say(f"manyhands: task {read.index} ({reprlib.repr(read.text)}) failed: {facts['type']}: {summary}")
         if self._choices.errors == "raise":
             if "traceback" in facts:

@@ -87,7 +87,8 @@ def to_json(value: object, what: str) -> str:
                 text = _escaped.encode(value)
     except (TypeError, ValueError, RecursionError) as error:
         found = next(_culprits(value, what, ()), f"{what}: {error}")
-        msg = f"the result cannot be written as JSON: {found}; return text, numbers, booleans, None, lists or dictionaries of these"
+        allowed = "text, finite numbers, booleans, None, lists or dictionaries of these"
+        msg = f"the result cannot be written as JSON: {found}; return {allowed}, or str() of it"
         raise ResultNotJson(msg) from None
     return text
 

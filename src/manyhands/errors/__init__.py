@@ -125,10 +125,14 @@ class InternalError(ManyhandsError, RuntimeError):
     """A fault of manyhands itself. Please report it."""
 
 
+# In the message of an error of a worker that ended: up to here it is one line.
+STACK_FOLLOWS = " Its Python stack then:"
+
+
 def _indent_stack(stack: str) -> str:
     if not stack:
         return ""
-    return " Its Python stack then:\n" + "\n".join("  " + line for line in stack.rstrip().splitlines())
+    return f"{STACK_FOLLOWS}\n" + "\n".join("  " + line for line in stack.rstrip().splitlines())
 
 
 def __getattr__(name: str) -> object:
