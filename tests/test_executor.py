@@ -6,6 +6,7 @@ import asyncio
 import concurrent.futures
 import contextlib
 import gc
+import itertools
 import os
 import threading
 import time
@@ -498,3 +499,38 @@ def test_an_executor_with_options_is_one():
 def test_number_of_workers_is_checked_by_its_name(wrong):
     with pytest.raises(ValueError, match=r"max_workers=.* is not allowed; max_workers is a number"):
         manyhands.Executor(wrong)
+
+
+@pytest.mark.parametrize("chunksize", [0, 1, 10])
+def test_map_outlives_the_block(chunksize):
+    with manyhands.Executor(2) as executor:
+        results = executor.map(tasks.square, iter(range(3000)), chunksize=chunksize)
+    assert list(results) == [x * x for x in range(3000)]
+
+
+@pytest.mark.parametrize("chunksize", [1, 3])
+def test_map_with_a_buffer_ends_with_the_executor(chunksize):
+    with manyhands.Executor(2) as executor:
+        results = executor.map(tasks.square, itertools.count(), chunksize=chunksize, buffersize=4)
+        assert [next(results) for _ in range(10)] == [x * x for x in range(10)]
+    with pytest.raises(manyhands.PoolClosed):
+        list(results)
+
+
+@pytest.mark.parametrize("chunksize", [0, 1, 2])
+def test_map_keeps_its_time(chunksize, tmp_path):
+    with manyhands.Executor(2) as executor:
+        results = executor.map(tasks.hang, [1, tasks.BAD], [str(tmp_path)] * 2, chunksize=chunksize, timeout=0.3)
+        with pytest.raises(TimeoutError):
+            list(results)
+        executor.kill_workers()
+
+
+@pytest.mark.parametrize("wrong", [{"chunksize": "a"}, {"chunksize": True}, {"chunksize": -1}, {"buffersize": 0}, {"buffersize": "a"}])
+def test_arguments_of_map_are_checked(wrong):
+    with manyhands.Executor(1) as executor:
+        for one in (executor, executor.with_options()):
+            with pytest.raises(ValueError, match=f"{next(iter(wrong))}=.* is not allowed"):
+                one.map(tasks.square, [1], **wrong)
+            with pytest.raises(TypeError, match="fn=None is not callable"):
+                one.map(None, [1])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import dataclasses
 import os
 import pickle
 import re
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -306,3 +308,50 @@ def test_workers_that_die_at_once_are_no_endless_loop():
 
     with manyhands.Executor(2, initializer=suicidal_setup) as executor, pytest.raises(manyhands.WorkerDied, match="exit code 7"):
         executor.submit(tasks.square, 1).result()
+
+
+class Explodes:
+    def __reduce__(self):
+        return os._exit, (77,)
+
+
+class Stays:
+    def __reduce__(self):
+        return time.sleep, (3600,)
+
+
+def test_an_argument_that_ends_whoever_unpickles_it_costs_only_its_task():
+    results = manyhands.map(repr, [1, Explodes(), 3], workers=2, errors="return")
+    assert [results[0], results[2]] == ["1", "3"]
+    assert "exit code 77 while it ran task 1: repr(_exit(77))" in str(results[1].error)
+
+
+def test_an_argument_that_never_unpickles_is_stopped():
+    results = manyhands.map(repr, [1, Stays(), 3], workers=2, errors="return", timeout=0.3)
+    assert [results[0], results[2]] == ["1", "3"]
+    assert "task 1: repr(sleep(3600)) ran longer" in str(results[1].error)
+
+
+@dataclasses.dataclass
+class Point:
+    x: int
+    tags: list[str]
+
+    def __setstate__(self, state):
+        assert "MANYHANDS_WORKER" in os.environ, "unpickled where it should only be shown"
+        self.__dict__.update(state)
+
+
+def test_arguments_are_shown_without_running_their_code():
+    failed = manyhands.map(len, [Point(1, ["a"])], errors="return", workers=1)[0]
+    assert "len(Point(x=1, tags=['a']))" in failed.error.__notes__[0]
+
+
+@pytest.mark.parametrize("size", [190, 300])
+def test_an_argument_larger_than_the_memory_limit_fails(size):
+    large = b"x" * (size << 20)
+    with manyhands.options(memory_limit="200MB"):
+        results = manyhands.map(len, [b"a", large, b"ccc"], workers=2, errors="return", chunk=3)
+    assert [results[0], results[2]] == [1, 3]
+    assert isinstance(results[1].error, MemoryError)
+    assert "memory_limit is 200 MiB" in str(results[1].error)

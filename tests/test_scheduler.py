@@ -335,7 +335,7 @@ class Driver:
         if ran is not None and worker.doom is None:
             assert culprit is not None, f"the worker died, but not for {ran}, which it ran"
         if culprit is not None:
-            deadly = head.batch.deaths >= sut._DEADLY and culprit.items == unread
+            deadly = head.batch.deaths >= sut.DEADLY and culprit.items == unread
             assert deadly or culprit.items == [process.by_ordinal[ordinal]]
             self._lost(culprit, reason)
 
@@ -1015,7 +1015,7 @@ def test_the_rest_of_a_slow_batch_is_shared_among_those_who_are_idle(pool):
 
 def test_a_message_that_kills_whoever_gets_it_is_blamed_in_the_end(pool):
     pool.submit(pool.new_call(limit=1), 1, Cost(1))
-    for _ in range(sut._DEADLY):
+    for _ in range(sut.DEADLY):
         assert pool.singles[0].items[0].ended is None
         pool.act()
         only(pool).alive = False

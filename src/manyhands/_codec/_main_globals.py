@@ -41,7 +41,9 @@ class MainGlobals:
             loaded = unpickler.load()
         finally:
             unpickler.restore()
-        if unpickler.sent:
+        if number in self._versions:
+            self.enter(number)  # another copy of a function that is known
+        elif unpickler.sent:
             versions = self._versions[number] = {name: _version(number, value) for name, value in unpickler.sent.items()}
             for name, version in versions.items():
                 if self._active.get(name) != version:

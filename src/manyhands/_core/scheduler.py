@@ -23,14 +23,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container
 
-__all__ = ["CANCELLED", "DIED", "INSPECT", "LOST", "RECALL", "SEND", "START", "STOP", "TIMEOUT", "Action", "Scheduler"]
+__all__ = ["CANCELLED", "DEADLY", "DIED", "INSPECT", "LOST", "RECALL", "SEND", "START", "STOP", "TIMEOUT", "Action", "Scheduler"]
 
 # Work that is worth being taken from one worker and given to an idle one; a recall costs some 50 us.
 _WORTH_STEALING = 1_000_000
 # A worker that has not been heard of for so long is slower than was believed.
 _SILENCE = 5_000_000
 # So many workers that die with the same message unread are no accident.
-_DEADLY = 3
+DEADLY = 3
 
 # What to do. Pairs, since they are made for every task that is sent alone.
 SEND = 1  # (SEND, worker, run)
@@ -156,11 +156,11 @@ class Scheduler:
         worker.started = started
         self._take_back(worker, started)
 
-    def _take_back(self, worker: Worker, started: int) -> None:
-        """All tasks of the window above ordinal ``started`` are ready again, before all others."""
-        # Shared out among those who are idle, for the sake of which it was taken back.
+    def _take_back(self, worker: Worker, started: int, *, one_by_one: bool = False) -> None:
+        """All tasks of the window above ordinal ``started`` are ready again, before all others; with ``one_by_one`` each on its own."""
         for batch in windows.take_back(worker, started):
-            parts = min(len(batch.items), len(self._idle) + 1)
+            # Shared out among those who are idle, for the sake of which it was taken back.
+            parts = len(batch.items) if one_by_one else min(len(batch.items), len(self._idle) + 1)
             for piece in reversed(list(windows.split(batch, parts))):
                 self._ready.put(piece, front=True)
         if worker.number in self.workers:
@@ -192,11 +192,11 @@ class Scheduler:
 
     # ------------------------------------------------------------ workers
 
-    def died(self, worker: Worker, started: int, now: int, *, blame: bool = False) -> tuple[Batch | None, str]:
+    def died(self, worker: Worker, started: int, now: int, *, blame: int = 0) -> tuple[Batch | None, str]:
         """A worker is gone; ``started`` is the last task it had started.
 
-        With ``blame``, a batch that workers had before them when they died without having started anything is held to be
-        the cause when that has happened often: its mere arrival may be too much.
+        ``blame`` counts against the message that it had before it when it died without having started anything: its mere arrival may
+        be too much. At ``DEADLY`` its tasks are sent one by one, and one that is alone is held to be the cause.
 
         Returns the one task, as a batch of its own, for which it died, and why: "timeout", "cancelled" or "died"; (None, ...) if it ran
         nothing. All others of its window are ready again.
@@ -207,12 +207,14 @@ class Scheduler:
         self._laden.pop(worker.number, None)
         ordinal, reason = worker.doom if worker.doom is not None else (started, DIED)
         culprit = windows.extract(worker, ordinal)
+        one_by_one = False
         if culprit is None and blame and worker.window:
             head = worker.window[0]
-            head.batch.deaths += 1
-            if head.batch.deaths >= _DEADLY:
-                culprit = windows.extract(worker, head.ordinal + head.done)
-        self._take_back(worker, 0)
+            head.batch.deaths += blame
+            if head.batch.deaths >= DEADLY:
+                one_by_one = head.count - head.done > 1
+                culprit = None if one_by_one else windows.extract(worker, head.ordinal + head.done)
+        self._take_back(worker, 0, one_by_one=one_by_one)
         return culprit, reason
 
     def drain(self) -> list[Batch]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import reprlib
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from manyhands._codec import _packing, _pickling
+from manyhands._codec import _packing, _preview
 from manyhands._core.batching import FunctionCost
 from manyhands._core.tasks import NS, Batch, Call
 from manyhands._wire import _frames
@@ -18,11 +17,6 @@ if TYPE_CHECKING:
 
 # Nanoseconds below which a task is not timed on its own.
 _QUICK = 5000
-
-_short = reprlib.Repr()
-_short.maxstring = _short.maxother = 60
-_short.maxlong = 30
-
 
 # Where a task ran, when it started, and how long it took: pid, nanoseconds on the monotonic clock, nanoseconds.
 Ran = tuple[int | None, int, int]
@@ -92,13 +86,12 @@ class Form:
             b=epoch,
         )
 
-    def arguments(self, item: object) -> tuple[Sequence[object], dict[str, object]]:
-        """The arguments of one item. May raise whatever unpickling raises."""
+    def show(self, item: object) -> str:
+        """The arguments of one item, shortened, as they would stand in a call. Runs no code of the user's."""
         flags = self.flags
-        value = item if flags & _frames.ONE_PICKLE else _pickling.decode(*item)  # type: ignore[misc]
-        if flags & _frames.KEYWORDS:
-            return value  # type: ignore[return-value]
-        return (value if flags & _frames.STAR else (value,)), {}  # type: ignore[return-value]
+        value: Any = item if flags & _frames.ONE_PICKLE else _preview.preview(*item)  # type: ignore[misc]
+        args, kwargs = value if flags & _frames.KEYWORDS else (value if flags & _frames.STAR else (value,), {})
+        return ", ".join([_preview.show(value) for value in args] + [f"{name}={_preview.show(v)}" for name, v in kwargs.items()])
 
 
 class PoolCall(Call):
@@ -118,12 +111,7 @@ class PoolCall(Call):
 def describe(batch: Batch) -> str:
     """``task 3: square(3)``, for messages."""
     form: Form = batch.form  # type: ignore[assignment]
-    try:
-        args, kwargs = form.arguments(batch.items[0])
-        shown = [_short.repr(value) for value in args] + [f"{name}={_short.repr(v)}" for name, v in kwargs.items()]
-        text = ", ".join(shown)
-    except Exception:  # noqa: BLE001 - it may be why the task failed
-        text = "<arguments that cannot be shown>"
+    text = _preview.guarded(lambda: form.show(batch.items[0]))
     return f"task {batch.first}: {form.function.name}({text})"
 
 

@@ -392,10 +392,14 @@ class Dispatcher:
         now = time.monotonic_ns()
         retiring = peer.worker.retiring
         ready = peer.slot.ready()
-        culprit, reason = self.scheduler.died(peer.worker, peer.slot.started(), now, blame=ready and not retiring)
+        too_large = peer.leaving is not None and peer.leaving.a == _frames.LEAVES_TOO_LARGE
+        blame = scheduler.DEADLY if too_large else int(ready and not retiring)
+        culprit, reason = self.scheduler.died(peer.worker, peer.slot.started(), now, blame=blame)
         for observe in self.observers:
             observe(events.WorkerEnded(peer.pid, status, time.monotonic()))
-        if culprit is not None:
+        if culprit is not None and too_large:
+            self.outcomes.failed([culprit], self._too_large)
+        elif culprit is not None:
             self.outcomes.died(culprit, reason, peer, status)
         elif peer.leaving is not None and peer.leaving.a == _frames.LEAVES_SETUP:
             failure = peer.leaving.payload
@@ -403,6 +407,10 @@ class Dispatcher:
         elif not retiring and peer.pid is not None and not ready:
             self._count_stillborn(peer, status)
         self.crew.forget(peer)
+
+    def _too_large(self, task: str) -> BaseException:
+        limit = (self.outcomes.memory_limit or 0) / 2**20
+        return MemoryError(f"{task} needs more memory than a worker may hold: its memory_limit is {limit:.0f} MiB")
 
     def _count_stillborn(self, peer: Peer, status: int | None) -> None:
         self._stillborn += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from itertools import islice
-from types import BuiltinFunctionType, FunctionType
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from manyhands._codec import _packing, _pickling
@@ -16,12 +16,17 @@ from manyhands._wire import _frames
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from manyhands._codec._captures import Captures
     from manyhands._engine._calls import Function, PoolCall
     from manyhands._engine._pool import ProcessPool
     from manyhands._wire._frames import Bytes
 
     Encoded = tuple[bytes, Sequence[object]]
     Refused = tuple[int, BaseException]  # index, why
+
+
+# Bytes of a function above which it is not encoded for each task anew.
+_LARGE = 65536
 
 
 class Feed(Protocol):
@@ -72,7 +77,8 @@ class CallFeed:
     def __init__(self, pool: ProcessPool, inputs: Iterator[Any]) -> None:
         self._pool = pool
         self._inputs = inputs
-        self._functions: dict[int, tuple[object, Function]] = {}  # by id; the object is kept, so that its id stays its own
+        # By id; the object is kept, so that its id stays its own. And what tells whether it has changed.
+        self._functions: dict[int, tuple[object, Function, Captures | None]] = {}
         self._last: Function | None = None
 
     @property
@@ -95,7 +101,7 @@ class CallFeed:
         """Function, whether there are keywords, and the arguments, all as they are now."""
         fn, args, kwargs = entry
         known = self._functions.get(id(fn))
-        if known is not None:
+        if known is not None and (known[2] is None or known[2].unchanged()):
             function = known[1]
         else:
             try:
@@ -106,9 +112,15 @@ class CallFeed:
 
     def _new_function(self, fn: Callable[..., object]) -> Function:
         function = self._last = self._pool.function(fn)
-        # Objects with a state of their own are encoded anew each time: it may have changed.
-        if isinstance(fn, FunctionType | BuiltinFunctionType | type):
-            self._functions[id(fn)] = (fn, function)
+        if isinstance(fn, type) or (isinstance(fn, FunctionType) and b"cloudpickle" not in function.payload):
+            self._functions[id(fn)] = (fn, function, None)
+            return function
+        from manyhands._codec._captures import Captures  # noqa: PLC0415 - most functions travel by name
+
+        captures = Captures(fn, global_names=True)
+        # What has a state of its own is encoded anew each time: it may have changed. If it is large, only for each call.
+        if not captures.mutable or len(function.payload) > _LARGE:
+            self._functions[id(fn)] = (fn, function, captures)
         return function
 
     def _group(self, call: PoolCall, function: Function, first: int, rows: list[object], *, keywords: bool) -> Iterable[Batch | Refused]:

@@ -140,6 +140,12 @@ class ProcessPool:
             msg = "cannot schedule new tasks after shutdown; create a new executor"
             raise errors.PoolClosed(msg)
 
+    def check_usable(self) -> None:
+        """Raise PoolClosed if it has ended, or belongs to another process: what was submitted before cannot go on either."""
+        if self._dispatcher.ended or self.pid != os.getpid():
+            self.closed = True
+            self.check_open()
+
     def submit(self, batch: Batch) -> None:
         """Post one batch and see to it that somebody drives. For those who do not wait at once."""
         dispatcher = self._dispatcher
@@ -177,6 +183,8 @@ class ProcessPool:
             self.check_open()
         if self._dispatcher.inside and self.driving.mine:
             return done()  # called by the garbage collector in the middle of a turn: what was asked for is done later
+        if self._dispatcher.ended and not done():
+            self.check_usable()
         if self._dispatcher.backlog and self.driving.driven:
             self._dispatcher.nudge()
         return self.driving.wait(done, deadline)

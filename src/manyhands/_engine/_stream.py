@@ -91,6 +91,7 @@ class Stream:
         self._eager = eager  # results are taken as soon as they are there
         self._fail_fast = fail_fast
         self._order: Reorder[object] = Reorder()
+        self.deadline: float | None = None  # by when all results have to be there, on the monotonic clock
         self._closed = False
         self._exhausted = False
         self._submitted = 0
@@ -100,6 +101,13 @@ class Stream:
         """Submit the first inputs without waiting."""
         self._fill()
         self._pool.hand_over()
+
+    def finish(self) -> None:
+        """Read all inputs and wait until every task has ended; results can be taken afterwards, also when the pool is gone."""
+        self._eager = True
+        while not self._closed and not (self._exhausted and self.arrivals.ended == self._submitted):
+            self._fill()
+            self._pool.wait(lambda: self.arrivals.ended == self._submitted or (not self._exhausted and self._room() > 0))
 
     # ------------------------------------------------------------ chunks
 
@@ -141,8 +149,8 @@ class Stream:
                     yield self._next_arrival()
             elif self._closed or (self._exhausted and arrivals.ended == self._submitted):
                 return
-            else:
-                self._pool.wait(self._has_news)
+            elif not self._pool.wait(self._has_news, self.deadline):
+                raise TimeoutError
 
     def _next_arrival(self) -> tuple[int, list[object]]:
         if self.arrivals.failed_tasks:
@@ -188,6 +196,8 @@ class Stream:
 
     def _fill(self) -> None:
         """Read inputs and submit them, as long as the workers or the buffer have room."""
+        if not self._exhausted:
+            self._pool.check_usable()
         while not self._exhausted and (room := self._room()) > 0:
             size = self._batch_size()
             if not self._eager or self._ahead is not None:

@@ -164,13 +164,13 @@ class Worker:
         while True:
             try:
                 frames = self._channel.receive()
-            except MemoryError:  # what comes is larger than the memory that there is
-                self._full = True
-                frames = []
-            for frame in frames:
-                if frame.kind == _frames.STOP:
-                    return
-                self._handle(frame)
+                for frame in frames:
+                    if frame.kind == _frames.STOP:
+                        return
+                    self._handle(frame)
+            except MemoryError:  # not a task's own: what comes is larger than the memory that there is
+                self._say(_frames.LEAVING, a=_frames.LEAVES_TOO_LARGE)
+                return
             if self._full or (not frames and not self._channel.partial):
                 self._say(_frames.LEAVING, a=_frames.LEAVES_MEMORY if self._full else _frames.LEAVES_IDLE)
                 return
@@ -214,12 +214,33 @@ class Worker:
         def resolve_and_call(*args: object, **kwargs: object) -> object:
             function = self._functions.get(number)
             if function is None:
-                function = self._functions[number] = self._load(number, self._packed[number])
-                self._packed.pop(number)
+                function = self._resolve(number)
                 self._reply.since = time.monotonic_ns()  # what it took to load it is not the task's time
             return function(*args, **kwargs)
 
         return resolve_and_call
+
+    def _resolve(self, number: int) -> Call:
+        """The function as it was sent, for each task: what one does to its state, no other sees."""
+        payload = self._packed[number]
+        function: Call = self._load(number, payload)
+        if not _has_state(function, payload):
+            self._packed.pop(number)
+            self._functions[number] = function
+            return function
+        from manyhands._codec._captures import Captures  # noqa: PLC0415 - 1 ms; most functions travel by name
+
+        captures = Captures(function, global_names=False)
+
+        def call_as_sent(*args: object, **kwargs: object) -> object:
+            nonlocal function, captures
+            if captures.mutable or not captures.unchanged():
+                function = self._load(number, payload)
+                captures = captures if captures.mutable else Captures(function, global_names=False)
+            return function(*args, **kwargs)
+
+        self._functions[number] = call_as_sent
+        return function
 
     def _run_all(self, frame: Frame, call: Call, arguments: Iterable[object]) -> None:
         words, clock, numbers = self._words, time.monotonic_ns, _packing.NUMBERS
@@ -328,6 +349,11 @@ class Reply:
         self._pickles.clear()
         self.values.clear()
         self.since = now
+
+
+def _has_state(function: object, payload: Bytes) -> bool:
+    """Whether tasks could change a function: all but those that were found under their names."""
+    return not isinstance(function, type) and not (isinstance(function, types.FunctionType) and b"cloudpickle" not in bytes(payload))
 
 
 def _adapt(function: Callable[..., object], frame: Frame) -> Call:

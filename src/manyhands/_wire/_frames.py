@@ -58,6 +58,7 @@ LEAVES_IDLE = 1
 LEAVES_SPENT = 2  # it has run as many tasks as it may
 LEAVES_MEMORY = 3  # it has hit its memory limit
 LEAVES_SETUP = 4  # its initializer raised
+LEAVES_TOO_LARGE = 5  # a message is larger than its memory limit
 
 
 class Frame:

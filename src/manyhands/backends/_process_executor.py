@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 
+_ALL = 2**62  # more tasks than there are
+
 
 class Executor(concurrent.futures.Executor):
     """Runs calls in worker processes: a ``concurrent.futures.Executor`` that does not break.
@@ -95,6 +97,7 @@ class Executor(concurrent.futures.Executor):
             limit=self._max_workers,
         )
         self._call = self._open(Policy(), 0)
+        self._unfinished: weakref.WeakSet[ProcessStream] = weakref.WeakSet()  # of :meth:`map`, whose inputs may not all be read
         # One that is forgotten finishes what it was given, and ends.
         self._forgotten = weakref.finalize(self, self._pool.shutdown_later)
         self._forgotten.atexit = False
@@ -167,17 +170,13 @@ class Executor(concurrent.futures.Executor):
         Args:
             timeout: seconds from now until the last result has to be there.
             chunksize: how many calls go in one message; 0 lets manyhands choose by measured time.
-            buffersize: how many tasks may be submitted whose results have not been taken; None: all inputs are read at once.
+            buffersize: how many tasks may be submitted whose results have not been taken. None: all inputs are read, at once, or with
+                ``chunksize=0`` as workers need them; at the latest when the executor is shut down.
 
         Raises:
             TimeoutError: from the iterator, when ``timeout`` has passed.
         """
-        if chunksize < 0 or not isinstance(chunksize, int):
-            msg = f"chunksize={chunksize!r} is not allowed; chunksize is a number of calls from 1 on, or 0 for automatic"
-            raise ValueError(msg)
-        if buffersize is not None and (not isinstance(buffersize, int) or buffersize < 1):
-            msg = f"buffersize={buffersize!r} is not allowed; buffersize is a number of tasks from 1 on, or None"
-            raise ValueError(msg)
+        _check_map(fn, chunksize, buffersize)
         self._pool.check_open()
         deadline = None if timeout is None else time.monotonic() + timeout
         if chunksize == 1:
@@ -188,10 +187,13 @@ class Executor(concurrent.futures.Executor):
             workers=self._max_workers,
             chunk=chunksize or None,
             buffer=buffersize,
+            ahead=_ALL if chunksize and buffersize is None else None,
             eager=buffersize is None,
         )
-        stream = ProcessStream(self._pool, plan, zip(*iterables, strict=False))
+        stream = ProcessStream(self._pool, plan, zip(*iterables, strict=False), deadline=deadline)
         stream.start()
+        if buffersize is None:
+            self._unfinished.add(stream)
         return _flat(stream)
 
     def resize(self, max_workers: int) -> None:
@@ -221,6 +223,8 @@ class Executor(concurrent.futures.Executor):
         if cancel_futures:
             pool.cancel_waiting()
         if wait:
+            for stream in list(self._unfinished) if not cancel_futures else ():
+                stream.finish()
             pool.drain()
             pool.shutdown()
         else:
@@ -272,6 +276,7 @@ class BoundExecutor(concurrent.futures.Executor):
         buffersize: int | None = None,
     ) -> Iterator[T]:
         """Like :meth:`Executor.map`, under these options; tasks go one by one, whatever ``chunksize``."""
+        _check_map(fn, chunksize, buffersize)
         deadline = None if timeout is None else time.monotonic() + timeout
         return _results(self, fn, zip(*iterables, strict=False), buffersize, deadline)
 
@@ -296,6 +301,18 @@ def _check_workers(max_workers: object) -> None:
         msg = (
             f"max_workers={max_workers!r} is not allowed; max_workers is a number of workers from 1 on, or None for one for each processor"
         )
+        raise ValueError(msg)
+
+
+def _check_map(fn: object, chunksize: object, buffersize: object) -> None:
+    if not callable(fn):
+        msg = f"fn={fn!r} is not callable"
+        raise TypeError(msg)
+    if not isinstance(chunksize, int) or isinstance(chunksize, bool) or chunksize < 0:
+        msg = f"chunksize={chunksize!r} is not allowed; chunksize is a number of calls from 1 on, or 0 for automatic"
+        raise ValueError(msg)
+    if buffersize is not None and (not isinstance(buffersize, int) or isinstance(buffersize, bool) or buffersize < 1):
+        msg = f"buffersize={buffersize!r} is not allowed; buffersize is a number of tasks from 1 on, or None"
         raise ValueError(msg)
 
 

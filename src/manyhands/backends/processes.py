@@ -53,7 +53,7 @@ class ProcessBackend:
 class ProcessStream:
     """A call over many inputs on worker processes."""
 
-    def __init__(self, pool: ProcessPool, plan: Plan, inputs: Iterator[object]) -> None:
+    def __init__(self, pool: ProcessPool, plan: Plan, inputs: Iterator[object], *, deadline: float | None = None) -> None:
         self._arrivals = Arrivals()
         feed = _make_feed(pool, plan, inputs)
         self._call = pool.open_call(self._arrivals, plan.policy, limit=plan.workers, priority=plan.priority)
@@ -69,6 +69,7 @@ class ProcessStream:
             eager=plan.eager,
             fail_fast=plan.fail_fast,
         )
+        self._stream.deadline = deadline
         self._ordered = plan.ordered
 
     @property
@@ -83,6 +84,10 @@ class ProcessStream:
     def start(self) -> None:
         """Begin before the first result is asked for."""
         self._stream.start()
+
+    def finish(self) -> None:
+        """Read all inputs and wait until every task has ended; the results are kept."""
+        self._stream.finish()
 
     def chunks(self) -> Iterator[tuple[int, list[object]]]:
         """Results as the contract has them."""

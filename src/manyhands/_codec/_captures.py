@@ -1,0 +1,111 @@
+"""What a function carries besides its code, and whether it still is what it was.
+
+A function that travels by value takes the contents of its closure, its defaults and the globals that it names along. Where all of that
+cannot change but by being bound anew, a few comparisons tell whether an earlier copy is as good as a new one. Where it holds a
+list, an array or any object with a state of its own, nothing short of pickling it again would tell.
+"""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_ATOMS = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), type, types.ModuleType, types.CodeType)
+_MISSING = object()
+
+
+class Captures:
+    """What ``function`` carried when this was made.
+
+    ``mutable``: some of it has a state of its own. ``global_names``: whether globals count.
+    """
+
+    __slots__ = ("_attributes", "_bindings", "_cells", "_global_names", "_seen", "mutable")
+
+    def __init__(self, function: object, *, global_names: bool) -> None:
+        self.mutable = False
+        self._global_names = global_names
+        self._bindings: list[tuple[dict[str, Any], str, object]] = []
+        self._cells: list[tuple[types.CellType, object]] = []
+        self._attributes: list[tuple[dict[str, Any], int]] = []  # of functions: how many
+        self._seen: set[int] = set()
+        self._look(function)
+
+    def unchanged(self) -> bool:
+        """Whether all names are bound to what they were."""
+        for variables, name, value in self._bindings:
+            if variables.get(name, _MISSING) is not value:
+                return False
+        for attributes, count in self._attributes:
+            if len(attributes) != count:
+                return False
+        return all(_contents(cell) is value for cell, value in self._cells)
+
+    def _look(self, value: object) -> None:
+        if isinstance(value, _ATOMS) or id(value) in self._seen:
+            return
+        self._seen.add(id(value))
+        if isinstance(value, types.FunctionType):
+            if not found_by_name(value):
+                self._look_into(value)
+        elif isinstance(value, types.BuiltinFunctionType):
+            self._look(value.__self__)
+        elif isinstance(value, tuple | frozenset):
+            for part in value:
+                self._look(part)
+        elif isinstance(value, types.MethodType):
+            self._look(value.__self__)
+            self._look(value.__func__)
+        elif type(value) is functools.partial and not value.__dict__:
+            for part in (value.func, *value.args, *value.keywords.values()):
+                self._look(part)
+        else:
+            self.mutable = True
+
+    def _look_into(self, function: types.FunctionType) -> None:
+        for cell in function.__closure__ or ():
+            self._cells.append((cell, _contents(cell)))
+            self._look(self._cells[-1][1])
+        self._look(function.__defaults__)
+        self._bind(function.__kwdefaults__ or {}, function.__kwdefaults__ or ())
+        self._bind(function.__dict__, function.__dict__)
+        self._attributes.append((function.__dict__, len(function.__dict__)))
+        if self._global_names:
+            self._bind(function.__globals__, _names(function.__code__))
+
+    def _bind(self, variables: dict[str, Any], names: Any) -> None:
+        for name in names:
+            value = variables.get(name, _MISSING)
+            self._bindings.append((variables, name, value))
+            if value is not _MISSING:
+                self._look(value)
+
+
+def found_by_name(function: types.FunctionType) -> bool:
+    """Whether a function is what its module has under its name, so that it travels as that name."""
+    found: object = sys.modules.get(function.__module__)
+    if function.__module__ == "__main__" or found is None:
+        return False
+    for name in function.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is function
+
+
+def _names(code: types.CodeType) -> Iterator[str]:
+    """All names that may be globals, of inner functions as well."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _names(constant)
+
+
+def _contents(cell: types.CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:  # it is empty
+        return _MISSING

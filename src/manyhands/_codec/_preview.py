@@ -1,0 +1,133 @@
+"""What a pickle holds, for messages, without running anybody's code.
+
+The argument of a task that has ended its worker may end this process as well when it is unpickled: so classes and functions that are not
+known to be harmless are replaced by stand-ins which only remember their names and what they were given.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import reprlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from manyhands._codec._pickling import Bytes
+
+# Constructors that do nothing but construct.
+_HARMLESS = {
+    "builtins": {"bytearray", "complex", "frozenset", "list", "dict", "object", "range", "set", "slice", "tuple"},
+    "collections": {"Counter", "OrderedDict", "deque"},
+    "datetime": {"date", "datetime", "time", "timedelta", "timezone"},
+    "decimal": {"Decimal"},
+    "fractions": {"Fraction"},
+    "pathlib": {"Path", "PosixPath", "PurePath", "PurePosixPath"},
+    "uuid": {"UUID"},
+    "copyreg": {"_reconstructor", "__newobj__"},
+    "numpy": {"ndarray", "dtype"},
+    "numpy.core.multiarray": {"_reconstruct", "scalar"},
+    "numpy._core.multiarray": {"_reconstruct", "scalar"},
+    "numpy.core.numeric": {"_frombuffer"},
+    "numpy._core.numeric": {"_frombuffer"},
+}
+
+_short = reprlib.Repr()
+_short.maxstring = _short.maxother = 60
+_short.maxlong = 30
+
+
+class _StandIn:
+    """Takes the place of an object: ``Point(x=1, y=2)``."""
+
+    name = "?"
+
+    def __new__(cls, *args: object, **kwargs: object) -> _StandIn:
+        self = object.__new__(cls)
+        self.__dict__["_shown"] = [_short.repr(value) for value in args] + [f"{name}={_short.repr(v)}" for name, v in kwargs.items()]
+        return self
+
+    def __init__(self, *_: object, **__: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        if isinstance(state, tuple) and len(state) == 2:  # of a class with slots
+            state = {**(state[0] or {}), **(state[1] or {})}
+        if isinstance(state, dict):
+            self.__dict__["_shown"] += [f"{name}={_short.repr(value)}" for name, value in state.items()]
+
+    def __setitem__(self, *_: object) -> None:
+        pass
+
+    def append(self, *_: object) -> None:
+        """What the unpickler calls for a list."""
+
+    extend = add = append
+
+    def __call__(self, *_: object, **__: object) -> _StandIn:
+        return self
+
+    def __hash__(self) -> int:
+        return id(self)
+
+    def __repr__(self) -> str:
+        return f"{self.name}({', '.join(self.__dict__['_shown'][:6])})"
+
+
+def _stand_in(name: str) -> type[_StandIn]:
+    return type(name.rpartition(".")[2], (_StandIn,), {"name": name})
+
+
+def _name_function(function: _StandIn, state: Any) -> None:
+    function.__dict__["_name"] = state[1]["__name__"]
+
+
+class _Function(_StandIn):
+    def __repr__(self) -> str:
+        return f"<function {self.__dict__.get('_name', '?')}>"
+
+
+# What cloudpickle makes classes and functions with.
+_BY_VALUE: dict[str, Callable[..., object]] = {
+    "_make_skeleton_class": lambda _, name, *rest: _stand_in(name),
+    "_make_skeleton_enum": lambda _, name, *rest: _stand_in(name),
+    "_class_setstate": lambda cls, *_: cls,
+    "_make_function": _Function,
+    "_function_setstate": _name_function,
+}
+
+
+class _Previewer(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Any:
+        """The thing of that name if it is harmless, else a stand-in."""
+        if name in _HARMLESS.get(module, ()):
+            return super().find_class(module, name)
+        if module.startswith("cloudpickle") and name in _BY_VALUE:
+            return _BY_VALUE[name]
+        return _stand_in(name)
+
+    def persistent_load(self, _: object) -> object:
+        """There are none."""
+        return None
+
+
+def preview(payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
+    """Something that looks like what is behind ``payload``."""
+    # Copies of the buffers: nothing that is shown may change them.
+    return _Previewer(io.BytesIO(payload), buffers=[bytes(buffer) for buffer in buffers]).load()
+
+
+def show(value: object) -> str:
+    """A short text for a value."""
+    if isinstance(value, type) and issubclass(value, _StandIn):
+        return value.name
+    return _short.repr(value)
+
+
+def guarded(make: Callable[[], str]) -> str:
+    """The text that ``make`` gives; another if it cannot."""
+    try:
+        return make()
+    except Exception:  # noqa: BLE001 - a message must not fail for what it shows
+        return "<arguments that cannot be shown>"
