@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from manyhands._core import batching
-from manyhands._core.batching import TARGET, FunctionCost, batches_ahead
+from manyhands._core.batching import READING, TARGET, FunctionCost, Pace, batches_ahead
 from manyhands._core.tasks import Cost
 
 US = 1_000
@@ -140,3 +140,19 @@ def test_enough_is_ahead_that_no_worker_waits(workers):
     assert batches_ahead(Cost(TARGET), 1, workers) == 3 * workers
     assert batches_ahead(Cost(1_000 * TARGET), 1, workers) == 2 * workers
     assert batches_ahead(Cost(1), 1, workers) == 65 * workers  # as much as a worker's window holds
+
+
+def test_pace_grows_while_inputs_are_quick_and_falls_at_once():
+    pace = Pace()
+    assert pace.most == 1
+    sizes = []
+    for _ in range(5):
+        pace.read(pace.most, pace.most * 1000)
+        sizes.append(pace.most)
+    assert sizes == sorted(sizes)
+    assert sizes[-1] == READING // 1000
+    pace.read(10, 10 * 100_000_000)
+    assert pace.most == 1
+    for _ in range(10):
+        pace.read(1, 1000)
+    assert pace.most < 10, "inputs that come in bursts are slow"

@@ -609,3 +609,19 @@ def test_working_directory_that_was_removed(tmp_path):
         print(manyhands.map(tasks.square, range(4), workers=2))
     """)
     assert done.stdout == "[0, 1, 4, 9]\n", done.stderr
+
+
+def fork_and_return(x):
+    child = os.fork()
+    if child == 0:
+        return "child"
+    os.waitpid(child, 0)
+    return x
+
+
+@pytest.mark.parametrize("chunk", [1, 6])
+def test_a_child_that_a_task_forks_takes_no_part(chunk):
+    assert manyhands.map(fork_and_return, range(6), workers=2, chunk=chunk) == list(range(6))
+    failed = manyhands.map(os._exit, [1, 2], workers=2, errors="return")
+    assert all(isinstance(failure.error, manyhands.WorkerDied) for failure in failed)
+    assert manyhands.map(tasks.square, range(4), workers=2) == [0, 1, 4, 9]

@@ -16,6 +16,10 @@ _GROWTH = 64
 # Bytes in one message, so that the memory of large arguments stays bounded.
 _MAX_BYTES = 1 << 20
 _MAX_TASKS = 1 << 16
+# Nanoseconds to read inputs in for one message, at the most, as far as can be told.
+READING = 5_000_000
+# How fast a slow input is forgotten: inputs that come in bursts are slow.
+_SLOWER = 0.8
 # Weight of the newest measurement.
 _WEIGHT = 0.3
 # Below this the share of a worker is not cut any further: the message would cost more.
@@ -69,6 +73,24 @@ class FunctionCost(Cost):
             share = max(remaining // (2 * workers), _MIN_SHARE // max(1, self.ns))
             size = min(size, share, remaining)
         return max(1, size)
+
+
+class Pace:
+    """How fast inputs are read: so that none that was read waits long for those that make its message full.
+
+    Grows from single inputs on, since the first ones tell nothing of those to come; falls at once where one was waited for.
+    """
+
+    __slots__ = ("_each", "most")
+
+    def __init__(self) -> None:
+        self._each = 0.0  # nanoseconds
+        self.most = 1  # how many to read for one message
+
+    def read(self, count: int, nanoseconds: int) -> None:
+        """``count`` inputs took so long to read."""
+        self._each = max(nanoseconds / max(1, count), _SLOWER * self._each)
+        self.most = max(1, min(_GROWTH * self.most, int(READING / max(1.0, self._each))))
 
 
 def batches_ahead(cost: Cost, size: int, workers: int) -> int:

@@ -32,6 +32,9 @@ _LARGE = 65536
 class Feed(Protocol):
     """How inputs become batches. Reads them itself: each is encoded before the next is asked for."""
 
+    settled: bool
+    """Whether the inputs are there: nobody has to be waited for, and nobody can change one while the next is read."""
+
     @property
     def cost(self) -> FunctionCost:
         """What is known of the function that is called next."""
@@ -53,7 +56,7 @@ class ArgumentFeed:
         self._function = function
         self._inputs = inputs
         self._star = star
-        self._settled = settled
+        self.settled = settled
         self._atoms = Form(function, _frames.ONE_PICKLE | (_frames.STAR if star else 0))
         self._pickles = Form(function, _frames.STAR if star else 0)
 
@@ -63,7 +66,7 @@ class ArgumentFeed:
 
     def take(self, call: PoolCall, first: int, count: int) -> tuple[int, list[Batch | Refused]]:
         inputs = islice(self._inputs, count)
-        values = list(inputs) if self._settled else list(map(snapshot_row if self._star else snapshot, inputs))
+        values = list(inputs) if self.settled else list(map(snapshot_row if self._star else snapshot, inputs))
         if not values:
             return 0, []
         if _packing.rows_of_atoms(values) if self._star and _are_rows(values) else _packing.are_atoms(values):
@@ -73,6 +76,8 @@ class ArgumentFeed:
 
 class CallFeed:
     """Calls as ``delayed`` writes them: ``(function, args, kwargs)``, of one function or of many."""
+
+    settled = False
 
     def __init__(self, pool: ProcessPool, inputs: Iterator[Any]) -> None:
         self._pool = pool

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from manyhands._codec import _packing, _pickling
-from manyhands._core.batching import batches_ahead
+from manyhands._core.batching import READING, Pace, batches_ahead
 from manyhands._core.ordering import Reorder
 from manyhands._core.policy import Failed, add_note
 from manyhands._core.tasks import Batch
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from manyhands._engine._feed import Feed
     from manyhands._engine._pool import ProcessPool
     from manyhands._wire._frames import Bytes, Frame
+
+
+# Nanoseconds of reading after which what was read is sent at once.
+_SLOW = 1_000_000
 
 
 class Arrivals:
@@ -94,6 +99,8 @@ class Stream:
         self.deadline: float | None = None  # by when all results have to be there, on the monotonic clock
         self._closed = False
         self._exhausted = False
+        self._pace = Pace()
+        self._slow = False  # reading keeps the caller from other things
         self._submitted = 0
         self._taken = 0
 
@@ -192,22 +199,27 @@ class Stream:
         if self._chunk is not None:
             return self._chunk
         remaining = None if self.total is None else max(1, self.total - self._submitted)
-        return self._feed.cost.batch_size(self.call.limit, remaining)
+        size = self._feed.cost.batch_size(self.call.limit, remaining)
+        return size if self._feed.settled else min(size, self._pace.most)
 
     def _fill(self) -> None:
         """Read inputs and submit them, as long as the workers or the buffer have room."""
         if not self._exhausted:
             self._pool.check_usable()
+        until = time.monotonic_ns() + READING
         while not self._exhausted and (room := self._room()) > 0:
             size = self._batch_size()
             if not self._eager or self._ahead is not None:
                 size = min(size, room)
             for _ in range(max(1, room // size)):
-                if self._read(size):
+                if self._read(size) or (self._slow and not self._eager):
                     break
+            if self._slow and self.arrivals and not self._eager and time.monotonic_ns() > until:
+                return  # results that are there do not wait for inputs
 
     def _read(self, size: int) -> bool:
         """Submit the next ``size`` inputs; whether there were no more."""
+        begin = 0 if self._feed.settled else time.monotonic_ns()
         count, made = self._feed.take(self.call, self._submitted, size)
         self._submitted += count
         for batch in made:
@@ -216,6 +228,12 @@ class Stream:
             else:
                 self.arrivals.refuse(*batch)
         self._exhausted = count < size
+        if begin:
+            took = time.monotonic_ns() - begin
+            self._pace.read(count, took)
+            self._slow = took > _SLOW
+            if self._slow or (count == self._submitted and not self._exhausted):
+                self._pool.hand_over()  # what was read is sent while the next is waited for
         return self._exhausted
 
     @property

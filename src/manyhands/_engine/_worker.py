@@ -134,9 +134,16 @@ class Worker:
         self._functions: dict[int, Callable[..., object]] = {}  # the same, once used
         self._reply = Reply(self)
         self._pid = os.getpid()
+        self._forked = False  # a task has forked, and this is the child
+        os.register_at_fork(after_in_child=self._become_child)
         self._main: MainGlobals | None = None  # the globals of functions that came by value
         self._memory_limited = False
         self._full = False  # a task has hit the memory limit
+
+    def _become_child(self) -> None:
+        """The tasks, the channel and the slot are the parent's. The child ends when it comes back from the task."""
+        self._forked = True
+        self._channel.sock.close()
 
     def set_up(self, options: Settings) -> bool:
         """Apply limits and run the initializer; False if it raised, which has then been reported."""
@@ -260,6 +267,8 @@ class Worker:
                 return
             try:
                 value = call(argument)
+                if self._forked:
+                    raise SystemExit  # see below
                 if type(value) in numbers or _packing.is_short_text(value):
                     values.append(value)
                 else:
