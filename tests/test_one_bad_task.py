@@ -355,3 +355,36 @@ def test_an_argument_larger_than_the_memory_limit_fails(size):
     assert [results[0], results[2]] == [1, 3]
     assert isinstance(results[1].error, MemoryError)
     assert "memory_limit is 200 MiB" in str(results[1].error)
+
+
+def write_everywhere(x):
+    if x == BAD:
+        for descriptor in range(3, 20):
+            with contextlib.suppress(OSError):
+                os.write(descriptor, b"garbage" * 20)
+        time.sleep(60)
+    return x
+
+
+@pytest.mark.parametrize("chunk", [1, 6])
+def test_garbage_among_the_messages_of_a_worker_costs_one_task(chunk):
+    results = manyhands.map(write_everywhere, INPUTS, workers=2, chunk=chunk, errors="return")
+    good, bad = split(results, lambda v: isinstance(v, manyhands.Failure), lambda v: v.error)
+    assert good == GOOD
+    assert isinstance(bad[BAD], manyhands.WorkerDied)
+    assert "the task wrote to a descriptor that was not its own" in str(bad[BAD])
+
+
+def test_an_initializer_that_exits_is_named():
+    with manyhands.Executor(1, initializer=os._exit, initargs=(3,)) as executor:
+        assert "its initializer called os._exit()" in str(executor.submit(tasks.square, 1).exception())
+
+
+def test_what_cannot_be_sent_names_its_task():
+    import threading
+
+    failed = manyhands.map(len, [[1], [threading.Lock()]], errors="return")[1].error
+    assert failed.__notes__ == ["so task 1 could not be sent"]
+    with manyhands.Executor(1) as executor, pytest.raises(manyhands.NotSerializable) as caught:
+        executor.submit(len, [threading.Lock()])
+    assert "an argument of len() cannot be sent" in caught.value.__notes__[0]

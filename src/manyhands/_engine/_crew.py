@@ -140,6 +140,11 @@ class Crew:
         except (EOFError, OSError):
             self._hang_up(peer)
             return []
+        except Exception:  # noqa: BLE001 - what it says makes no sense: nothing that comes behind can be believed
+            peer.garbled = True
+            peer.kill()
+            self._hang_up(peer)
+            return []
         if peer.pid is None:  # it was faster than the zygote's word of it
             peer.pid = peer.slot.pid()
         return frames

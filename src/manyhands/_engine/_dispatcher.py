@@ -391,7 +391,7 @@ class Dispatcher:
         """A worker has ended: one task at most goes with it, all others run elsewhere."""
         now = time.monotonic_ns()
         retiring = peer.worker.retiring
-        ready = peer.slot.ready()
+        ready = peer.set_up = peer.slot.ready()
         too_large = peer.leaving is not None and peer.leaving.a == _frames.LEAVES_TOO_LARGE
         blame = scheduler.DEADLY if too_large else int(ready and not retiring)
         culprit, reason = self.scheduler.died(peer.worker, peer.slot.started(), now, blame=blame)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from manyhands._codec import _packing, _pickling
 from manyhands._core.batching import FunctionCost
+from manyhands._core.policy import add_note
 from manyhands._core.tasks import Batch
 from manyhands._engine._calls import Form
 from manyhands._wire import _frames
@@ -222,9 +223,13 @@ def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, o
     Raises:
         NotSerializable: the arguments cannot be sent.
     """
-    if kwargs:
-        return Form(function, _frames.KEYWORDS), [_pickling.encode((args, kwargs))]
-    return Form(function, _frames.STAR), [_pickling.encode(args)]
+    try:
+        if kwargs:
+            return Form(function, _frames.KEYWORDS), [_pickling.encode((args, kwargs))]
+        return Form(function, _frames.STAR), [_pickling.encode(args)]
+    except Exception as error:
+        add_note(error, f"an argument of {function.name}() cannot be sent; the path starts at the tuple of its arguments")
+        raise
 
 
 _UNKNOWN = FunctionCost()

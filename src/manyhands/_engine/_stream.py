@@ -226,7 +226,9 @@ class Stream:
             if isinstance(batch, Batch):
                 self._pool.post(batch)
             else:
-                self.arrivals.refuse(*batch)
+                index, error = batch
+                add_note(error, f"so task {index} could not be sent")
+                self.arrivals.refuse(index, error)
         self._exhausted = count < size
         if begin:
             took = time.monotonic_ns() - begin

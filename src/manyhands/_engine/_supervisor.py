@@ -45,6 +45,8 @@ class Peer:
         self.known: set[int] = set()
         self.leaving: Frame | None = None  # its own word that it goes
         self.hung_up = False
+        self.set_up = True  # known to be False when it ended before
+        self.garbled = False  # it has sent what is no message
         self.kill_at = 0  # it has been asked for its stack, and will be killed then
         self._oom_kills = _posix.oom_kills()
         self.theirs: socket.socket
@@ -103,10 +105,13 @@ class Peer:
         return errors.WorkerDied(message, pid=self.pid, exit_code=status, cause=cause, stack=stack)
 
     def _explain(self, status: int | None) -> tuple[str, str]:
+        if self.garbled:
+            return "was stopped", "the task wrote to a descriptor that was not its own, the one over which its results travel"
         if status is None:
             return "ended", "unknown, since the process that watches the workers was killed"
         if status >= 0:
-            return f"ended with exit code {status}", "the task called os._exit(), or a library did"
+            who = "the task" if self.set_up else "its initializer"
+            return f"ended with exit code {status}", f"{who} called os._exit(), or a library did"
         name = _posix.describe_signal(-status)
         if status == -signal.SIGKILL and _posix.oom_kills() > self._oom_kills:
             return f"was killed by {name}", "the kernel killed it because memory ran out (its out-of-memory counter rose)"

@@ -54,6 +54,10 @@ STAR = 2  # arguments are tuples of positional arguments, not single values
 KEYWORDS = 4  # arguments are pairs (args, kwargs)
 QUICK = 8  # the tasks are so short that looking at the clock for each would cost more than they do
 
+_KINDS = frozenset({CONFIGURE, FUNCTION, RUN, STOP, FORGET, DONE, FAILED, SKIPPED, LEAVING, FORK, ATTACH, REAP, PRELOAD})
+_KINDS |= {FORKED, FORK_FAILED, EXITED}
+_LARGEST = 1 << 46  # bytes of one frame; no machine has more memory
+
 LEAVES_IDLE = 1
 LEAVES_SPENT = 2  # it has run as many tasks as it may
 LEAVES_MEMORY = 3  # it has hit its memory limit
@@ -118,6 +122,10 @@ def pack(
     return [head + b"".join(map(_LENGTH.pack, lengths)), payload, *buffers]
 
 
+class Garbled(Exception):
+    """What has arrived is no frame: somebody else has written to the socket."""
+
+
 class FrameReader:
     """Cuts a stream of bytes into frames.
 
@@ -140,13 +148,19 @@ class FrameReader:
         return bool(self._pending) or self.room is not None
 
     def feed(self, data: bytes, frames: list[Frame]) -> None:
-        """Take bytes as they came and append the frames that are complete."""
+        """Take bytes as they came and append the frames that are complete.
+
+        Raises:
+            Garbled: they are no frames.
+        """
         if self._pending:
             data = self._pending + data
         position, end = 0, len(data)
         while end - position >= HEADER_SIZE:
             head = HEADER.unpack_from(data, position)
             length = head[0]
+            if not HEADER_SIZE <= length < _LARGEST or head[1] not in _KINDS:
+                raise Garbled
             if end - position < length:
                 if length >= LARGE:
                     self._open(head, data[position + HEADER_SIZE :])
