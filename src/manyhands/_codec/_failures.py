@@ -168,3 +168,12 @@ def _from_parts(
         BaseException.args.__set__(error, args)  # type: ignore[attr-defined] # not error.args =: a class may forbid it
     error.__dict__.update(state)
     return error
+
+
+def of_unpickling(error: BaseException, what: str) -> BaseException:
+    """The error of a task whose result raised ``error`` when it was unpickled here. What would end this program does not."""
+    if not isinstance(error, Exception):
+        error = errors.RemoteError(type_name=type(error).__name__, text=str(error), traceback="")
+    with contextlib.suppress(Exception):  # its class may forbid notes
+        error.add_note(f"raised here, when {what} was unpickled")
+    return error

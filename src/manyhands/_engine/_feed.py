@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from itertools import islice
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
@@ -86,6 +85,7 @@ class CallFeed:
         # By id; the object is kept, so that its id stays its own. And what tells whether it has changed.
         self._functions: dict[int, tuple[object, Function, Captures | None]] = {}
         self._last: Function | None = None
+        self._refused: BaseException = ValueError()  # why the last function could not be sent
 
     @property
     def cost(self) -> FunctionCost:
@@ -93,28 +93,43 @@ class CallFeed:
 
     def take(self, call: PoolCall, first: int, count: int) -> tuple[int, list[Batch | Refused]]:
         made: list[Batch | Refused] = []
-        index = first
-        for (function, keywords), group in itertools.groupby(map(self._note, islice(self._inputs, count)), key=_kind):
-            rows = [row for _, _, row in group]
-            if function is None:
-                made += [(index + i, row.error) for i, row in enumerate(rows)]  # type: ignore[attr-defined]
+        index = first  # of the first row of the group
+        group: tuple[Function | None, bool] = (None, False)
+        rows: list[object] = []
+        latest, atoms = None, _packing.ATOMS
+        for fn, args, kwargs in islice(self._inputs, count):
+            if fn is not latest or kwargs:
+                kind, latest = self._kind(fn, kwargs)
+                if kind != group:
+                    made += self._group(call, index, rows, *group)
+                    index, rows, group = index + len(rows), [], kind
+                if kind[0] is None:
+                    made.append((index, self._refused))
+                    index += 1
+                    continue
+                if kwargs:
+                    rows.append(snapshot((args, kwargs)))
+                    continue
+            for value in args:
+                if type(value) not in atoms:
+                    rows.append(snapshot(args))
+                    break
             else:
-                made += self._group(call, function, index, rows, keywords=keywords)
-            index += len(rows)
-        return index - first, made
+                rows.append(args)
+        made += self._group(call, index, rows, *group)
+        return index + len(rows) - first, made
 
-    def _note(self, entry: tuple[Callable[..., object], tuple[object, ...], dict[str, object]]) -> tuple[Function | None, bool, object]:
-        """Function, whether there are keywords, and the arguments, all as they are now."""
-        fn, args, kwargs = entry
+    def _kind(self, fn: Callable[..., object], kwargs: dict[str, object]) -> tuple[tuple[Function | None, bool], object]:
+        """``((function as it is now, whether there are keywords), fn)``; without the last if it must be looked at again next time."""
         known = self._functions.get(id(fn))
-        if known is not None and (known[2] is None or known[2].unchanged()):
-            function = known[1]
-        else:
+        if known is None or not (known[2] is None or known[2].unchanged()):
             try:
                 function = self._new_function(fn)
             except Exception as error:  # noqa: BLE001 - NotSerializable: this task fails, others need not
-                return None, False, Refusal(error)
-        return function, bool(kwargs), snapshot((args, kwargs)) if kwargs else snapshot_row(args)
+                self._refused = error
+                return (None, False), None
+            return (function, bool(kwargs)), None
+        return (known[1], bool(kwargs)), (fn if known[2] is None and not kwargs else None)
 
     def _new_function(self, fn: Callable[..., object]) -> Function:
         function = self._last = self._pool.function(fn)
@@ -129,13 +144,17 @@ class CallFeed:
             self._functions[id(fn)] = (fn, function, captures)
         return function
 
-    def _group(self, call: PoolCall, function: Function, first: int, rows: list[object], *, keywords: bool) -> Iterable[Batch | Refused]:
+    def _group(
+        self, call: PoolCall, first: int, rows: list[object], function: Function | None, keywords: bool
+    ) -> Iterable[Batch | Refused]:
+        if function is None or not rows:
+            return ()
         if keywords:
             return _pickled(call, Form(function, _frames.KEYWORDS), first, rows)
         if not (_are_rows(rows) and _packing.rows_of_atoms(rows)):
             return _pickled(call, Form(function, _frames.STAR), first, rows)
         if set(map(len, rows)) == {1}:
-            return [Batch(call, first, [row[0] for row in rows], function.cost, Form(function, _frames.ONE_PICKLE))]
+            return [Batch(call, first, [value for (value,) in rows], function.cost, Form(function, _frames.ONE_PICKLE))]
         return [Batch(call, first, rows, function.cost, Form(function, _frames.ONE_PICKLE | _frames.STAR))]
 
 
@@ -178,10 +197,6 @@ def snapshot_row(row: tuple[object, ...]) -> object:
 
 def _are_rows(rows: Sequence[object]) -> TypeGuard[Sequence[tuple[object, ...]]]:
     return set(map(type, rows)) == {tuple}
-
-
-def _kind(noted: tuple[Function | None, bool, object]) -> tuple[Function | None, bool]:
-    return noted[0], noted[1]
 
 
 def _pickled(call: PoolCall, form: Form, first: int, values: Sequence[object]) -> Iterator[Batch | Refused]:

@@ -12,8 +12,7 @@ import time
 from concurrent.futures import _base
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from manyhands._codec import _packing, _pickling
-from manyhands._core.policy import add_note
+from manyhands._codec import _failures, _packing, _pickling
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
@@ -209,8 +208,7 @@ class FutureSink:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - __setstate__ may raise anything; then this task has failed
-            add_note(error, "raised here, when the task's result was unpickled")
-            future.set_exception(error)
+            future.set_exception(_failures.of_unpickling(error, "the task's result"))
         else:
             future.set_result(result)
 

@@ -281,7 +281,12 @@ class ProcessPool:
         self._dispatcher.observers.remove(observer)
 
     def resize(self, limit: int | None) -> None:
-        """From now on at most ``limit`` workers; those that are too many leave when they have finished."""
+        """From now on at most ``limit`` workers; those that are too many leave when they have finished.
+
+        Raises:
+            PoolClosed: the pool has been shut down, or belongs to the parent of this process.
+        """
+        self.check_open()
         self._dispatcher.limit = limit
         self._dispatcher.command(lambda: self._dispatcher.scheduler.resize(limit))
 
@@ -350,6 +355,8 @@ class ProcessPool:
 
     def cancel_waiting(self) -> None:
         """Cancel everything that has not started."""
+        if self.pid != os.getpid() or self._dispatcher.ended:
+            return
         self._dispatcher.command(self._dispatcher.cancel_unstarted)
 
     def mute(self) -> None:
@@ -359,6 +366,8 @@ class ProcessPool:
     def kill(self) -> None:
         """End all workers at once; tasks that run fail with ``WorkerDied``, those that wait are cancelled."""
         self.closed = True
+        if self.pid != os.getpid() or self._dispatcher.ended:
+            return
         self._dispatcher.command(lambda: self._dispatcher.end_all(signal.SIGKILL))
         if not self.wait(lambda: not self._dispatcher.peers, time.monotonic() + _DEATH):
             self._dispatcher.command(self._dispatcher.crew.launcher.give_up)
@@ -367,6 +376,8 @@ class ProcessPool:
     def terminate(self) -> None:
         """Like :meth:`kill`, but ask first: workers have a moment to handle SIGTERM."""
         self.closed = True
+        if self.pid != os.getpid() or self._dispatcher.ended:
+            return
         self._dispatcher.command(lambda: self._dispatcher.end_all(signal.SIGTERM))
         self.wait(lambda: not self._dispatcher.peers, time.monotonic() + _LEAVE)
         self.shutdown()

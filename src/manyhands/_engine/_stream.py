@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from manyhands._codec import _packing, _pickling
+from manyhands._codec import _failures, _packing, _pickling
 from manyhands._core.batching import READING, Pace, batches_ahead
 from manyhands._core.ordering import Reorder
 from manyhands._core.policy import Failed, add_note
@@ -147,14 +147,14 @@ class Stream:
 
     def _as_they_come(self) -> Iterator[tuple[int, list[object]]]:
         arrivals = self.arrivals
-        while True:
+        while not self._closed:
             self._fill()
             if arrivals:
                 if not self._eager:
                     self._pool.hand_over()  # the caller may be busy with the results for a while
-                while arrivals:
+                while arrivals and not self._closed:
                     yield self._next_arrival()
-            elif self._closed or (self._exhausted and arrivals.ended == self._submitted):
+            elif self._exhausted and arrivals.ended == self._submitted:
                 return
             elif not self._pool.wait(self._has_news, self.deadline):
                 raise TimeoutError
@@ -176,9 +176,8 @@ class Stream:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - __setstate__ may raise anything; then this task has failed
-            add_note(error, f"raised here, when the result of task {index} was unpickled")
             self.arrivals.failures += 1
-            return Failed(index, error)
+            return Failed(index, _failures.of_unpickling(error, f"the result of task {index}"))
 
     # ------------------------------------------------------------ inputs
 
