@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import pytest
 import scripts
 
@@ -57,6 +58,20 @@ def test_each_task_gets_the_function_as_it_was_sent(position):
     assert manyhands.map(function, range(3), workers=1, chunk=3) == [1] * 3
     with manyhands.Executor(1) as executor:
         assert [executor.submit(function, 0).result() for _ in range(3)] == [1] * 3
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_each_task_may_write_to_an_array_that_its_function_holds(size):
+    array = np.zeros(size)
+
+    def increase(_):
+        array[0] += 1
+        return float(array[0])
+
+    assert manyhands.map(increase, range(5), workers=1) == [1.0] * 5
+    array[0] = 10
+    assert manyhands.map(increase, range(5), workers=1) == [11.0] * 5
+    assert manyhands.map(functools.partial(np.add, array), [1], workers=1)[0][0] == 11
 
 
 def test_parallel_sends_a_function_as_it_is_when_it_is_read():

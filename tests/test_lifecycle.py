@@ -490,7 +490,9 @@ def test_ctrl_c_with_an_executor_outside_of_a_block(tmp_path):
 
 
 STRUCK = """
-    import os, signal, sys, threading, time, tasks, manyhands
+    import faulthandler, os, signal, sys, threading, time, tasks, manyhands
+
+    faulthandler.dump_traceback_later(30, exit=True)
 
     class Struck(BaseException):
         pass
@@ -529,6 +531,11 @@ STRUCK = """
                 hits += 1
 
     executor = manyhands.Executor(2)
+    # Everything is imported: what strikes in the middle of an import, Python itself does not survive.
+    manyhands.map(tasks.square, range(50), workers=2)
+    executor.submit(tasks.square, 1).result()
+    with manyhands.imap(tasks.square, range(50), workers=2) as results:
+        next(results)
     hits = 0
     end = time.monotonic() + 3
     disturber, worker = threading.Thread(target=disturb), threading.Thread(target=work_on)

@@ -16,7 +16,7 @@ import types
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from manyhands._codec._pickling import Bytes
 
@@ -34,9 +34,9 @@ class MainGlobals:
         self._kept: dict[tuple[str, object], object] = {}  # values that are not active
         self._entered: int | None = None
 
-    def load(self, number: int, payload: Bytes) -> Any:
+    def load(self, number: int, payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
         """What ``payload`` holds: a function, to be known as ``number``; and make its globals the active ones."""
-        unpickler = _MainUnpickler(payload)
+        unpickler = _MainUnpickler(payload, buffers)
         try:
             loaded = unpickler.load()
         finally:
@@ -94,8 +94,8 @@ class _MainUnpickler(pickle.Unpickler):
     They are in their places while it loads, since methods may be called then; :meth:`restore` puts back what was there.
     """
 
-    def __init__(self, payload: Bytes) -> None:
-        super().__init__(io.BytesIO(payload))
+    def __init__(self, payload: Bytes, buffers: Sequence[Bytes]) -> None:
+        super().__init__(io.BytesIO(payload), buffers=buffers)
         self.sent: dict[str, object] = {}
         self._before: dict[str, object] = {}
 

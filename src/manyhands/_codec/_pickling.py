@@ -10,7 +10,7 @@ import pickle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
     from typing import Any
 
     Bytes = bytes | bytearray | memoryview
@@ -37,20 +37,22 @@ def encode(obj: object) -> tuple[bytes, Sequence[Bytes]]:
         raw = buffer.raw()
         if raw.nbytes < OUT_OF_BAND:
             return True
-        buffers.append(bytearray(raw))
+        buffers.append(bytes(raw))
         return False
 
     try:
         payload = pickle.dumps(obj, PROTOCOL, buffer_callback=keep_in_band)
+        if not (_MAIN in payload and type(obj) not in _TEXT):
+            return payload, buffers
+        first = None
     except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
-        return _by_value(obj, error), ()
-    if _MAIN in payload and type(obj) not in _TEXT:
-        return _by_value(obj, None), ()
-    return payload, buffers
+        first = error
+    buffers.clear()
+    return _by_value(obj, first, keep_in_band), buffers
 
 
 def encode_whole(obj: object) -> bytes:
-    """Like :func:`encode`, in one piece: for functions, whose bytes are also their identity.
+    """Like :func:`encode`, in one piece.
 
     Raises:
         NotSerializable: with the path to the part that cannot be pickled.
@@ -79,11 +81,11 @@ def decode_result(payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
     return pickle.loads(payload, buffers=buffers)
 
 
-def _by_value(obj: object, error: Exception | None) -> bytes:
+def _by_value(obj: object, error: Exception | None, keep_in_band: Callable[[pickle.PickleBuffer], bool] | None = None) -> bytes:
     import cloudpickle  # noqa: PLC0415 - 15 ms, and most programs never need it
 
     try:
-        payload: bytes = cloudpickle.dumps(obj, PROTOCOL)
+        payload: bytes = cloudpickle.dumps(obj, PROTOCOL, buffer_callback=keep_in_band)
     except Exception as second:  # noqa: BLE001 - as above
         from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
 

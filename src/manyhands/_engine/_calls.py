@@ -44,11 +44,13 @@ class Function:
     ``number`` names it in messages; a worker gets the bytes once.
     """
 
-    __slots__ = ("cost", "name", "number", "payload")
+    __slots__ = ("buffers", "cost", "name", "number", "payload", "size")
 
-    def __init__(self, number: int, payload: bytes, name: str) -> None:
+    def __init__(self, number: int, payload: bytes, buffers: Sequence[Bytes], name: str) -> None:
         self.number: int = number
         self.payload: bytes = payload
+        self.buffers: Sequence[Bytes] = buffers
+        self.size: int = len(payload) + sum(map(len, buffers))
         self.name: str = name
         self.cost: FunctionCost = FunctionCost()
 

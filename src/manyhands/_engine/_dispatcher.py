@@ -192,7 +192,7 @@ class Dispatcher:
         function = form.function
         if function.number not in peer.known:
             peer.known.add(function.number)
-            peer.channel.queue(_frames.pack(_frames.FUNCTION, function.payload, a=function.number))
+            peer.channel.queue(_frames.pack(_frames.FUNCTION, function.payload, function.buffers, a=function.number))
         peer.channel.queue(form.pack(run.batch.items, run.ordinal, worker.epoch))
         self.crew.has_post(peer)
 

@@ -140,7 +140,7 @@ class CallFeed:
 
         captures = Captures(fn, global_names=True)
         # What has a state of its own is encoded anew each time: it may have changed. If it is large, only for each call.
-        if not captures.mutable or len(function.payload) > _LARGE:
+        if not captures.mutable or function.size > _LARGE:
             self._functions[id(fn)] = (fn, function, captures)
         return function
 

@@ -80,7 +80,7 @@ class ProcessPool:
         self.post: Callable[[Batch], None] = self._dispatcher.post
         self.nudge: Callable[[], None] = self._dispatcher.nudge
         self._calls = itertools.count(1)
-        self._functions: OrderedDict[bytes, Function] = OrderedDict()
+        self._functions: OrderedDict[object, Function] = OrderedDict()  # by all their bytes
         self._function_bytes = 0
         self._function_numbers = itertools.count(1)
         self._lock = threading.Lock()  # of the functions
@@ -95,23 +95,24 @@ class ProcessPool:
         Raises:
             NotSerializable: it cannot be sent.
         """
-        payload = _pickling.encode_whole(fn)
-        known = self._functions.get(payload)
+        payload, buffers = _pickling.encode(fn)
+        key = (payload, *buffers) if buffers else payload
+        known = self._functions.get(key)
         if known is not None:
             return known
         with self._lock:
-            known = self._functions.get(payload)
+            known = self._functions.get(key)
             if known is None:
-                known = self._functions[payload] = Function(next(self._function_numbers), payload, function_name(fn))
-                self._function_bytes += len(payload)
+                known = self._functions[key] = Function(next(self._function_numbers), payload, buffers, function_name(fn))
+                self._function_bytes += known.size
                 self._forget_old_functions()
         return known
 
     def _forget_old_functions(self) -> None:
         """Functions by value may be large, and new at each call."""
         while len(self._functions) > _MAX_FUNCTIONS or (self._function_bytes > _MAX_FUNCTION_BYTES and len(self._functions) > 1):
-            payload, old = self._functions.popitem(last=False)
-            self._function_bytes -= len(payload)
+            _, old = self._functions.popitem(last=False)
+            self._function_bytes -= old.size
             self._dispatcher.command(partial(self._forget_function, old.number))
 
     def _forget_function(self, number: int) -> None:

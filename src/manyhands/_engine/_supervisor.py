@@ -108,7 +108,7 @@ class Peer:
         if self.garbled:
             return "was stopped", "the task wrote to a descriptor that was not its own, the one over which its results travel"
         if status is None:
-            return "ended", "unknown, since the process that watches the workers was killed"
+            return "ended", "unknown: the process that watches the workers was killed, or somebody else took the exit status"
         if status >= 0:
             who = "the task" if self.set_up else "its initializer"
             return f"ended with exit code {status}", f"{who} called os._exit(), or a library did"

@@ -25,7 +25,7 @@ from manyhands._wire._channel import Channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from manyhands._codec._main_globals import MainGlobals
@@ -37,6 +37,9 @@ if TYPE_CHECKING:
 
 # Results of a batch of quick tasks are held back at most so long. What has been sent survives the worker's death.
 _HOLD_NS = 1_000_000
+
+# Bytes of a function, arrays apart, above which it is not loaded for each task anew: what tasks do to its state stays there.
+_HEAVY = 65536
 
 _THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -130,7 +133,7 @@ class Worker:
     def __init__(self, channel: Channel, words: memoryview) -> None:
         self._channel = channel
         self._words = words
-        self._packed: dict[int, Bytes] = {}  # functions as they came
+        self._packed: dict[int, Frame] = {}  # functions as they came
         self._functions: dict[int, Callable[..., object]] = {}  # the same, once used
         self._reply = Reply(self)
         self._pid = os.getpid()
@@ -186,7 +189,7 @@ class Worker:
         if frame.kind == _frames.RUN:
             self._run(frame)
         elif frame.kind == _frames.FUNCTION:
-            self._packed[frame.a] = frame.payload
+            self._packed[frame.a] = frame
         elif frame.kind == _frames.FORGET:
             self._packed.pop(frame.a, None)
             self._functions.pop(frame.a, None)
@@ -208,14 +211,14 @@ class Worker:
             self._main.enter(frame.a)
         self._run_all(frame, _adapt(call, frame), arguments)
 
-    def _load(self, number: int, payload: Bytes) -> Any:
+    def _load(self, number: int, payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
         if b"__main__" not in bytes(payload):
-            return _pickling.decode(payload)
+            return _pickling.decode(payload, buffers)
         if self._main is None:
             from manyhands._codec._main_globals import MainGlobals  # noqa: PLC0415 - only for functions that come by value
 
             self._main = MainGlobals()
-        return self._main.load(number, payload)
+        return self._main.load(number, payload, buffers)
 
     def _first_use(self, number: int) -> Call:
         def resolve_and_call(*args: object, **kwargs: object) -> object:
@@ -229,10 +232,17 @@ class Worker:
 
     def _resolve(self, number: int) -> Call:
         """The function as it was sent, for each task: what one does to its state, no other sees."""
-        payload = self._packed[number]
-        function: Call = self._load(number, payload)
-        if not _has_state(function, payload):
-            self._packed.pop(number)
+        frame = self._packed[number]
+        payload = frame.payload
+        if frame.buffers:
+            from manyhands._codec._pristine import Pristine  # noqa: PLC0415 - as below
+
+            copies = Pristine(frame.buffers).copies
+        else:
+            copies = list
+        function: Call = self._load(number, payload, copies())
+        self._packed.pop(number)
+        if not _has_state(function, payload) or len(payload) > _HEAVY:
             self._functions[number] = function
             return function
         from manyhands._codec._captures import Captures  # noqa: PLC0415 - 1 ms; most functions travel by name
@@ -242,7 +252,7 @@ class Worker:
         def call_as_sent(*args: object, **kwargs: object) -> object:
             nonlocal function, captures
             if captures.mutable or not captures.unchanged():
-                function = self._load(number, payload)
+                function = self._load(number, payload, copies())
                 captures = captures if captures.mutable else Captures(function, global_names=False)
             return function(*args, **kwargs)
 

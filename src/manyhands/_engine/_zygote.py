@@ -39,6 +39,7 @@ def main(root_fd: int, lifeline_fd: int) -> None:
     gc.collect()
     gc.freeze()  # or the collector would write to every page that the workers share
     zygote.serve()
+    os._exit(0)  # nothing of this process is worth an orderly end
 
 
 class Zygote:
