@@ -9,6 +9,7 @@ import os
 import threading
 
 import pytest
+import scripts
 import tasks
 import waiting
 
@@ -101,11 +102,102 @@ def test_a_hanging_task_times_out(kind):
         waiting.until(lambda: False, seconds=1) if x == 3 else None
         return x
 
+    manyhands.map(slow, range(3))  # what it imports takes its time on a busy machine
     values = manyhands.map(slow, range(6), errors="return", timeout=0.5)
     assert [v for i, v in enumerate(values) if i != 3] == [0, 1, 2, 4, 5]
     assert isinstance(values[3].error, manyhands.TaskTimeout | AssertionError)
     if kind != "sequential":
         assert isinstance(values[3].error, manyhands.TaskTimeout)
+
+
+def test_threads_that_hang_are_given_up():
+    release = threading.Event()
+    ended = []
+
+    def hang(x):
+        if x in {0, 3}:
+            release.wait(10)
+            ended.append(x)
+        return x
+
+    try:
+        values = manyhands.map(hang, range(6), workers=1, timeout=0.2, errors="return", backend="threads")
+        assert [v for v in values if not isinstance(v, manyhands.Failure)] == [1, 2, 4, 5]
+        assert "left running" in str(values[3].error)
+        with pytest.raises(manyhands.TaskTimeout, match=r"task 0") as caught:
+            manyhands.map(hang, [0, 3], workers=2, timeout=0.2, backend="threads")
+        assert "task 1 failed as well: TaskTimeout" in caught.value.__notes__[0]
+        assert not ended
+    finally:
+        release.set()
+
+
+def test_a_thread_that_was_given_up_is_replaced_when_it_is_needed():
+    release = threading.Event()
+    with backends.get("threads").executor(resolved(workers=1)) as executor:
+        futures = [executor.submit(tasks.square, x) for x in range(3)]
+        hung = executor.submit(release.wait, 10)
+        waiting.until(hung.running)
+        executor.abandon(hung)
+        try:
+            assert executor.submit(tasks.square, 3).result(timeout=5) == 9
+            assert not hung.done()
+        finally:
+            release.set()
+    assert [future.result() for future in futures] == [0, 1, 4]
+
+
+def test_sequential_timeout_tells_that_the_task_came_to_its_end():
+    with pytest.raises(
+        manyhands.TaskTimeout, match=r"longer than timeout=0.01 s; it could not be stopped and came to its end after 0.0"
+    ) as caught:
+        manyhands.map(tasks.spin, [0.02], timeout=0.01, backend="sequential")
+    assert caught.value.took >= 0.02
+
+
+@pytest.mark.parametrize("option", [{"retries": 2000}, {"timeout": 1e300}])
+def test_numbers_without_measure(kind, option):
+    with pytest.raises(ValueError, match="three is bad"):
+        manyhands.map(tasks.raise_value_error, [3], **option)
+
+
+def test_arguments_that_end_the_program_when_they_are_shown(kind):
+    class Rude:
+        def __repr__(self):
+            raise SystemExit(3)
+
+    def fail(x):
+        raise ValueError("three is bad")
+
+    try:
+        [failure] = manyhands.map(fail, [Rude()], errors="return")
+    finally:
+        del Rude.__repr__  # it would end pytest as well
+    assert isinstance(failure.error, ValueError)
+
+
+@pytest.mark.parametrize("kind", ["threads", "foreign"], indirect=True)
+def test_the_first_failure_in_the_order_of_the_inputs_is_raised(kind):
+    parallel = manyhands.Parallel(2, resolved().backend, batch_size=1)
+
+    def fail(x):
+        if x == 0:
+            waiting.until(lambda: parallel.n_completed_tasks)  # the other's failure has been seen
+        raise ValueError(f"number {x}")
+
+    with pytest.raises(ValueError, match="number 0") as caught:
+        parallel(manyhands.delayed(fail)(x) for x in range(2))
+    assert "task 1 failed as well: ValueError: number 1" in caught.value.__notes__
+
+
+@pytest.mark.parametrize("kind", ["threads", "foreign"], indirect=True)
+def test_failures_of_one_batch_are_all_noted(kind):
+    def fail(x):
+        raise ValueError(f"number {x}")
+
+    with pytest.raises(ValueError, match="number 0") as caught:
+        manyhands.map(fail, range(3), chunk=3)
+    assert caught.value.__notes__[1:] == [f"task {x} failed as well: ValueError: number {x}" for x in (1, 2)]
 
 
 def test_retries(kind, tmp_path):
@@ -147,6 +239,48 @@ def test_nothing_starts_after_close(kind, tmp_path):
     assert manyhands.map(tasks.square, range(5)) == [0, 1, 4, 9, 16]
     assert len(list(tmp_path.iterdir())) == ran
     assert list(results) == []
+
+
+@pytest.mark.parametrize("kind", ["threads", "sequential", "foreign"], indirect=True)
+def test_a_stream_that_was_closed_ends(kind):
+    read = []
+    inputs = (read.append(x) or x for x in range(100))
+    stream = backend_of(kind).stream(backends.Plan(function=tasks.square, workers=2, chunk=1, ahead=2), inputs, resolved())
+    chunks = stream.chunks()
+    assert next(chunks)[1] in ([0], [1])
+    stream.close()
+    before = len(read)
+    assert list(chunks) == []
+    assert len(read) == before
+
+
+def test_a_program_whose_aimap_was_cancelled_does_not_wait_for_its_threads():
+    program = """
+        import asyncio, threading
+        import manyhands
+
+        started = threading.Event()
+
+        def hang(x):
+            started.set()
+            threading.Event().wait()
+
+        async def take():
+            async for _ in manyhands.aimap(hang, [1], workers=1, backend="threads"):
+                pass
+
+        async def main():
+            task = asyncio.create_task(take())
+            await asyncio.to_thread(started.wait)
+            task.cancel()
+            try:
+                await task
+            except asyncio.CancelledError:
+                print("cancelled")
+
+        asyncio.run(main())
+        """
+    assert scripts.run(program, seconds=20).stdout == "cancelled\n"
 
 
 def test_calls_of_many_functions(kind):

@@ -6,18 +6,22 @@ import itertools
 import os
 import time
 
+import pytest
 import tasks
 import waiting
 
 import manyhands
 
+backends = pytest.mark.parametrize("backend", ["processes", "threads"])
 
-def test_the_first_input_runs_while_the_second_is_waited_for(tmp_path):
+
+@backends
+def test_the_first_input_runs_while_the_second_is_waited_for(tmp_path, backend):
     def inputs():
         yield str(tmp_path)
         yield waiting.noted(tmp_path, "ran")[0]
 
-    assert len(manyhands.map(note, inputs(), workers=2)) == 2
+    assert len(manyhands.map(note, inputs(), workers=2, backend=backend)) == 2
 
 
 def note(folder):
@@ -34,7 +38,8 @@ def slow(seconds):
         yield number
 
 
-def test_results_come_while_inputs_are_read():
+@backends
+def test_results_come_while_inputs_are_read(backend):
     manyhands.map(tasks.square, range(10_000), workers=2)  # it is known to be quick: messages of thousands would be right
     for options in ({}, {"ordered": False}, {"buffer": 1000}, {"chunk": 1}):
         read = 0
@@ -45,7 +50,7 @@ def test_results_come_while_inputs_are_read():
                 read += 1
                 yield value
 
-        with manyhands.imap(tasks.square, counted(), workers=2, **options) as results:
+        with manyhands.imap(tasks.square, counted(), workers=2, backend=backend, **options) as results:
             for taken in range(1, 20):
                 next(results)
                 assert read - taken < 30, options

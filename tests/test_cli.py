@@ -52,6 +52,9 @@ def flaky(text):
         raise OSError("not yet")
     return text
 
+def refuse(value):
+    raise ValueError("no")
+
 def noisy(text):
     print("printed by", text)
     os.system("echo echoed")
@@ -129,6 +132,10 @@ def results(text):
 def ran(folder):
     """What ran, from the log of ``tasks.log``."""
     return (folder / "log").read_text().split()
+
+
+def ran_lines(folder):
+    return (folder / "log").read_text().splitlines()
 
 
 def journalled(path):
@@ -259,6 +266,54 @@ def test_failures_are_lines_and_the_rest_goes_on(folder):
     assert "5 tasks, 3 failed" in done.stderr
 
 
+@pytest.mark.parametrize("backend", ["processes", "threads"])
+def test_failures_show_no_frame_of_ours(folder, backend):
+    done = run(folder, "map", "tasks:picky", "--backend", backend, stdin="bad\n")
+    (line,) = lines(done.stdout)
+    trace = line["error"]["traceback"]
+    assert trace.count('  File "') == 1
+    assert "in picky\n    raise ValueError" in trace
+    assert "cli" not in done.stdout
+    done = run(folder, "map", "builtins:int", "--backend", backend, stdin="bad\n")
+    assert "traceback" not in lines(done.stdout)[0]["error"]  # no frame at all
+    done = run(folder, "map", "tasks:picky", "--backend", backend, "--errors", "raise", stdin="bad\n")
+    assert "in picky" in done.stderr
+    assert "_task.py" not in done.stderr
+
+
+def test_the_stack_of_a_task_that_was_stopped_shows_no_frame_of_ours(folder):
+    os.mkfifo(folder / "fifo")
+    done = run(folder, "map", "tasks:picky", "--timeout", "0.2", stdin="hang\n")
+    message = lines(done.stdout)[0]["error"]["message"]
+    assert re.fullmatch(
+        r"task 0: picky\('hang'\) ran longer than timeout=0.2 s; worker \d+ was stopped and replaced. Its Python stack then:\n"
+        r"  Stack \(most recent call first\):\n    File .*tasks.py\", line \d+ in picky",
+        message,
+    )
+    done = run(folder, "map", "time:sleep", "--json", "--timeout", "0.2", stdin="60\n")
+    message = lines(done.stdout)[0]["error"]["message"]
+    assert re.fullmatch(r"task 0: sleep\(60\) ran longer than timeout=0.2 s; worker \d+ was stopped and replaced.", message)
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"), [("5", "5"), ('"it\'s"', '"it\'s"'), ('{"a": [1]}', "{'a': [1]}"), (f'"{"x" * 500}"', f"'{'x' * 12}...{'x' * 13}'")]
+)
+def test_with_json_messages_show_the_value(folder, text, shown):
+    done = run(folder, "map", "--json", "tasks:refuse", stdin=f"{text}\n")
+    (line,) = lines(done.stdout)
+    assert re.fullmatch(r"raised by task 0: refuse\((.*)\) in worker \d+", line["error"]["notes"][0])[1] == shown
+
+
+def test_without_json_messages_show_the_text(folder):
+    done = run(folder, "map", "tasks:refuse", stdin="5\n")
+    assert "refuse('5') in worker" in lines(done.stdout)[0]["error"]["notes"][0]
+
+
+def test_numbers_beyond_all_use(folder):
+    done = run(folder, "map", "tasks:upper", "--timeout", "1e300", "--backoff", "1e300", "--retries", 5, stdin="a\n")
+    assert (done.returncode, results(done.stdout)) == (0, ["A"])
+
+
 def test_errors_skip(folder):
     done = run(folder, "map", "tasks:picky", "--errors", "skip", stdin="a\nbad\nb\n")
     assert done.returncode == 1
@@ -318,6 +373,12 @@ def test_a_result_that_is_not_json_is_that_tasks_failure(folder, what, said):
         (["tasks:upper", "--errors", "ignore"], "'raise', 'return', 'skip'"),
         (["tasks:upper", "--backend", "cluster"], "backend='cluster' is not known; known are 'processes'"),
         (["tasks:upper", "--resume", "no/such/folder"], "cannot be opened: No such file or directory"),
+        (["tasks:upper", "--resume", "/dev/null"], "journal '/dev/null' is not a regular file"),
+        (["tasks:upper", "--chunk", str(2**70)], f"chunk={2**70} is not allowed; chunk is a number of tasks in one message from 1 on"),
+        (["tasks:upper", "-j", str(2**70)], "at most 1,000,000,000"),
+        (["tasks:upper", "--timeout", "nan"], "timeout=nan is not allowed"),
+        (["tasks:upper", "--memory-limit", "0"], "--memory-limit: memory_limit='0' is not allowed"),
+        (["tasks:upper", "--memory-limit", f"{2**40}T"], "is a number of bytes from 1 to 2**62"),
         ([], "MODULE:FUNCTION"),
     ],
 )
@@ -333,6 +394,33 @@ def test_wrong_usage(folder, args, said):
     assert said in " ".join(done.stderr.split())
     assert "Traceback" not in done.stderr
     assert not done.stdout
+
+
+def without(folder, fds, *args, stdin="", **more):
+    """``manyhands args`` without some of its standard streams."""
+    closed = " ".join(f"{fd}>&-" for fd in fds)
+    command = ["sh", "-c", f'"$0" -m manyhands "$@" {closed}', sys.executable, *map(str, args)]
+    return subprocess.run(command, input=stdin, cwd=folder, capture_output=True, text=True, timeout=50, env=environment() | more)
+
+
+def test_without_standard_output(folder):
+    done = without(folder, [1], "map", "tasks:log", stdin="a\n")
+    assert done.returncode == 2
+    assert "Error: standard output is closed, and the results go there" in done.stderr
+    assert not (folder / "log").exists()
+    assert without(folder, [0, 1, 2], "map", "tasks:log").returncode == 2
+
+
+def test_without_other_standard_streams(folder):
+    done = without(folder, [0], "map", "tasks:upper")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert "0 tasks" in done.stderr
+    for more in ([], ["--progress"]):
+        done = without(folder, [2], "map", "tasks:noisy", *more, stdin="a\nb\n")
+        assert (done.returncode, results(done.stdout)) == (0, ["", ""])
+    done = without(folder, [0, 2], "map", "tasks:log", "tasks.py")
+    assert done.returncode == 0
+    assert len(results(done.stdout)) == len(ran_lines(folder))
 
 
 def test_a_wrong_environment_variable_is_named(folder):
@@ -525,8 +613,16 @@ def test_a_damaged_line_costs_its_own_task(folder):
     )
     done = run(folder, "map", "tasks:log", "--resume", "journal", stdin="a\nb\nc\n")
     assert results(done.stdout) == ["aa", "bb", "cc"]
-    assert "2 lines of journal 'journal' are damaged" in done.stderr
+    assert "2 lines of journal 'journal' are damaged; their tasks run again" in done.stderr
     assert ran(folder) == ["a", "b", "c", "a"]
+
+
+def test_one_damaged_line_is_told_as_one(folder):
+    run(folder, "map", "tasks:log", "--resume", "journal", stdin="a\nb\n")
+    rows = (folder / "journal").read_bytes().splitlines(keepends=True)
+    (folder / "journal").write_bytes(b"".join([rows[0], b"?\n", *rows[2:]]))
+    done = run(folder, "map", "tasks:log", "--resume", "journal", stdin="a\nb\n")
+    assert "manyhands: 1 line of journal 'journal' is damaged; its task runs again\n" in done.stderr
 
 
 def test_failed_tasks_run_again(folder):

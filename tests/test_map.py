@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import itertools
+import math
 import re
 import signal
 import threading
@@ -136,6 +138,42 @@ def test_closing_an_iterator_stops_what_runs(tmp_path):
     assert manyhands.map(tasks.square, range(10), workers=2) == [x * x for x in range(10)]
 
 
+@pytest.mark.parametrize("backend", ["processes", "threads", "sequential"])
+def test_closing_an_iterator_from_another_thread(backend, tmp_path):
+    """It is waiting for a task then; its loop ends."""
+    go = threading.Event()
+
+    def inputs():
+        yield 1
+        if backend == "sequential":
+            tasks.note(tmp_path, "started")
+            assert go.wait(20)
+        yield from itertools.repeat(3)
+
+    def wait(x):
+        if x == 3:
+            tasks.note(tmp_path, "started")
+            assert go.wait(20)
+        return x
+
+    work = functools.partial(tasks.hang, event_dir=str(tmp_path)) if backend == "processes" else wait
+    got = []
+    results = manyhands.imap(work, inputs(), workers=1, chunk=1, backend=backend)
+    thread = threading.Thread(target=lambda: [got.append(value) for value in results])
+    thread.start()
+    waiting.until(lambda: got)
+    waiting.noted(tmp_path, "started")
+    results.close()
+    results.close()
+    if backend == "processes":
+        assert all(waiting.gone(int(pid)) for pid in waiting.noted(tmp_path, "started"))
+    go.set()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert got in ([1], [1, 3])
+    assert list(results) == []
+
+
 def test_imap_unordered_gives_results_as_they_come(tmp_path):
     inputs = [(3 if i == 0 else 0, str(tmp_path)) for i in range(10)]
     with manyhands.imap(tasks.hang, *zip(*inputs, strict=True), workers=2, ordered=False, chunk=1) as results:
@@ -177,6 +215,57 @@ def test_a_failure_is_raised_without_waiting_for_others(tmp_path):
         manyhands.map(fail_or_hang, range(2), workers=2)
     assert time.monotonic() - begin < 10
     assert all(waiting.gone(int(pid)) for pid in waiting.noted(tmp_path, "started"))
+
+
+@pytest.mark.parametrize("backend", ["processes", "threads", "sequential"])
+def test_an_iterator_gives_what_comes_before_a_failure_first(backend, tmp_path):
+    """Also what still ran when it failed."""
+    if backend == "sequential":
+        tasks.note(tmp_path, "failed")
+
+    def work(x):
+        if x == 4:
+            waiting.noted(str(tmp_path), "failed")
+        if x == 5:
+            tasks.note(tmp_path, "failed")
+            raise ValueError("five is bad")
+        return x
+
+    got = []
+    with pytest.raises(ValueError, match="five is bad"):
+        got.extend(manyhands.imap(work, range(20), workers=2, backend=backend, chunk=1))
+    assert got == [0, 1, 2, 3, 4]
+
+
+def test_an_iterator_gives_what_comes_before_a_failure_in_its_own_chunk():
+    got = []
+    with pytest.raises(RuntimeError, match="cannot be rebuilt here"):
+        got.extend(manyhands.imap(tasks.return_unloadable, range(6), workers=1, chunk=6))
+    assert got == [0, 1, 2]
+
+
+def test_results_that_cannot_be_compared_come_before_a_failure():
+    def work(x):
+        return np.zeros(2) if x == 0 else tasks.NotInParent(x)
+
+    got = []
+    with pytest.raises(RuntimeError, match="cannot be rebuilt here"):
+        got.extend(manyhands.imap(work, range(2), workers=1, chunk=2))
+    assert [value.shape for value in got] == [(2,)]
+
+
+@pytest.mark.parametrize("backend", ["processes", "threads", "sequential"])
+def test_numbers_beyond_all_use(backend):
+    with manyhands.options(backend=backend, workers=1, idle_timeout=math.inf):
+        for timeout in (1e300, 1e12, 20 * 86400):
+            assert manyhands.map(tasks.spin, [0.15], timeout=timeout) == [0.15]
+        with pytest.raises(ValueError, match="three is bad") as caught:
+            manyhands.map(tasks.raise_value_error, [3], retries=1100)
+        assert any("earlier attempt 1100:" in note for note in caught.value.__notes__)
+        with pytest.raises(ValueError, match=r"^chunk=1180591620717411303424 is not allowed; .* at most 1,000,000,000"):
+            manyhands.map(tasks.square, [1], chunk=2**70)
+    with pytest.raises(manyhands.TaskTimeout):
+        manyhands.map(tasks.spin, [0.1], timeout=1e-10, backend=backend)
 
 
 @pytest.mark.parametrize("how", ["raise", "kill"])
@@ -334,8 +423,10 @@ def test_bad_arguments_are_named_at_once(name, value):
 
 
 def test_more_bad_arguments():
-    with pytest.raises(TypeError, match="not callable"):
-        manyhands.map(5, [1])
+    for wrong in (5, None):
+        for call in (manyhands.map, manyhands.imap, manyhands.aimap):
+            with pytest.raises(TypeError, match=f"^fn={wrong} is not callable"):
+                call(wrong, [1])
     with pytest.raises(TypeError, match="no inputs"):
         manyhands.map(tasks.square)
     with pytest.raises(manyhands.BackendMissing, match=r"'magic' is not known.*'processes'"):
@@ -359,6 +450,29 @@ def test_options_from_the_environment(monkeypatch):
     monkeypatch.setenv("MANYHANDS_WORKERS", "many")
     with pytest.raises(ValueError, match="MANYHANDS_WORKERS='many'"):
         manyhands.map(tasks.pid, range(20))
+
+
+class OnlyWrites:
+    """What a program may put in the place of standard error."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+
+def test_progress_where_standard_error_is_a_makeshift(monkeypatch):
+    stream = OnlyWrites()
+    monkeypatch.setattr("sys.stderr", stream)
+    assert manyhands.map(tasks.square, range(10), progress=True, workers=1) == [x * x for x in range(10)]
+    assert "10/10 tasks" in stream.text
+
+
+def test_progress_where_standard_error_is_closed(monkeypatch, tmp_path):
+    with open(tmp_path / "log", "w") as stream:
+        monkeypatch.setattr("sys.stderr", stream)
+    assert manyhands.map(tasks.square, range(3), progress=True, workers=1) == [0, 1, 4]
 
 
 def test_progress_without_a_terminal(capsys):
@@ -410,8 +524,16 @@ def test_stop_iteration_of_a_task():
 
     with pytest.raises(StopIteration):
         manyhands.map(stop, [1])
-    with pytest.raises(RuntimeError, match="StopIteration"):
+    with pytest.raises(RuntimeError, match="task 0 raised StopIteration, which an iterator cannot pass on") as caught:
         list(manyhands.imap(stop, [1]))
+    assert isinstance(caught.value.__cause__, StopIteration)
+    assert "raised by task 0:" in caught.value.__cause__.__notes__[0]
+
+    async def main():
+        return [value async for value in manyhands.aimap(stop, [1])]
+
+    with pytest.raises(RuntimeError, match="task 0 raised StopIteration"):
+        asyncio.run(main())
 
 
 def test_cancelling_an_async_iteration_does_not_wait_for_its_tasks(tmp_path):
@@ -425,6 +547,58 @@ def test_cancelling_an_async_iteration_does_not_wait_for_its_tasks(tmp_path):
     asyncio.run(main())
     assert time.monotonic() - begin < 10
     assert all(waiting.gone(int(pid)) for pid in waiting.noted(tmp_path, "started"))
+
+
+def test_cancelling_an_async_iteration_does_not_wait_for_its_inputs():
+    asked, more = threading.Event(), threading.Event()
+
+    def inputs():
+        yield 1
+        asked.set()
+        more.wait(20)
+        yield 2
+
+    async def main():
+        stream = manyhands.aimap(tasks.square, inputs(), workers=1, buffer=1)
+        assert await anext(stream) == 1
+        taking = asyncio.ensure_future(anext(stream))
+        await asyncio.to_thread(asked.wait, 20)
+        taking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await taking
+        await stream.aclose()
+        assert not more.is_set()
+        assert "manyhands-aimap_0" in {thread.name for thread in threading.enumerate()}
+        more.set()
+
+    asyncio.run(main())
+    waiting.until(lambda: not any(thread.name.startswith("manyhands-aimap") for thread in threading.enumerate()))
+
+
+def test_an_async_iteration_leaves_no_thread(tmp_path):
+    def threads():
+        return [thread for thread in threading.enumerate() if thread.name.startswith("manyhands-aimap")]
+
+    async def main():
+        assert [value async for value in manyhands.aimap(tasks.square, range(3))] == [0, 1, 4]
+        assert not threads()
+        with pytest.raises(ValueError, match="three is bad"):
+            async for _ in manyhands.aimap(tasks.raise_value_error, range(9)):
+                pass
+        assert not threads()
+        stream = manyhands.aimap(tasks.square, itertools.count())
+        await anext(stream)
+        await stream.aclose()
+        assert not threads()
+
+    asyncio.run(main())
+
+
+def test_bad_arguments_of_an_async_iteration_are_told_at_once():
+    with pytest.raises(TypeError, match="bogus"):
+        manyhands.aimap(tasks.square, [1], bogus=3)
+    with pytest.raises(ValueError, match="workers=0 is not allowed"):
+        manyhands.aimap(tasks.square, [1], workers=0)
 
 
 def test_classes_of_the_main_program_are_not_changed_by_results():

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypedDict, TypeVar, overload
 
 from manyhands import backends
 from manyhands._core.policy import Failed, Policy, add_note
@@ -14,7 +15,8 @@ from manyhands.backends import Plan
 from manyhands.settings import UNSET, resolved
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
+    from typing import Unpack
 
     from manyhands._core.options import Options
     from manyhands.backends import TaskStream
@@ -45,21 +47,54 @@ class Failure:
         return False
 
 
+class MapOptions(TypedDict, total=False):
+    """For type checkers: the options of :func:`map`, which describes them, without ``errors``, on which the type of the results depends."""
+
+    workers: int | None
+    chunk: int | Auto
+    timeout: float | None
+    retries: int
+    retry_on: type[BaseException] | tuple[type[BaseException], ...]
+    backoff: float
+    progress: bool
+    ordered: bool
+    backend: object
+    priority: int
+
+
+class ImapOptions(MapOptions, total=False):
+    """The same of :func:`imap` and :func:`aimap`."""
+
+    buffer: int | Auto
+
+
+@overload
 def map(  # noqa: A001 - the builtin's name for what the builtin does
+    fn: Callable[..., T], *iterables: Iterable[Any], errors: Literal["return"], **options: Unpack[MapOptions]
+) -> list[T | Failure]: ...
+
+
+@overload
+def map(  # noqa: A001
+    fn: Callable[..., T], *iterables: Iterable[Any], errors: Literal["raise", "skip"] = ..., **options: Unpack[MapOptions]
+) -> list[T]: ...
+
+
+def map(  # noqa: A001
     fn: Callable[..., T],
     *iterables: Iterable[Any],
-    workers: int | None = UNSET,  # type: ignore[assignment]
-    chunk: int | Auto = UNSET,  # type: ignore[assignment]
-    timeout: float | None = UNSET,  # type: ignore[assignment]
-    retries: int = UNSET,  # type: ignore[assignment]
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = UNSET,  # type: ignore[assignment]
-    backoff: float = UNSET,  # type: ignore[assignment]
-    errors: Errors = UNSET,  # type: ignore[assignment]
-    progress: bool = UNSET,  # type: ignore[assignment]
-    ordered: bool = UNSET,  # type: ignore[assignment]
+    workers: int | None = UNSET,
+    chunk: int | Auto = UNSET,
+    timeout: float | None = UNSET,
+    retries: int = UNSET,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = UNSET,
+    backoff: float = UNSET,
+    errors: Errors = UNSET,
+    progress: bool = UNSET,
+    ordered: bool = UNSET,
     backend: object = UNSET,
-    priority: int = UNSET,  # type: ignore[assignment]
-) -> list[T]:
+    priority: int = UNSET,
+) -> list[T] | list[T | Failure]:
     """``[fn(x) for x in iterable]``, on all processors.
 
     Several iterables are taken together, like those of the builtin ``map``, until the shortest ends.
@@ -73,10 +108,11 @@ def map(  # noqa: A001 - the builtin's name for what the builtin does
         fn: any function; it need not be importable where it runs.
         workers: at most so many at a time; None: one for each processor that may be used.
         chunk: how many tasks go in one message; "auto": as many as take some 10 ms, by measured time.
-        timeout: seconds that each task may run, counted from its start; then it is stopped and fails with ``TaskTimeout``.
+        timeout: seconds that each task may run, counted from its start; then it is stopped and fails with ``TaskTimeout``. None, and what
+            is above 20 days: no limit.
         retries: how often a task that failed runs again.
         retry_on: the failures for which it does.
-        backoff: seconds before the first repetition, doubled for each further one.
+        backoff: seconds before the first repetition, doubled for each further one, up to a day.
         errors: "raise": the first failure, in the order of the inputs, is raised, the others are noted on it. "return": the
             result of a failed task is a :class:`Failure`. "skip": it is left out.
         progress: show a progress bar (plain lines where there is no terminal).
@@ -110,26 +146,40 @@ def map(  # noqa: A001 - the builtin's name for what the builtin does
     with call:
         for _, values in call.chunks():
             results += values  # type: ignore[arg-type]
-        call.raise_failure()
+        failed = call.failed()
+        if failed is not None:
+            raise failed.error
     return results
+
+
+@overload
+def imap(
+    fn: Callable[..., T], *iterables: Iterable[Any], errors: Literal["return"], **options: Unpack[ImapOptions]
+) -> Results[T | Failure]: ...
+
+
+@overload
+def imap(
+    fn: Callable[..., T], *iterables: Iterable[Any], errors: Literal["raise", "skip"] = ..., **options: Unpack[ImapOptions]
+) -> Results[T]: ...
 
 
 def imap(
     fn: Callable[..., T],
     *iterables: Iterable[Any],
-    buffer: int | Auto = UNSET,  # type: ignore[assignment]
-    workers: int | None = UNSET,  # type: ignore[assignment]
-    chunk: int | Auto = UNSET,  # type: ignore[assignment]
-    timeout: float | None = UNSET,  # type: ignore[assignment]
-    retries: int = UNSET,  # type: ignore[assignment]
-    retry_on: type[BaseException] | tuple[type[BaseException], ...] = UNSET,  # type: ignore[assignment]
-    backoff: float = UNSET,  # type: ignore[assignment]
-    errors: Errors = UNSET,  # type: ignore[assignment]
-    progress: bool = UNSET,  # type: ignore[assignment]
-    ordered: bool = UNSET,  # type: ignore[assignment]
+    buffer: int | Auto = UNSET,
+    workers: int | None = UNSET,
+    chunk: int | Auto = UNSET,
+    timeout: float | None = UNSET,
+    retries: int = UNSET,
+    retry_on: type[BaseException] | tuple[type[BaseException], ...] = UNSET,
+    backoff: float = UNSET,
+    errors: Errors = UNSET,
+    progress: bool = UNSET,
+    ordered: bool = UNSET,
     backend: object = UNSET,
-    priority: int = UNSET,  # type: ignore[assignment]
-) -> Results[T]:
+    priority: int = UNSET,
+) -> Results[T] | Results[T | Failure]:
     """Like :func:`map`, as an iterator: results while the inputs are still being read. Inputs may be endless.
 
     Args:
@@ -137,6 +187,9 @@ def imap(
 
     The inputs are read in the thread that takes the results, and only while it takes them. Closing the iterator early
     (``close()``, or leaving its ``with`` block) ends the call: nothing of it runs any more.
+
+    Under ``errors="raise"``, the results of all inputs before the one that failed come first (with ``ordered=False``: what has come by
+    then). A ``StopIteration`` that a task raised would end a loop as if all were done; it comes as the cause of a ``RuntimeError``.
 
     Example:
         >>> import itertools, manyhands
@@ -161,8 +214,23 @@ def imap(
     return Results(_Call(fn, iterables, options, eager=False))
 
 
-async def aimap(fn: Callable[..., T], *iterables: Iterable[Any], **options: Any) -> AsyncIterator[T]:
-    """Like :func:`imap`, for ``async for``. The event loop goes on meanwhile; the inputs are read in a thread of their own.
+@overload
+def aimap(
+    fn: Callable[..., T], *iterables: Iterable[Any], errors: Literal["return"], **options: Unpack[ImapOptions]
+) -> AsyncGenerator[T | Failure, None]: ...
+
+
+@overload
+def aimap(
+    fn: Callable[..., T], *iterables: Iterable[Any], errors: Literal["raise", "skip"] = ..., **options: Unpack[ImapOptions]
+) -> AsyncGenerator[T, None]: ...
+
+
+def aimap(fn: Callable[..., T], *iterables: Iterable[Any], **options: Any) -> AsyncGenerator[T, None] | AsyncGenerator[T | Failure, None]:
+    """Like :func:`imap`, with the same options, for ``async for``.
+
+    The event loop goes on meanwhile; the inputs are read in a thread of their own. When the iteration is cancelled, its tasks are stopped;
+    the thread, if it waits for an input just then, is left to end when that has come.
 
     Example:
         >>> import asyncio, manyhands
@@ -171,35 +239,47 @@ async def aimap(fn: Callable[..., T], *iterables: Iterable[Any], **options: Any)
         >>> asyncio.run(main())
         [1, 2]
     """
+    return _taken_in_a_thread(imap(fn, *iterables, **options))
+
+
+async def _taken_in_a_thread(results: Results[T]) -> AsyncGenerator[T, None]:
     import asyncio  # noqa: PLC0415 - 40 ms; only who uses it needs it
     from concurrent.futures import ThreadPoolExecutor  # noqa: PLC0415
 
     loop = asyncio.get_running_loop()
-    results = imap(fn, *iterables, **options)
     done = object()
-    with ThreadPoolExecutor(1, thread_name_prefix="manyhands-aimap") as thread:
+    thread = ThreadPoolExecutor(1, thread_name_prefix="manyhands-aimap")
+    cancelled = False
+    try:
+        while (value := await loop.run_in_executor(thread, next, results, done)) is not done:
+            yield value  # type: ignore[misc]
+    except asyncio.CancelledError:
+        cancelled = True
+        results.abort()  # the thread may wait for a task that takes long
+        raise
+    finally:
+        closing = thread.submit(results.close)
         try:
-            while (value := await loop.run_in_executor(thread, next, results, done)) is not done:
-                yield value  # type: ignore[misc]
-        except asyncio.CancelledError:
-            results.abort()  # the thread may wait for a task that takes long
-            raise
+            if not cancelled:  # otherwise it may wait for an input, for nobody knows how long
+                await asyncio.wrap_future(closing)
         finally:
-            await loop.run_in_executor(thread, results.close)
+            thread.shutdown(wait=closing.done())
 
 
 class Results(Generic[T]):
-    """The iterator that :func:`imap` returns."""
+    """The iterator that :func:`imap` returns. One thread takes the results; others may :meth:`close` it."""
 
     def __init__(self, call: _Call) -> None:
         self._call = call
         self._values = self._iterate()
 
-    def _iterate(self) -> Iterator[T]:
+    def _iterate(self) -> Generator[T, None, None]:
         with self._call as call:
             for _, values in call.chunks():
                 yield from values  # type: ignore[misc]
-            call.raise_failure()
+            failed = call.failed()
+            if failed is not None:
+                raise _stopped(failed) if isinstance(failed.error, StopIteration) else failed.error
 
     def __iter__(self) -> Results[T]:
         return self
@@ -208,8 +288,13 @@ class Results(Generic[T]):
         return next(self._values)
 
     def close(self) -> None:
-        """End the call: when this returns, nothing of it runs any more."""
-        self._values.close()  # type: ignore[attr-defined]
+        """End the call: when this returns, nothing of it runs any more. While another thread takes a result, it is :meth:`abort`."""
+        try:
+            self._values.close()
+        except ValueError as error:
+            if str(error) != "generator already executing":
+                raise
+            self.abort()
 
     def abort(self) -> None:
         """End the call from another thread than the one that iterates, whose iteration then ends."""
@@ -229,18 +314,24 @@ class Results(Generic[T]):
         self.close()
 
 
+def _stopped(failed: Failed) -> RuntimeError:
+    error = RuntimeError(f"task {failed.index} raised StopIteration, which an iterator cannot pass on: it would seem to be at its end")
+    error.__cause__ = failed.error
+    return error
+
+
 class _Call:
     """One call: a stream of a backend under the user's choice of errors, with its progress bar. Leaving it ends the call."""
 
     def __init__(
         self,
-        fn: Callable[..., Any] | None,
+        fn: Callable[..., Any],
         iterables: tuple[Iterable[Any], ...],
         options: Options,
         *,
         eager: bool,
     ) -> None:
-        if fn is not None and not callable(fn):
+        if not callable(fn):
             msg = f"fn={fn!r} is not callable"
             raise TypeError(msg)
         if not iterables:
@@ -261,7 +352,8 @@ class _Call:
             priority=options.priority,
             ordered=options.ordered,
             eager=eager,
-            fail_fast=options.errors == "raise",
+            # An iterator gives what comes before a failure first.
+            fail_fast=eager and options.errors == "raise",
             total=_length(iterables),
         )
         self.total: int | None = plan.total
@@ -289,14 +381,17 @@ class _Call:
                 yield first, [value for value in values if type(value) is not Failed]
             else:
                 self._failed = [value for value in values if type(value) is Failed]
-                if self._failed:
-                    return
-                yield first, values
+                if not self._failed:
+                    yield first, values
+                    continue
+                before = list(itertools.takewhile(lambda value: type(value) is not Failed, values))
+                if before:
+                    yield first, before
+                return
 
-    def raise_failure(self) -> None:
-        """Raise what has ended :meth:`chunks`, if anything has. Not in there: a generator cannot raise StopIteration."""
-        if self._failed:
-            raise_first(self.stream, self._failed)
+    def failed(self) -> Failed | None:
+        """What has ended :meth:`chunks`, to be raised. Not in there: a generator cannot raise StopIteration."""
+        return first_failure(self.stream, self._failed) if self._failed else None
 
     def __enter__(self) -> _Call:
         self._bar.__enter__()
@@ -311,14 +406,19 @@ class _Call:
 
 
 def raise_first(stream: TaskStream, failed: list[Failed]) -> NoReturn:
-    """Give the call up; raise the first failure in the order of the inputs, with a note of the others that are known."""
+    """Give the call up; raise the first failure."""
+    raise first_failure(stream, failed).error
+
+
+def first_failure(stream: TaskStream, failed: list[Failed]) -> Failed:
+    """Give the call up; the first failure in the order of the inputs, with a note of the others that are known."""
     stream.close()
     first, *others = sorted([*failed, *stream.leftovers()], key=lambda failed: failed.index)
     for other in others[:10]:
         add_note(first.error, f"task {other.index} failed as well: {type(other.error).__name__}: {other.error}")
     if len(others) > 10:
         add_note(first.error, f"and {len(others) - 10} more")
-    raise first.error
+    return first
 
 
 def choose(options: Options) -> tuple[backends.Backend, int]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
+import importlib
 import math
+import operator
 import sys
 import time
+import weakref
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
 
 from manyhands import backends
+from manyhands._core.options import checked_count, whole
 from manyhands._core.policy import Failed, Policy
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends import Plan
@@ -33,6 +36,8 @@ _BACKENDS = {
     "threads": "threads",
     "sequential": "sequential",
 }
+# Options of manyhands.map and Executor that Parallel takes besides joblib's parameters.
+_OPTIONS = ("backoff", "idle_timeout", "max_tasks_per_child", "memory_limit", "preload", "priority", "retries", "retry_on", "start_method")
 
 
 class Delayed(Generic[P, T]):
@@ -47,10 +52,25 @@ class Delayed(Generic[P, T]):
         return self.__wrapped__, args, kwargs
 
     def __getattr__(self, name: str) -> object:
+        if name in {"__wrapped__", "__deepcopy__"}:  # not set yet while it is being made anew; the function's would copy the function
+            raise AttributeError(name)
         return getattr(self.__wrapped__, name)
+
+    def __reduce__(self) -> tuple[Callable[..., object], tuple[object, ...]]:
+        module, name = getattr(self.__wrapped__, "__module__", None), getattr(self.__wrapped__, "__qualname__", None)
+        # What is found by its name, as after @delayed, goes by it, as functions do; not in __main__, which is another module in a worker.
+        if isinstance(module, str) and isinstance(name, str) and module != "__main__":
+            with contextlib.suppress(ImportError, AttributeError):
+                if _find(module, name) is self:
+                    return _find, (module, name)
+        return Delayed, (self.__wrapped__,)
 
     def __repr__(self) -> str:
         return f"delayed({self.__wrapped__!r})"
+
+
+def _find(module: str, name: str) -> object:
+    return operator.attrgetter(name)(sys.modules.get(module) or importlib.import_module(module))
 
 
 def delayed(function: Callable[P, T]) -> Delayed[P, T]:
@@ -92,12 +112,14 @@ class Parallel:
         temp_folder, max_nbytes, mmap_mode: taken for compatibility; nothing is written to files.
         prefer: "processes" or "threads", where no backend is named.
         require: "sharedmem": threads, whose calls share the caller's objects.
+        options: ``retries``, ``retry_on``, ``backoff`` and ``priority`` of :func:`manyhands.map`; ``start_method``, ``memory_limit``,
+            ``max_tasks_per_child``, ``idle_timeout`` and ``preload`` of :class:`manyhands.Executor`.
 
     The workers are those of ``manyhands.map``: warm, and shared by all calls of this process. A ``with`` block needs no
-    more than a call does; when it is left, nothing runs any more, also of a generator that was not exhausted.
+    more than a call does; when it is left, nothing runs any more, also of generators that were not exhausted: they end there.
 
     Raises:
-        ValueError: an argument is not allowed.
+        TypeError, ValueError: an argument is not allowed.
         Exception: what the first call that failed has raised, with a note that names it.
     """
 
@@ -115,54 +137,66 @@ class Parallel:
         mmap_mode: str | None = "r",
         prefer: Literal["processes", "threads"] | None = None,
         require: Literal["sharedmem"] | None = None,
+        **options: Any,
     ) -> None:
+        _check_options(options)
         _check(return_as, "return_as", ("list", "generator", "generator_unordered"))
         _check(prefer, "prefer", (None, "processes", "threads"))
         _check(require, "require", (None, "sharedmem"))
         _check(mmap_mode, "mmap_mode", (None, "r", "r+", "w+", "c"))
+        size = _count_batch(batch_size)
         self._options = resolved(
             workers=UNSET if n_jobs is None else _count_jobs(n_jobs),
             backend=_choose_backend(backend, prefer, require),
             timeout=UNSET if timeout is None else timeout,
-            chunk=batch_size,
+            chunk=size,
+            **options,
         )
         self.n_jobs: int = self._options.workers or 1
         self.return_as = return_as
-        self.verbose = verbose
+        self.verbose = _check_verbose(verbose)
         self.timeout = timeout
-        self._ahead = _tasks_ahead(pre_dispatch, self.n_jobs, batch_size)
-        self._stream: TaskStream | None = None
+        self._ahead = _tasks_ahead(pre_dispatch, self.n_jobs, size)
+        self._stream: TaskStream | None = None  # of the last call
+        # Those that somebody still holds; one that is dropped ends its call itself.
+        self._generators: weakref.WeakKeyDictionary[Generator[object], TaskStream] = weakref.WeakKeyDictionary()
 
     def __call__(self, iterable: Iterable[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]) -> Any:
         """Make all calls; a list, or an iterator if ``return_as`` says so."""
         backend, workers = self._backend()
-        as_list = self.return_as == "list"
-        inputs: Iterable[Any] = iterable
-        if self._ahead == _ALL:
-            inputs = list(iterable)
-        policy = Policy(self._options.timeout, self._options.retries, self._options.retry_on, self._options.backoff)
-        plan = Plan(
-            function=None,
-            workers=workers,
-            chunk=None if self._options.chunk == "auto" else self._options.chunk,
-            ahead=None if self._ahead in {_AUTO, _ALL} else self._ahead,
-            policy=policy,
-            priority=self._options.priority,
-            ordered=self.return_as != "generator_unordered",
-            eager=as_list,
-            fail_fast=True,
-            total=len(inputs) if isinstance(inputs, list | tuple) else None,
-        )
-        stream = self._stream = backend.stream(plan, _checked(inputs), self._options)
+        inputs = list(iterable) if self._ahead == _ALL else iterable
+        plan = self._plan(workers, len(inputs) if isinstance(inputs, list | tuple) else None)
+        stream = self._stream = backend.stream(plan, _checked(iter(inputs)), self._options)
         narrator = _Narrator(self, backend.capabilities.name, workers, plan.total) if self.verbose else None
         chunks = _chunks(stream, narrator)
-        if not as_list:
-            stream.start()
-            return _values(chunks)
+        if self.return_as != "list":
+            generator = _values(chunks, stream)
+            next(generator)
+            self._generators[generator] = stream
+            return generator
         results: list[Any] = []
         for values in chunks:
             results += values
         return results
+
+    def _plan(self, workers: int, total: int | None) -> Plan:
+        options = self._options
+        eager = self.return_as == "list"
+        ahead = None if self._ahead in {_AUTO, _ALL} else self._ahead
+        if self._ahead == _ALL and total is not None and not eager:
+            ahead = total + 1  # all at once: nobody may come for the results that would make room
+        return Plan(
+            function=None,
+            workers=workers,
+            chunk=None if options.chunk == "auto" else options.chunk,
+            ahead=ahead,
+            policy=Policy(options.timeout, options.retries, options.retry_on, options.backoff),
+            priority=options.priority,
+            ordered=self.return_as != "generator_unordered",
+            eager=eager,
+            fail_fast=True,
+            total=total,
+        )
 
     def _backend(self) -> tuple[backends.Backend, int]:
         if self.n_jobs == 1:
@@ -183,15 +217,22 @@ class Parallel:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if self._stream is not None:
-            self._stream.close(at_once=kind is not None and not issubclass(kind, Exception))
+        at_once = kind is not None and not issubclass(kind, Exception)
+        for generator, stream in list(self._generators.items()):
+            stream.close(at_once=at_once)
+            with contextlib.suppress(ValueError):  # another thread is waiting in it: it ends there, since its stream has
+                generator.close()
 
     def __repr__(self) -> str:
         return f"Parallel(n_jobs={self.n_jobs})"
 
 
-def _values(chunks: Generator[list[object]]) -> Iterator[object]:
+def _values(chunks: Generator[list[object]], stream: TaskStream) -> Generator[object]:
+    """The results one by one. First None, with which the call begins; from there on the generator's end is the call's, however it comes."""
     with contextlib.closing(chunks):
+        next(chunks)
+        stream.start()
+        yield None
         for values in chunks:
             yield from values
 
@@ -199,6 +240,7 @@ def _values(chunks: Generator[list[object]]) -> Iterator[object]:
 def _chunks(stream: TaskStream, narrator: _Narrator | None) -> Generator[list[object]]:
     at_once = False
     try:
+        yield []  # begun: it closes the stream from here on
         for _, values in stream.chunks():
             if narrator is not None:
                 narrator.progress()
@@ -227,15 +269,41 @@ def _check(value: object, name: str, allowed: tuple[object, ...]) -> None:
 
 
 def _count_jobs(n_jobs: float) -> int:
-    if isinstance(n_jobs, float) and n_jobs.is_integer():  # what a division gives
-        n_jobs = int(n_jobs)
-    if not isinstance(n_jobs, int) or isinstance(n_jobs, bool):
+    count = int(n_jobs) if isinstance(n_jobs, float) and n_jobs.is_integer() else whole(n_jobs)  # 4 / 2 is a float
+    if count is None:
         msg = f"n_jobs={n_jobs!r} is not allowed; n_jobs is a whole number other than 0, or None"
         raise TypeError(msg)
-    if n_jobs == 0:
+    if count == 0:
         msg = "n_jobs=0 is not allowed; n_jobs is a number of workers, or negative to count from the number of processors"
         raise ValueError(msg)
-    return n_jobs if n_jobs > 0 else max(1, cpu_count() + 1 + n_jobs)
+    return count if count > 0 else max(1, cpu_count() + 1 + count)
+
+
+def _count_batch(batch_size: object) -> int | Literal["auto"]:
+    if isinstance(batch_size, str) and batch_size == "auto":
+        return "auto"
+    return checked_count("batch_size", batch_size, 1, "a number of calls from 1 on, or 'auto'")
+
+
+def _check_verbose(verbose: float) -> float:
+    level = verbose if isinstance(verbose, int | float) else whole(verbose)
+    if level is None:
+        msg = f"verbose={verbose!r} is not allowed; verbose is a number: 0 for silence, higher for more messages"
+        raise TypeError(msg)
+    return level
+
+
+def _check_options(names: Iterable[str]) -> None:
+    for name in names:
+        if name in {"initializer", "initargs"}:
+            msg = (
+                f"Parallel() does not support {name}: its workers are shared by all calls of this process; "
+                "pass an executor instead: backend=manyhands.Executor(..., initializer=...)"
+            )
+            raise TypeError(msg)
+        if name not in _OPTIONS:
+            msg = f"Parallel() has no parameter {name!r}; besides joblib's it takes {', '.join(_OPTIONS)}"
+            raise TypeError(msg)
 
 
 def _choose_backend(backend: object, prefer: str | None, require: str | None) -> object:
@@ -261,8 +329,8 @@ def _tasks_ahead(pre_dispatch: int | str, n_jobs: int, batch_size: int | str) ->
         return _ALL
     if pre_dispatch == "2 * n_jobs" and batch_size == "auto":
         return _AUTO
-    count = evaluate(pre_dispatch, n_jobs) if isinstance(pre_dispatch, str) else pre_dispatch
-    if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+    count = evaluate(pre_dispatch, n_jobs) if isinstance(pre_dispatch, str) else whole(pre_dispatch)
+    if count is None or count < 1:
         msg = f"pre_dispatch={pre_dispatch!r} is not allowed; pre_dispatch is a number from 1 on, an expression in n_jobs, or 'all'"
         raise ValueError(msg)
     return count * (batch_size if isinstance(batch_size, int) else 1)
@@ -278,7 +346,6 @@ def evaluate(expression: str, n_jobs: int) -> int:
         ValueError: it is something else.
     """
     import ast  # noqa: PLC0415 - few ask for it
-    import operator  # noqa: PLC0415
 
     operators: dict[type[ast.AST], Callable[..., float]] = {
         ast.Add: operator.add,
@@ -311,15 +378,28 @@ def evaluate(expression: str, n_jobs: int) -> int:
         raise ValueError(msg) from None
 
 
-def _checked(iterable: Iterable[Any]) -> Iterator[Any]:
-    """The calls; the first that is none is an error that says what was expected."""
-    iterator = iter(iterable)
-    for call in iterator:
-        if not (isinstance(call, tuple) and len(call) == 3 and callable(call[0])):
-            msg = f"Parallel takes calls like delayed(function)(argument), that is tuples (function, args, kwargs); got {call!r:.100}"
-            raise TypeError(msg)
-        return itertools.chain((call,), iterator)
-    return iter(())
+def _checked(inputs: Iterator[Any]) -> Iterator[Any]:
+    """The calls; what is none is an error that says what was expected."""
+    for index, call in enumerate(inputs):
+        try:
+            _, args, kwargs = call
+        except (TypeError, ValueError):
+            args = kwargs = None
+        if type(args) is tuple and type(kwargs) is dict and type(call) is tuple:  # nearly always; the rest takes its time
+            yield call
+        else:
+            yield _as_call(index, call)
+
+
+def _as_call(index: int, call: Any) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
+    try:
+        function, args, kwargs = call
+        if callable(function):
+            return function, tuple(args), dict(kwargs)
+    except (TypeError, ValueError):
+        pass
+    msg = f"Parallel takes calls like delayed(function)(argument), that is (function, args, kwargs); number {index} is {call!r:.100}"
+    raise TypeError(msg)
 
 
 class _Narrator:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -41,7 +42,7 @@ class Bar:
         self._begin = time.monotonic()
         if self._file is None:  # a program without standard error (pythonw)
             return self
-        show = self._show_live if self._file.isatty() else self._show_plain
+        show = self._show_live if is_terminal(self._file) else self._show_plain
         self._thread = threading.Thread(target=show, name="manyhands-progress", daemon=True)
         self._thread.start()
         return self
@@ -56,9 +57,12 @@ class Bar:
     # ------------------------------------------------------------ plain lines
 
     def _show_plain(self) -> None:
-        while not self._stop.wait(_PLAIN):
-            print(self.line(), file=self._file, flush=True)
-        print(self.line(), file=self._file, flush=True)
+        stopped = False
+        while not stopped:
+            stopped = self._stop.wait(_PLAIN)
+            # One that was closed meanwhile, or whose reader is gone.
+            with contextlib.suppress(OSError, ValueError):
+                print(self.line(), file=self._file, flush=hasattr(self._file, "flush"))
 
     def line(self) -> str:
         """``12/100 tasks, 24.0/s, 4 s left, 1 failed, 2/2 workers busy``."""
@@ -99,6 +103,14 @@ class Bar:
             expand=True,
             refresh_per_second=1 / _REFRESH,
         )
+
+
+def is_terminal(file: TextIO | None) -> bool:
+    """Whether somebody watches. What a program puts in the place of a file may not know, and one that is closed does not tell."""
+    try:
+        return file is not None and file.isatty()
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 def _rate(value: float) -> str:

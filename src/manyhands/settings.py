@@ -5,16 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from contextvars import ContextVar
-from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from manyhands._core.options import UNSET, Options, resolve, unknown_variables
+from manyhands._core.options import UNSET, Options, block, resolve, unknown_variables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-_block: ContextVar[Mapping[str, object]] = ContextVar("manyhands options", default=MappingProxyType({}))
+    from collections.abc import Iterator
 
 
 @contextlib.contextmanager
@@ -22,8 +18,9 @@ def options(**values: object) -> Iterator[None]:
     """Give options to all calls of a block: they hold where a call does not say otherwise.
 
     Takes every option of :func:`manyhands.map` (``workers``, ``timeout``, ``backend`` and so on), and ``start_method``,
-    ``memory_limit``, ``max_tasks_per_child``, ``idle_timeout`` and ``preload`` of :class:`manyhands.Executor`. An option is taken from the
-    call, else from the innermost block that names it, else from the environment (``MANYHANDS_WORKERS`` and so on), else the default.
+    ``memory_limit``, ``max_tasks_per_child``, ``idle_timeout`` and ``preload`` of :class:`manyhands.Executor`, which takes these and
+    ``workers``. An option is taken from the call, else from the innermost block that names it, else from the environment
+    (``MANYHANDS_WORKERS`` and so on), else the default.
 
     Example:
         >>> import manyhands
@@ -35,13 +32,13 @@ def options(**values: object) -> Iterator[None]:
         TypeError: an option is not known.
         ValueError: a value is not allowed.
     """
-    merged = {**_block.get(), **values}
+    merged = {**block.get(), **values}
     resolve(merged, {}, {})  # an error at once, not at the first call
-    token = _block.set(merged)
+    token = block.set(merged)
     try:
         yield
     finally:
-        _block.reset(token)
+        block.reset(token)
 
 
 _looked = False  # at the environment, for what is mistyped
@@ -53,8 +50,13 @@ def resolved(**given: object) -> Options:
     if not _looked:
         _looked = True
         for complaint in unknown_variables(os.environ):
-            warnings.warn(complaint, UserWarning, stacklevel=4)
-    return resolve(given, _block.get(), os.environ)
+            warnings.warn(complaint, UserWarning, stacklevel=3)
+    found = resolve(given, block.get(), os.environ)
+    if found.preload:
+        from manyhands.backends._preload import warn_of_missing  # noqa: PLC0415 - few name any
+
+        warn_of_missing(found.preload, stacklevel=3)
+    return found
 
 
 __all__ = ["UNSET", "options", "resolved"]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+import operator
 import re
+from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
@@ -14,6 +17,14 @@ BACKENDS = ("processes", "threads", "sequential")
 # Set by manyhands, in its workers.
 OWN_VARIABLES = ("MANYHANDS_WORKER", "MANYHANDS_CPUS")
 START_METHODS = ("zygote", "spawn", "fork")
+
+# No count is larger: far more than anybody needs, and safe for whatever is done with it.
+MOST = 10**9
+# Bytes: what fits a limit of the kernel's.
+_MOST_BYTES = 2**62
+# Seconds. The kernel's poll takes 24 days at the most, and what is below a microsecond would be taken for none.
+LONGEST = 20 * 86400.0
+SHORTEST = 1e-6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +57,10 @@ class Unset:
         return "UNSET"
 
 
-UNSET = Unset()
+UNSET: Any = Unset()
+
+# What ``manyhands.options`` gives to the calls of the present block.
+block: ContextVar[Mapping[str, object]] = ContextVar("manyhands options", default=MappingProxyType({}))
 
 
 def resolve(given: Mapping[str, object], block: Mapping[str, object], environ: Mapping[str, str]) -> Options:
@@ -95,8 +109,51 @@ def _read(name: str, text: str) -> object:
         raise ValueError(msg) from None
 
 
-def _refuse(name: str, value: object, allowed: str) -> ValueError:
-    return ValueError(f"{name}={value!r} is not allowed; {name} is {allowed}")
+def refuse(name: str, value: object, allowed: str) -> ValueError:
+    """The error for a value that is not allowed."""
+    try:
+        shown = repr(value)
+    except Exception:  # noqa: BLE001 - a user's __repr__, or an integer of thousands of digits
+        shown = f"<{type(value).__name__}>"
+    return ValueError(f"{name}={shown} is not allowed; {name} is {allowed}")
+
+
+def whole(value: object) -> int | None:
+    """The whole number that a value is, also one of numpy's; None if it is none. True and False are none."""
+    if isinstance(value, bool):
+        return None
+    try:
+        return operator.index(value)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+
+
+def _number(value: object) -> float | None:
+    """The same for numbers that need not be whole."""
+    if type(value) in {int, float}:
+        return value  # type: ignore[return-value]
+    from numbers import Real  # noqa: PLC0415 - few have others than Python's own
+
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return None
+    try:
+        return float(value)
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf  # type: ignore[operator] # every real number has an order
+
+
+def checked_count(name: str, value: object, least: int, allowed: str) -> int:
+    """``value`` as a number from ``least`` on.
+
+    Raises:
+        ValueError: it is none.
+    """
+    number = whole(value)
+    if number is not None and number > MOST:
+        allowed += f"; at most {MOST:,}"
+    elif number is not None and number >= least:
+        return number
+    raise refuse(name, value, allowed)
 
 
 _SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?\s*", re.IGNORECASE)
@@ -116,32 +173,32 @@ def parse_size(text: str) -> int:
         msg = f"{text!r} is no size"
         raise ValueError(msg)
     number, unit = match.groups()
-    return int(float(number) * 1024 ** " KMGT".index(unit.upper() or " "))
+    size = float(number) * 1024 ** " KMGT".index(unit.upper() or " ")
+    if math.isinf(size):
+        msg = "a number of hundreds of digits is no size"
+        raise ValueError(msg)
+    return int(size)
 
 
-def _workers(name: str, value: object) -> object:
-    if value is None or (_is_int(value) and value >= 1):  # type: ignore[operator]
-        return value
-    raise _refuse(name, value, "a number of workers from 1 on, or None for one for each processor")
-
-
-def _count(least: int, what: str, *, none: bool = False, auto: bool = False) -> Callable[[str, object], object]:
+def _count(least: int, allowed: str, *, none: bool = False, auto: bool = False) -> Callable[[str, object], object]:
     def check(name: str, value: object) -> object:
-        if (none and value is None) or (auto and isinstance(value, str) and value == "auto") or (_is_int(value) and value >= least):  # type: ignore[operator]
+        if (none and value is None) or (auto and isinstance(value, str) and value == "auto"):
             return value
-        raise _refuse(name, value, what)
+        return checked_count(name, value, least, allowed)
 
     return check
 
 
-def _seconds(what: str, *, zero: bool, none: bool) -> Callable[[str, object], object]:
+def _seconds(allowed: str, *, zero: bool, none: bool) -> Callable[[str, object], object]:
     def check(name: str, value: object) -> object:
         if none and value is None:
             return None
-        number = isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value)
-        if number and (value > 0 or (zero and value == 0)):  # type: ignore[operator]
-            return None if none and math.isinf(value) else value  # type: ignore[arg-type]
-        raise _refuse(name, value, what)
+        seconds = _number(value)
+        if seconds is None or not (seconds > 0 or (zero and seconds == 0)):
+            raise refuse(name, value, allowed)
+        if seconds > LONGEST:
+            return None if none else LONGEST
+        return max(seconds, SHORTEST) if seconds else 0
 
     return check
 
@@ -150,7 +207,7 @@ def _one_of(*allowed: str) -> Callable[[str, object], object]:
     def check(name: str, value: object) -> object:
         if isinstance(value, str) and value in allowed:
             return value
-        raise _refuse(name, value, "one of " + ", ".join(map(repr, allowed)))
+        raise refuse(name, value, "one of " + ", ".join(map(repr, allowed)))
 
     return check
 
@@ -158,46 +215,44 @@ def _one_of(*allowed: str) -> Callable[[str, object], object]:
 def _flag(name: str, value: object) -> object:
     if isinstance(value, bool):
         return value
-    raise _refuse(name, value, "True or False")
+    raise refuse(name, value, "True or False")
 
 
 def _exceptions(name: str, value: object) -> object:
     classes = value if isinstance(value, tuple | list) else (value,)
     if classes and all(isinstance(cls, type) and issubclass(cls, BaseException) for cls in classes):
         return tuple(classes)
-    raise _refuse(name, value, "an exception class, or a tuple of them")
+    raise refuse(name, value, "an exception class, or a tuple of them")
 
 
 def _size(name: str, value: object) -> object:
-    size = value
+    if value is None:
+        return None
+    size = whole(value)
     if isinstance(value, str):
         try:
             size = parse_size(value)
         except ValueError:
-            size = 0
-    if size is None or (_is_int(size) and size > 0):  # type: ignore[operator]
-        return size
-    raise _refuse(name, value, "a number of bytes above 0, a text like '2GB', or None for no limit")
+            size = None
+    if size is None or not 0 < size <= _MOST_BYTES:
+        raise refuse(name, value, "a number of bytes from 1 to 2**62, a text like '2GB', or None for no limit")
+    return size
 
 
 def _names(name: str, value: object) -> object:
-    if isinstance(value, tuple | list) and all(isinstance(entry, str) for entry in value):
+    if isinstance(value, tuple | list) and all(isinstance(entry, str) and all(entry.split(".")) for entry in value):
         return tuple(value)
-    raise _refuse(name, value, "a tuple of names of modules")
+    raise refuse(name, value, "a tuple of names of modules")
 
 
 def _backend(name: str, value: object) -> object:
     if isinstance(value, str) or hasattr(value, "submit") or hasattr(value, "capabilities"):
         return value
-    raise _refuse(name, value, f"one of {', '.join(map(repr, BACKENDS))}, the name of a registered one, or an executor")
-
-
-def _is_int(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+    raise refuse(name, value, f"one of {', '.join(map(repr, BACKENDS))}, the name of a registered one, or an executor")
 
 
 _CHECKS: dict[str, Callable[[str, object], object]] = {
-    "workers": _workers,
+    "workers": _count(1, "a number of workers from 1 on, or None for one for each processor", none=True),
     "chunk": _count(1, "a number of tasks in one message from 1 on, or 'auto'", auto=True),
     "timeout": _seconds("a number of seconds above 0, or None for no limit", zero=False, none=True),
     "retries": _count(0, "how often a task that failed runs again, from 0 on"),
@@ -207,7 +262,7 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "progress": _flag,
     "ordered": _flag,
     "buffer": _count(1, "a number of tasks from 1 on, or 'auto'", auto=True),
-    "priority": lambda name, value: _count(-(10**9), "a whole number; higher goes first")(name, value),
+    "priority": _count(-MOST, "a whole number; higher goes first"),
     "backend": _backend,
     "start_method": _one_of(*START_METHODS),
     "memory_limit": _size,

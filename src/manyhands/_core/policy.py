@@ -9,11 +9,14 @@ from manyhands._core.tasks import NS
 from manyhands.errors import STACK_FOLLOWS
 
 _LONGEST = 300  # characters of what is noted of an attempt
+_DAY = 86400.0
+# So often is a delay doubled: the shortest is far beyond a day by then, and a float does not overflow.
+_DOUBLINGS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """``timeout`` and ``backoff`` are seconds. The n-th repetition waits ``backoff * 2 ** (n - 1)``."""
+    """``timeout`` and ``backoff`` are seconds. The n-th repetition waits ``backoff * 2 ** (n - 1)``, a day at the most."""
 
     timeout: float | None = None
     retries: int = 0
@@ -26,7 +29,7 @@ class Policy:
 
     def delay(self, attempt: int) -> int:
         """Nanoseconds between the ``attempt``-th failure and the next start."""
-        return int(self.backoff * 2 ** (attempt - 1) * NS)
+        return int(min(self.backoff * 2.0 ** min(attempt - 1, _DOUBLINGS), _DAY) * NS)
 
 
 class Failed:

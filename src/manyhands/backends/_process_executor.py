@@ -10,13 +10,14 @@ from collections import deque
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from manyhands._core.options import UNSET, resolve
+from manyhands._core.options import UNSET, block, checked_count, refuse, resolve
 from manyhands._core.policy import Failed, Policy
 from manyhands._core.tasks import Batch
 from manyhands._engine import _feed, _state
 from manyhands._engine._futures import Future, FutureSink
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends._contract import Plan
+from manyhands.backends._preload import warn_of_missing
 from manyhands.backends.processes import ProcessStream
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _ALL = 2**62  # more tasks than there are
+_WORKERS = "a number of workers from 1 on, or None for one for each processor"
 
 
 class Executor(concurrent.futures.Executor):
@@ -41,15 +43,20 @@ class Executor(concurrent.futures.Executor):
         1024
 
     Args:
-        max_workers: how many worker processes at most; None: one for each processor that may be used.
+        max_workers: how many worker processes at most; None: what ``manyhands.options(workers=...)`` or ``MANYHANDS_WORKERS`` says,
+            else one for each processor that may be used.
         initializer: called with ``initargs`` once in each worker, before its first task.
         initargs: its arguments.
         max_tasks_per_child: a worker is replaced after so many tasks; None: never.
         start_method: "zygote" (forked from a small clean process), "spawn" (a new interpreter) or "fork" (a copy of this process).
         memory_limit: bytes (or a text like "2GB") of data that a worker may hold; the task that needs more fails with MemoryError.
         idle_timeout: seconds after which a worker that has nothing to do leaves. It is started again when there is work.
+            The longest is 20 days.
         preload: names of modules that are imported once, before workers are forked (start method "zygote").
-        mp_context: as in the standard library: its start method is taken if ``start_method`` is not given.
+        mp_context: as in the standard library, or a name ("fork", "spawn", "forkserver"): that start method is taken if ``start_method`` is
+            not given.
+
+    What is left out, from ``max_tasks_per_child`` on, is taken from :func:`manyhands.options` or the environment, if there is anything.
 
     **Promises.** A task that ends its worker fails alone, with ``WorkerDied``; all others go on, and the executor remains usable.
     Arguments are copied when ``submit`` is called. When a ``with`` block has been left, nothing runs any more.
@@ -65,26 +72,26 @@ class Executor(concurrent.futures.Executor):
         initializer: Callable[..., object] | None = None,
         initargs: tuple[object, ...] = (),
         *,
-        max_tasks_per_child: int | None = None,
-        start_method: str | object = UNSET,
-        memory_limit: int | str | None = None,
-        idle_timeout: float | object = UNSET,
-        preload: tuple[str, ...] | object = UNSET,
+        max_tasks_per_child: int | None = UNSET,
+        start_method: str = UNSET,
+        memory_limit: int | str | None = UNSET,
+        idle_timeout: float = UNSET,
+        preload: tuple[str, ...] | list[str] = UNSET,
     ) -> None:
         if initializer is not None and not callable(initializer):
             msg = f"initializer={initializer!r} is not callable"
             raise TypeError(msg)
-        if max_workers is not None:
-            _check_workers(max_workers)
+        named = _start_method_of(mp_context)
         given = {
-            "workers": UNSET if max_workers is None else max_workers,
+            "workers": UNSET if max_workers is None else checked_count("max_workers", max_workers, 1, _WORKERS),
             "max_tasks_per_child": max_tasks_per_child,
-            "start_method": _start_method(start_method, mp_context),
+            "start_method": named if start_method is UNSET else start_method,
             "memory_limit": memory_limit,
             "idle_timeout": idle_timeout,
             "preload": preload,
         }
-        self._options = resolve(given, {}, os.environ)
+        self._options = resolve(given, block.get(), os.environ)
+        warn_of_missing(self._options.preload, stacklevel=2)
         self._max_workers = self._options.workers or cpu_count()
         self._pool = _state.new_pool(
             finish_at_exit=True,
@@ -197,10 +204,14 @@ class Executor(concurrent.futures.Executor):
         return _flat(stream)
 
     def resize(self, max_workers: int) -> None:
-        """From now on at most ``max_workers`` workers; those that are too many leave when they have finished their tasks."""
-        _check_workers(max_workers)
-        self._max_workers = max_workers
+        """From now on at most ``max_workers`` workers; those that are too many leave when they have finished their tasks.
+
+        Raises:
+            PoolClosed: the executor has been shut down.
+        """
+        max_workers = checked_count("max_workers", max_workers, 1, "a number of workers from 1 on")
         self._pool.resize(max_workers)
+        self._max_workers = max_workers
 
     def worker_pids(self) -> list[int]:
         """Process ids of the workers that live now."""
@@ -296,14 +307,6 @@ class BoundExecutor(concurrent.futures.Executor):
         return f"<{self._executor!r} with {given}>"
 
 
-def _check_workers(max_workers: object) -> None:
-    if not isinstance(max_workers, int) or isinstance(max_workers, bool) or max_workers < 1:
-        msg = (
-            f"max_workers={max_workers!r} is not allowed; max_workers is a number of workers from 1 on, or None for one for each processor"
-        )
-        raise ValueError(msg)
-
-
 def _check_map(fn: object, chunksize: object, buffersize: object) -> None:
     if not callable(fn):
         msg = f"fn={fn!r} is not callable"
@@ -352,10 +355,17 @@ def _flat(stream: ProcessStream) -> Iterator[Any]:
         stream.close()
 
 
-def _start_method(given: object, context: object) -> object:
-    if given is not UNSET or context is None:
-        return given
-    named: object = getattr(context, "get_start_method", lambda: None)()
-    # Their forkserver is what our zygote is.
-    known: dict[object, object] = {"fork": "fork", "spawn": "spawn", "forkserver": "zygote"}
-    return known.get(named, UNSET)
+# Their forkserver is what our zygote is.
+_START_METHODS = {"fork": "fork", "spawn": "spawn", "forkserver": "zygote"}
+
+
+def _start_method_of(context: Any) -> object:
+    """What is meant by ``mp_context``; one that has another start method may be anything, and counts as not given."""
+    if context is None:
+        return UNSET
+    if isinstance(context, str):
+        if context in _START_METHODS:
+            return _START_METHODS[context]
+    elif hasattr(context, "get_start_method"):
+        return _START_METHODS.get(context.get_start_method(), UNSET)
+    raise refuse("mp_context", context, "a context of multiprocessing, one of 'fork', 'spawn', 'forkserver', or None")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import heapq
 import queue
+import threading
 import time
+from collections import deque
 from concurrent.futures import CancelledError, Future
 from itertools import count, islice
 from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
-from manyhands._core.batching import FunctionCost, batches_ahead
+from manyhands._core.batching import READING, FunctionCost, Pace, batches_ahead
 from manyhands._core.ordering import Reorder
 from manyhands._core.policy import Failed, add_note, attempt_line
 from manyhands.backends._contract import Counts
@@ -71,13 +74,16 @@ class ExecutorStream:
         self._local = local
         self._abandon = abandon
         self._cost = FunctionCost()
+        self._pace = Pace()
         self._under_way: dict[Future[Any], _Shipment] = {}
-        self._finished: queue.SimpleQueue[Future[Any]] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[Future[Any] | None] = queue.SimpleQueue()  # None: the call was ended by another thread
+        self._ready: deque[tuple[int, list[object]]] = deque()  # outcomes that have not been handed out
         self._delayed: list[tuple[float, int, _Shipment]] = []
         self._tie = count()
         self._order: Reorder[object] = Reorder()
         self._history: dict[int, list[str]] = {}
         self._exhausted = self._closed = False
+        self.at_once = False  # given up without waiting: not to be waited for by who closes it again, in another thread
         self._submitted = self._ended = self._taken = self._failures = 0
         self._work: dict[object, list[int]] = {}
 
@@ -104,36 +110,40 @@ class ExecutorStream:
 
     def leftovers(self) -> list[Failed]:
         """Failures that were in no chunk."""
-        return [value for value in self._order.drain() if type(value) is Failed]
+        unseen = [value for _, values in self._ready for value in values]
+        return [value for value in [*self._order.drain(), *unseen] if type(value) is Failed]
 
     def _as_they_come(self) -> Iterator[tuple[int, list[object]]]:
-        while True:
+        ready = self._ready
+        while not self._closed:
             self._fill()
-            if not self._under_way and not self._delayed:
-                if self._exhausted:
-                    return
-                continue
-            yield from self._wait()
+            if self._under_way or self._delayed:
+                self._wait()
+            elif self._exhausted:
+                return
+            while ready and not self._closed:
+                yield ready.popleft()
 
-    def _wait(self) -> Iterator[tuple[int, list[object]]]:
+    def _wait(self) -> None:
         deadline = self._next_deadline()
-        left = None if deadline is None else max(0.0, deadline - time.monotonic())
+        left = None if deadline is None else _until(deadline)
         try:
             future = self._finished.get(timeout=left)
         except queue.Empty:
             self._send_delayed()
-            yield from self._stop_overdue()
+            self._stop_overdue()
             return
-        shipment = self._under_way.pop(future, None)
-        if shipment is not None:  # otherwise it was given up
-            yield from self._outcomes(shipment, future)
+        shipment = None if future is None else self._under_way.pop(future, None)
+        if future is not None and shipment is not None:  # otherwise it was given up
+            self._take_in(shipment, future)
 
-    def _outcomes(self, shipment: _Shipment, future: Future[Any]) -> Iterator[tuple[int, list[object]]]:
+    def _take_in(self, shipment: _Shipment, future: Future[Any]) -> None:
+        """The outcomes of tasks that have ended are ready to be handed out."""
         try:
             values, nanoseconds, worker = future.result()
         except (CancelledError, Exception) as error:  # noqa: BLE001 - the executor's own failure: of these tasks, not of others
             for index, row in enumerate(shipment.rows, shipment.first):
-                yield from self._failed(index, row, shipment.attempt, error)
+                self._failed(index, row, shipment.attempt, error)
             return
         self._cost.measured(len(values), nanoseconds, 0)
         work = self._work.setdefault(worker, [0, 0])
@@ -143,17 +153,17 @@ class ExecutorStream:
         for position, value in enumerate(values):
             if type(value) is not Failed:
                 continue
-            yield from self._ended_well(shipment.first + start, values[start:position])
-            yield from self._failed(shipment.first + position, shipment.rows[position], shipment.attempt, value.error)
+            self._ended_well(shipment.first + start, values[start:position])
+            self._failed(shipment.first + position, shipment.rows[position], shipment.attempt, value.error)
             start = position + 1
-        yield from self._ended_well(shipment.first + start, values[start:])
+        self._ended_well(shipment.first + start, values[start:])
 
-    def _ended_well(self, first: int, values: list[object]) -> Iterator[tuple[int, list[object]]]:
+    def _ended_well(self, first: int, values: list[object]) -> None:
         if values:
             self._ended += len(values)
-            yield first, values
+            self._ready.append((first, values))
 
-    def _failed(self, index: int, row: Row, attempt: int, error: BaseException) -> Iterator[tuple[int, list[object]]]:
+    def _failed(self, index: int, row: Row, attempt: int, error: BaseException) -> None:
         policy: Policy = self._plan.policy
         if policy.repeats(error, attempt) and not self._closed:
             self._history.setdefault(index, []).append(attempt_line(attempt, error))
@@ -165,7 +175,7 @@ class ExecutorStream:
             add_note(error, f"earlier {line}")
         self._ended += 1
         self._failures += 1
-        yield index, [Failed(index, error)]
+        self._ready.append((index, [Failed(index, error)]))
 
     # ------------------------------------------------------------ time
 
@@ -173,15 +183,17 @@ class ExecutorStream:
         times = [self._delayed[0][0]] if self._delayed else []
         timeout = self._plan.policy.timeout
         if timeout is not None:
-            now = time.monotonic()
-            # One that has not started is looked at again after the time that it may take.
-            times += [(self._since(shipment) or now) + timeout for shipment in self._under_way.values()]
+            for shipment in self._under_way.values():
+                since = self._since(shipment)
+                times.append((since or time.monotonic()) + timeout)
+                if since is None:  # looked at again after the time that it may take; those behind it have not started either
+                    break
         return min(times, default=None)
 
     def _since(self, shipment: _Shipment) -> float | None:
         return shipment.started.at if self._local else shipment.submitted
 
-    def _stop_overdue(self) -> Iterator[tuple[int, list[object]]]:
+    def _stop_overdue(self) -> None:
         timeout = self._plan.policy.timeout
         if timeout is None:
             return
@@ -191,10 +203,13 @@ class ExecutorStream:
             if since is None or since + timeout > now or future.done():
                 continue
             del self._under_way[future]
-            if not future.cancel() and self._abandon is not None:
-                self._abandon(future)
-            name = describe(shipment.first, shipment.rows[0])
-            yield from self._failed(shipment.first, shipment.rows[0], shipment.attempt, errors.TaskTimeout(name, seconds=timeout))
+            self._give_up(shipment, future, timeout)
+
+    def _give_up(self, shipment: _Shipment, future: Future[Any], timeout: float) -> None:
+        if not future.cancel() and self._abandon is not None:
+            self._abandon(future)
+        name = describe(shipment.first, shipment.rows[0])
+        self._failed(shipment.first, shipment.rows[0], shipment.attempt, errors.TaskTimeout(name, seconds=timeout))
 
     # ------------------------------------------------------------ inputs
 
@@ -205,7 +220,8 @@ class ExecutorStream:
         if plan.chunk is not None:
             return plan.chunk
         remaining = None if plan.total is None else max(1, plan.total - self._submitted)
-        return self._cost.batch_size(plan.workers, remaining)
+        size = self._cost.batch_size(plan.workers, remaining)
+        return size if plan.settled else min(size, self._pace.most)
 
     def _room(self, size: int) -> int:
         plan = self._plan
@@ -217,7 +233,11 @@ class ExecutorStream:
         return room
 
     def _fill(self) -> None:
-        while not self._exhausted:
+        begin = time.monotonic_ns()
+        until = begin + READING
+        while not (self._exhausted or self._closed):
+            if begin > until and not (self._plan.eager or self._finished.empty()):
+                return  # results that are there do not wait for inputs
             size = self._batch_size()
             room = self._room(size)
             if room <= 0:
@@ -226,6 +246,8 @@ class ExecutorStream:
                 size = min(size, room)
             inputs = list(islice(self._inputs, size))
             self._exhausted = len(inputs) < size
+            before, begin = begin, time.monotonic_ns()
+            self._pace.read(len(inputs), begin - before)
             if inputs:
                 first, self._submitted = self._submitted, self._submitted + len(inputs)
                 self._ship(_Shipment(first, [self._row(value) for value in inputs]))
@@ -254,14 +276,27 @@ class ExecutorStream:
         self._fill()
 
     def close(self, *, at_once: bool = False) -> None:
-        """Cancel what has not started and wait for what runs, unless ``at_once``."""
+        """Cancel what has not started and wait for what runs, no longer than it may take, unless ``at_once``."""
         self._closed = self._exhausted = True
+        self.at_once = self.at_once or at_once
         self._delayed.clear()
-        running = [future for future in self._under_way if not future.cancel()]
+        running = [(future, shipment) for future, shipment in list(self._under_way.items()) if not future.cancel()]
         self._under_way.clear()
-        if not at_once:
-            for future in running:
-                future.exception()
+        self._finished.put(None)
+        if not self.at_once:
+            for future, shipment in running:
+                self._see_end(shipment, future)
+
+    def _see_end(self, shipment: _Shipment, future: Future[Any]) -> None:
+        """Wait for what cannot be cancelled any more. Its failures count: they may be the first in the order of the inputs."""
+        timeout = self._plan.policy.timeout
+        left = None if timeout is None else _until((self._since(shipment) or time.monotonic()) + timeout)
+        with contextlib.suppress(TimeoutError, CancelledError):
+            future.exception(left)
+        if timeout is None or future.done():
+            self._take_in(shipment, future)
+        else:
+            self._give_up(shipment, future, timeout)
 
     def counts(self) -> Counts:
         """Where the call stands."""
@@ -269,10 +304,14 @@ class ExecutorStream:
         return Counts(self._submitted, self._ended, self._failures, busy, dict(self._work))
 
 
+def _until(deadline: float) -> float:
+    """Seconds until then. What locks and queues wait has an end, what a user may set as a timeout has none."""
+    return min(max(0.0, deadline - time.monotonic()), threading.TIMEOUT_MAX)
+
+
 def run_rows(first: int, rows: Sequence[Row], started: Started | None = None) -> tuple[list[object], int, object]:
     """Run calls one after the other: values (or ``Failed``), nanoseconds for all, and who ran them."""
     import os  # noqa: PLC0415 - may run in another process, which then needs only this function
-    import threading  # noqa: PLC0415
 
     worker: object = threading.current_thread().name if started is not None else os.getpid()
     if started is not None:
@@ -308,6 +347,8 @@ def describe(index: int, row: Row) -> str:
     name = getattr(function, "__qualname__", type(function).__qualname__)
     try:
         shown = ", ".join([reprlib.repr(a) for a in args] + [f"{k}={reprlib.repr(v)}" for k, v in kwargs.items()])
-    except Exception:  # noqa: BLE001 - a user's __repr__
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - a user's __repr__, which may even call sys.exit
         shown = "<arguments that cannot be shown>"
     return f"task {index}: {name}({shown})"

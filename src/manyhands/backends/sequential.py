@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import time
-from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands import errors
@@ -51,6 +50,7 @@ class SequentialStream:
         self._index = self._ended = self._failures = 0
         self._busy = 0
         self._nanoseconds = 0
+        self._closed = False
 
     def chunks(self) -> Iterator[tuple[int, list[object]]]:
         """Results as the contract has them."""
@@ -68,6 +68,8 @@ class SequentialStream:
             self._ended += 1
             self._failures += type(outcome) is Failed
             yield index, [outcome]
+            if self._closed:  # meanwhile; the loop would go on with the inputs that it has begun with
+                return
 
     def _run(self, index: int, row: Row) -> object:
         policy = self._plan.policy
@@ -91,7 +93,7 @@ class SequentialStream:
         self._nanoseconds += nanoseconds
         timeout = self._plan.policy.timeout
         if timeout is not None and nanoseconds > timeout * 1e9 and type(values[0]) is not Failed:
-            return Failed(index, errors.TaskTimeout(describe(index, row), seconds=timeout))
+            return Failed(index, errors.TaskTimeout(describe(index, row), seconds=timeout, took=nanoseconds / 1e9))
         return values[0]
 
     @property
@@ -108,7 +110,8 @@ class SequentialStream:
 
     def close(self, *, at_once: bool = False) -> None:
         """Run nothing more."""
-        self._inputs = islice((), 0)
+        self._closed = True
+        self._inputs = iter(())
 
     def counts(self) -> Counts:
         """Where the call stands."""

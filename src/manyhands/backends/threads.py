@@ -69,7 +69,7 @@ class ThreadStream:
     def close(self, *, at_once: bool = False) -> None:
         """Take back what has not started and wait for what runs: a thread cannot be stopped."""
         self._stream.close(at_once=at_once)
-        self._executor.shutdown(wait=not at_once)
+        self._executor.shutdown(wait=not self._stream.at_once, cancel_futures=True)
 
     def counts(self) -> Counts:
         """Where the call stands."""
@@ -97,7 +97,7 @@ class ThreadExecutor(concurrent.futures.Executor):
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: dict[threading.Thread, Future[Any] | None] = {}  # what each runs
-        self._idle = threading.Semaphore(0)
+        self._idle = 0  # threads that wait for an item, less the items that are for them; never too many
         self._closed = False
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
@@ -113,26 +113,28 @@ class ThreadExecutor(concurrent.futures.Executor):
                 msg = "cannot schedule new tasks after shutdown; create a new executor"
                 raise errors.PoolClosed(msg)
             self._queue.put(_Item(future, fn, args, kwargs))
-            if not self._idle.acquire(blocking=False) and len(self._threads) < self._max_workers:
+            if self._idle:
+                self._idle -= 1
+            elif len(self._threads) < self._max_workers:
                 self._start()
         return future
 
     def _start(self) -> None:
         thread = threading.Thread(target=self._serve, name=f"manyhands-{next(_numbers)}", daemon=True)
+        self._threads[thread] = None  # first: once started, it notes there what it runs
         try:
             thread.start()
         except RuntimeError as error:
+            del self._threads[thread]
             if not self._threads:
                 msg = f"no thread could be started: {error}"
                 raise errors.CannotStart(msg) from error
-            return
-        self._threads[thread] = None
 
     def _serve(self) -> None:
         me = threading.current_thread()
         while (item := self._queue.get()) is not None:
             future = item.future
-            self._threads[me] = future
+            self._threads[me] = future  # before it counts as running: who cannot cancel it any more finds it here
             if future.set_running_or_notify_cancel():
                 try:
                     result = item.fn(*item.args, **item.kwargs)
@@ -146,9 +148,8 @@ class ThreadExecutor(concurrent.futures.Executor):
                 if me not in self._threads:
                     return  # given up meanwhile, and replaced
                 self._threads[me] = None
-                if self._closed:
-                    continue
-                self._idle.release()
+                if self._queue.empty():
+                    self._idle += 1
         with self._lock:
             self._threads.pop(me, None)
 
@@ -158,7 +159,7 @@ class ThreadExecutor(concurrent.futures.Executor):
             for thread, running in self._threads.items():
                 if running is future:
                     del self._threads[thread]
-                    if not self._closed:
+                    if not self._closed and not self._queue.empty():
                         self._start()
                     return
 

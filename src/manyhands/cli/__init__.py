@@ -4,7 +4,7 @@
 ``_app``       the group of commands, each loaded when it is called
 ``_map``       ``manyhands map``; ``_run`` does the work, ``_journal`` remembers it,
                ``_task`` runs in the workers, ``_loading`` finds the function,
-               ``_streams`` reads and writes
+               ``_streams`` reads and writes, ``_failures`` words what went wrong
 ``_demo``      ``manyhands demo``; ``_stdlib`` is what its workers do
 ``_info``      ``manyhands info``
 =============  ==================================================================

@@ -20,6 +20,7 @@ import fcntl
 import hashlib
 import json
 import os
+import stat
 import time
 from array import array
 from dataclasses import asdict, dataclass
@@ -117,11 +118,17 @@ class Journal:
             msg = f"journal {path!r} cannot be opened: {error.strerror}"
             raise JournalError(msg) from None
         try:
+            self._check_kind()
             self._lock()
             self._load(header)
         except BaseException:
             os.close(self._fd)
             raise
+
+    def _check_kind(self) -> None:
+        if not stat.S_ISREG(os.fstat(self._fd).st_mode):
+            msg = f"journal {self.path!r} is not a regular file; a journal is one, or a path at which there is nothing yet"
+            raise JournalError(msg)
 
     def _lock(self) -> None:
         try:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from manyhands import ManyhandsError, cpu_count
-from manyhands._core.options import parse_size
+from manyhands._core.options import resolve
 from manyhands.cli import _streams
 from manyhands.cli._journal import Header, Journal, JournalError
 from manyhands.cli._loading import CannotLoad, load
 from manyhands.cli._run import Choices, Failed, Run, bar
 from manyhands.cli._task import Task
+from manyhands.progress import is_terminal
 from manyhands.settings import options as block_options
 from manyhands.settings import resolved
 
@@ -136,17 +137,23 @@ def _journal(path: str, header: Header) -> Iterator[Journal]:
     try:
         with contextlib.closing(Journal(path, header)) as journal:
             if journal.damaged:
-                _streams.say(f"manyhands: {journal.damaged} lines of journal {path!r} are damaged; their tasks run again")
+                _streams.say(f"manyhands: {_damage(journal.damaged, path)}")
             yield journal
     except JournalError as error:
         raise click.BadParameter(str(error), param_hint="--resume") from None
 
 
+def _damage(count: int, path: str) -> str:
+    if count == 1:
+        return f"1 line of journal {path!r} is damaged; its task runs again"
+    return f"{count:,} lines of journal {path!r} are damaged; their tasks run again"
+
+
 def _limited(memory: str) -> contextlib.AbstractContextManager[None]:
     try:
-        parse_size(memory)
+        resolve({"memory_limit": memory}, {}, {})
     except ValueError as error:
-        raise click.BadParameter(f"{error}; it is a number of bytes, or a text like 2GB", param_hint="--memory-limit") from None
+        raise click.BadParameter(str(error), param_hint="--memory-limit") from None
     return block_options(memory_limit=memory)
 
 
@@ -165,8 +172,7 @@ def _progress(wanted: bool | None, options: dict[str, Any]) -> tuple[bool, int]:
         found = resolved(**options)
     except ValueError as error:  # of the environment
         raise click.UsageError(str(error)) from None
-    in_terminal = sys.stderr is not None and sys.stderr.isatty()
-    show = wanted if wanted is not None else found.progress or in_terminal
+    show = wanted if wanted is not None else found.progress or is_terminal(sys.stderr)
     return show, found.workers or cpu_count()
 
 

@@ -12,16 +12,16 @@ import itertools
 import json
 import reprlib
 import time
-import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import manyhands
 from manyhands.backends._contract import Counts
 from manyhands.cli import _journal
+from manyhands.cli._failures import failure_facts, renaming
 from manyhands.cli._streams import say
-from manyhands.cli._task import InputNotJson, ResultNotJson, input_field
-from manyhands.errors import STACK_FOLLOWS, RemoteTraceback
+from manyhands.cli._task import input_field
+from manyhands.errors import STACK_FOLLOWS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,7 +80,7 @@ class Run:
         self._next = 0  # index whose line is written next
         self._waiting: dict[int, str | None] = {}  # lines that are not due yet; None: none is to be written
         self._waiting_text = 0
-        self._results: Results[str] | None = None
+        self._results: Results[str | Failure] | None = None
         self._begin = time.monotonic()
 
     # ------------------------------------------------------------ running
@@ -134,7 +134,7 @@ class Run:
             read = self._under_way.pop(number)
             function = self._task.__qualname__
             name, better = f"task {outcome.index}: {function}({number}, ", f"task {read.index}: {function}("
-            self._fail(read, failure_facts(outcome.error, name, better))
+            self._fail(read, failure_facts(outcome.error, renaming(name, better, read.text, decode=self._task.decode)))
 
     def _fail(self, read: _Read, facts: dict[str, object]) -> None:
         self.failed += 1
@@ -204,25 +204,6 @@ class Run:
 
 def _line(index: int, tail: str) -> str:
     return f'{{"index": {index}, {tail}'
-
-
-def failure_facts(error: BaseException, name: str, better: str) -> dict[str, object]:
-    """What an output line tells of a failure. ``name`` is how the task is called in messages, and ``better`` what to call it."""
-    cls = type(error)
-    bare = cls.__module__ == "builtins" or cls.__module__.startswith("manyhands.")
-    facts: dict[str, object] = {
-        "type": cls.__qualname__ if bare else f"{cls.__module__}.{cls.__qualname__}",
-        "message": str(error).replace(name, better),
-    }
-    if isinstance(error, InputNotJson | ResultNotJson):  # raised here, not by the user's code
-        return facts
-    notes = [note.replace(name, better) for note in getattr(error, "__notes__", ())]
-    if notes:
-        facts["notes"] = notes
-    trace = error.__cause__.text if isinstance(error.__cause__, RemoteTraceback) else "".join(traceback.format_tb(error.__traceback__))
-    if trace:
-        facts["traceback"] = trace
-    return facts
 
 
 @contextlib.contextmanager

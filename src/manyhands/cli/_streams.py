@@ -26,29 +26,39 @@ def own_streams() -> Iterator[tuple[int, int]]:
     Meanwhile descriptor 0 is empty and descriptor 1 leads to standard error, so that a task that prints, in a worker or here, does not
     write between the results, and no worker keeps a pipe open that this program has closed.
     """
+    if not _is_open(1):
+        msg = "standard output is closed, and the results go there; to have none, redirect it to /dev/null"
+        raise click.UsageError(msg)
     with contextlib.ExitStack() as stack:
-        stdin = _duplicate(0, os.O_RDONLY)
-        stack.callback(_put_back, stdin, 0)
-        stdout = _duplicate(1, os.O_WRONLY)
-        stack.callback(_put_back, stdout, 1)
-        null = os.open(os.devnull, os.O_RDWR)
-        os.dup2(null, 0)
-        os.dup2(2 if _is_open(2) else null, 1)
-        os.close(null)
+        _fill_gaps(stack)
+        stdin = stack.enter_context(_replaced(0, os.open(os.devnull, os.O_RDONLY)))
+        stdout = stack.enter_context(_replaced(1, os.dup(2)))
         stack.callback(_flush)
         yield stdin, stdout
 
 
-def _duplicate(fd: int, mode: int) -> int:
+def _fill_gaps(stack: contextlib.ExitStack) -> None:
+    """Nothing else is to get the number of a standard stream that the program was started without."""
+    null = os.open(os.devnull, os.O_RDWR)
+    for fd in (0, 2):
+        if fd == null or not _is_open(fd):
+            os.dup2(null, fd)
+            stack.callback(os.close, fd)
+    if null > 2:
+        os.close(null)
+
+
+@contextlib.contextmanager
+def _replaced(fd: int, other: int) -> Iterator[int]:
+    """``fd`` leads where ``other`` does, which is closed; gives a descriptor of what it led to."""
+    before = os.dup(fd)
+    os.dup2(other, fd)
+    os.close(other)
     try:
-        return os.dup(fd)
-    except OSError:  # the program was started without it
-        return os.open(os.devnull, mode)
-
-
-def _put_back(copy: int, fd: int) -> None:
-    os.dup2(copy, fd)
-    os.close(copy)
+        yield before
+    finally:
+        os.dup2(before, fd)
+        os.close(before)
 
 
 def _is_open(fd: int) -> bool:

@@ -53,18 +53,23 @@ def _rebuild(cls: type[ManyhandsError], args: tuple[object, ...], state: dict[st
 
 
 class TaskTimeout(ManyhandsError, TimeoutError):
-    """A task ran longer than its ``timeout`` and was stopped.
+    """A task ran longer than its ``timeout`` and was stopped, where that is possible.
 
     Attributes:
         seconds: the limit that was exceeded.
+        took: how many seconds it ran, if it was not stopped but came to its end.
         stack: the Python stack of the worker when it was stopped; empty where it could not be had.
     """
 
-    def __init__(self, task: str, *, seconds: float, pid: int | None = None, stack: str = "") -> None:
+    def __init__(self, task: str, *, seconds: float, pid: int | None = None, stack: str = "", took: float | None = None) -> None:
         self.seconds = seconds
+        self.took = took
         self.pid = pid
         self.stack = stack
-        what = f"worker {pid} was stopped and replaced" if pid else "it could not be stopped and is left running"
+        if took is not None:
+            what = f"it could not be stopped and came to its end after {took:.3g} s"
+        else:
+            what = f"worker {pid} was stopped and replaced" if pid else "it could not be stopped and is left running"
         super().__init__(f"{task} ran longer than timeout={seconds:g} s; {what}.{_indent_stack(stack)}")
 
 
