@@ -534,3 +534,10 @@ def test_arguments_of_map_are_checked(wrong):
                 one.map(tasks.square, [1], **wrong)
             with pytest.raises(TypeError, match="fn=None is not callable"):
                 one.map(None, [1])
+
+
+@pytest.mark.parametrize("timeout", [1e7, 1e300, float("inf")])
+def test_whoever_waits_may_have_all_the_time_of_the_world(timeout):
+    with manyhands.Executor(1) as executor:
+        assert executor.submit(tasks.spin, 0.01).result(timeout) == 0.01
+        assert list(executor.map(tasks.spin, [0.01], timeout=timeout, chunksize=2)) == [0.01]

@@ -49,7 +49,7 @@ class Bell:
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until it is rung; False after ``timeout`` seconds."""
-        return self._lock.acquire(timeout=-1 if timeout is None else timeout)
+        return self._lock.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX))
 
 
 class _Waiter(Bell):

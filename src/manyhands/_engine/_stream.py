@@ -220,6 +220,8 @@ class Stream:
         """Submit the next ``size`` inputs; whether there were no more."""
         begin = 0 if self._feed.settled else time.monotonic_ns()
         count, made = self._feed.take(self.call, self._submitted, size)
+        if self._closed:  # meanwhile, by another thread
+            return True
         self._submitted += count
         for batch in made:
             if isinstance(batch, Batch):

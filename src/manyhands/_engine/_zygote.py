@@ -89,9 +89,10 @@ class Zygote:
     def _preload(self, path: list[str], names: list[str]) -> None:
         sys.path[:] = path
         for name in names:
-            # A module that does not import here may still do so in a task, which then tells why it does not.
-            with contextlib.suppress(Exception):
+            try:
                 importlib.import_module(name)
+            except Exception as error:  # noqa: BLE001 - the user's modules may raise anything; workers can do without
+                print(f"manyhands: preloading {name!r} failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201
         gc.collect()
         gc.freeze()
 

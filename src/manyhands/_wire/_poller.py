@@ -8,6 +8,9 @@ READ = select.POLLIN
 WRITE = select.POLLOUT
 
 
+_DAY = 86400.0
+
+
 class Poller:
     """A set of descriptors that can be waited for.
 
@@ -31,7 +34,9 @@ class Poller:
         self._poll.unregister(fd)
 
     def wait(self, timeout: float | None) -> list[tuple[int, int]]:
-        """``(fd, events)`` of all that are ready, after at most ``timeout`` seconds (None: no limit)."""
+        """``(fd, events)`` of all that are ready, after at most ``timeout`` seconds, or a day (None: no limit)."""
+        if timeout is not None:
+            timeout = min(timeout, _DAY)  # the kernel takes 24 of them
         if self._epoll is not None:
             return self._epoll.poll(timeout)
         return self._poll.poll(None if timeout is None else timeout * 1000)

@@ -311,12 +311,9 @@ def _check_map(fn: object, chunksize: object, buffersize: object) -> None:
     if not callable(fn):
         msg = f"fn={fn!r} is not callable"
         raise TypeError(msg)
-    if not isinstance(chunksize, int) or isinstance(chunksize, bool) or chunksize < 0:
-        msg = f"chunksize={chunksize!r} is not allowed; chunksize is a number of calls from 1 on, or 0 for automatic"
-        raise ValueError(msg)
-    if buffersize is not None and (not isinstance(buffersize, int) or isinstance(buffersize, bool) or buffersize < 1):
-        msg = f"buffersize={buffersize!r} is not allowed; buffersize is a number of tasks from 1 on, or None"
-        raise ValueError(msg)
+    checked_count("chunksize", chunksize, 0, "a number of calls from 1 on, or 0 for automatic")
+    if buffersize is not None:
+        checked_count("buffersize", buffersize, 1, "a number of tasks from 1 on, or None")
 
 
 def _results(
