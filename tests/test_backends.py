@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import concurrent.futures
-import dataclasses
 import itertools
 import os
 import threading
@@ -51,7 +50,7 @@ def backend_of(kind):
 
 def test_capabilities_are_frozen_and_true(kind):
     capabilities = backend_of(kind).capabilities
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         capabilities.name = "other"
     argument = []
     [result] = manyhands.map(lambda x: x.append(1) or os.getpid(), [argument])

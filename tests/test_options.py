@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import multiprocessing
 from fractions import Fraction
@@ -17,7 +16,7 @@ import manyhands
 from manyhands._core.options import UNSET, Options, parse_size, resolve
 from manyhands._core.policy import Policy
 
-NAMES = [field.name for field in dataclasses.fields(Options)]
+NAMES = list(Options._fields)
 
 GOOD = {
     "workers": [None, 1, 64],
@@ -113,7 +112,7 @@ def test_an_unknown_option_is_named_beside_those_there_are(where):
 
 
 def test_options_cannot_be_changed():
-    with pytest.raises(dataclasses.FrozenInstanceError):
+    with pytest.raises(AttributeError):
         Options().workers = 5
 
 

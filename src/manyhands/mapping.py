@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypedDict, TypeVar, overload
 
 from manyhands import backends
@@ -31,7 +30,6 @@ Auto = Literal["auto"]
 _SETTLED = frozenset({list, tuple, range, str, bytes, set, frozenset, dict})
 
 
-@dataclass(frozen=True, slots=True)
 class Failure:
     """Stands in the place of a result when ``errors="return"`` and the task has failed. It is false.
 
@@ -40,11 +38,17 @@ class Failure:
         error: what the task raised, or ``WorkerDied``, ``TaskTimeout``, ``NotSerializable``.
     """
 
-    index: int
-    error: BaseException
+    __slots__ = ("error", "index")
+
+    def __init__(self, index: int, error: BaseException) -> None:
+        self.index: int = index
+        self.error: BaseException = error
 
     def __bool__(self) -> bool:
         return False
+
+    def __repr__(self) -> str:
+        return f"Failure(index={self.index}, error={self.error!r})"
 
 
 class MapOptions(TypedDict, total=False):

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import pickle
-import traceback
 import types
 
 from manyhands import errors
@@ -35,6 +34,8 @@ def encode_failure(error: BaseException, own: str = "") -> bytes:
     try:
         return pickle.dumps(_record(error, own, _MAX_CHAIN), _pickling.PROTOCOL)
     except BaseException:  # noqa: BLE001 - user code runs in there, and this must never raise
+        import traceback  # noqa: PLC0415 - 2 ms; only for who fails
+
         frames = "".join(traceback.format_tb(error.__traceback__))
         return pickle.dumps((type(error).__qualname__, "", frames, [], [], None, None, None), _pickling.PROTOCOL)
 
@@ -88,6 +89,8 @@ def _text(error: BaseException) -> str:
 
 
 def _traceback(error: BaseException, own: str) -> str:
+    import traceback  # noqa: PLC0415 - as above
+
     frames = error.__traceback__
     while frames is not None and frames.tb_next is not None and frames.tb_frame.f_code.co_filename == own:
         frames = frames.tb_next

@@ -8,7 +8,6 @@ another: then functions that were sent with the old one keep seeing that one, an
 from __future__ import annotations
 
 import functools
-import hashlib
 import io
 import pickle
 import sys
@@ -80,6 +79,8 @@ def _version(number: int, value: object) -> object:
     """Equal for values that were equal when they were sent."""
     if isinstance(value, _CODE):
         return number
+    import hashlib  # noqa: PLC0415 - 3 ms; most functions bring no such value
+
     import cloudpickle  # noqa: PLC0415 - it is loaded: whatever comes by value needs it
 
     try:

@@ -6,19 +6,17 @@ Times are seconds on the monotonic clock.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerStarted:
+class WorkerStarted(NamedTuple):
     """A worker process runs."""
 
     pid: int
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerEnded:
+class WorkerEnded(NamedTuple):
     """A worker process is gone. ``status``: exit code, or minus a signal; None if unknown."""
 
     pid: int | None
@@ -26,26 +24,24 @@ class WorkerEnded:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class TasksDone:
+class TasksDone(NamedTuple):
     """Tasks ``first`` to ``first + count - 1`` of a call have returned; ``started`` is when the first of them did."""
 
     call: int
     function: str
     first: int
-    count: int
+    count: int  # type: ignore[assignment] # the field, not the method of tuples
     pid: int | None
     started: float
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class TaskFailed:
+class TaskFailed(NamedTuple):
     """An attempt at a task has failed."""
 
     call: int
     function: str
-    index: int
+    index: int  # type: ignore[assignment] # as above
     attempt: int
     error: str
     at: float

@@ -6,9 +6,8 @@ import math
 import operator
 import re
 from contextvars import ContextVar
-from dataclasses import dataclass, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -27,8 +26,10 @@ LONGEST = 20 * 86400.0
 SHORTEST = 1e-6
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+# Not dataclasses, here and in what else is loaded with the package: ``dataclasses`` takes 8 ms to import.
+
+
+class Options(NamedTuple):
     """All options with their defaults; each is described where it is public, in ``manyhands.map`` and ``Executor``."""
 
     workers: int | None = None
@@ -70,7 +71,7 @@ def resolve(given: Mapping[str, object], block: Mapping[str, object], environ: M
         TypeError: an option is not known.
         ValueError: an option has a value that is not allowed; the message names it.
     """
-    known = {field.name for field in fields(Options)}
+    known = set(Options._fields)
     chosen: dict[str, Any] = {}
     for name in known:
         text = environ.get(f"MANYHANDS_{name.upper()}")
@@ -84,7 +85,7 @@ def resolve(given: Mapping[str, object], block: Mapping[str, object], environ: M
             if value is not UNSET:
                 chosen[name] = value
     checked: dict[str, Any] = {name: _CHECKS[name](name, value) for name, value in chosen.items()}
-    return replace(Options(), **checked)
+    return Options(**checked)
 
 
 def unknown_variables(environ: Iterable[str]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from manyhands._core.tasks import NS
 from manyhands.errors import STACK_FOLLOWS
@@ -14,8 +14,7 @@ _DAY = 86400.0
 _DOUBLINGS = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Policy:
+class Policy(NamedTuple):
     """``timeout`` and ``backoff`` are seconds. The n-th repetition waits ``backoff * 2 ** (n - 1)``, a day at the most."""
 
     timeout: float | None = None

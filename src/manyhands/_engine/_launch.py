@@ -90,6 +90,14 @@ class Zygote:
         """Process id of the zygote; None before it is needed."""
         return self._pid
 
+    def begin(self, preload: tuple[str, ...] = ()) -> None:
+        """Have it start, and load modules, while this process does something else. If it cannot, that is found out when it is needed."""
+        with self._lock, contextlib.suppress(OSError):
+            if self._root is None:
+                self._launch()
+            self._have_loaded(preload)
+            self._root.flush()  # type: ignore[union-attr] # it has been started
+
     def connect(self, preload: tuple[str, ...] = ()) -> socket.socket:
         """A new control connection.
 
@@ -116,12 +124,15 @@ class Zygote:
         if "cloudpickle" in sys.modules:
             # This program sends functions by value: each worker would have to import it.
             preload = (*preload, "cloudpickle")
-        new = tuple(name for name in preload if name not in self._preload)
-        if new:
-            root.queue(_frames.pack(_frames.PRELOAD, marshal.dumps((list(sys.path), list(new)))))
-            self._preload += new
+        self._have_loaded(preload)
         root.queue(_frames.pack(_frames.ATTACH, fds=1), [theirs.fileno()])
         root.flush()
+
+    def _have_loaded(self, names: tuple[str, ...]) -> None:
+        new = tuple(name for name in names if name not in self._preload)
+        if new and self._root is not None:
+            self._root.queue(_frames.pack(_frames.PRELOAD, marshal.dumps((list(sys.path), list(new)))))
+            self._preload += new
 
     def _launch(self) -> None:
         ours, theirs = _posix.channel_pair()

@@ -72,6 +72,7 @@ class ProcessPool:
         self._memory_limit = memory_limit
         self._idle_timeout = idle_timeout
         self._initializer = None if initializer is None else _pickling.encode_whole(initializer)
+        self._zygote = zygote if start_method == "zygote" else None
         launcher = make_launcher(start_method, zygote, preload)
         self._dispatcher = Dispatcher(launcher, self._settings, quota=max_tasks_per_child)
         self._dispatcher.outcomes.memory_limit = memory_limit
@@ -88,6 +89,11 @@ class ProcessPool:
         self._nudged = 0  # when a submission was last taken up at once
 
     # ------------------------------------------------------------ work
+
+    def prepare(self, fn: object) -> None:
+        """Work with ``fn`` is about to come: what takes time can begin while it is read and encoded."""
+        if self._zygote is not None and not self._dispatcher.peers:
+            self._zygote.begin(("cloudpickle",) if getattr(fn, "__module__", None) == "__main__" else ())
 
     def function(self, fn: Callable[..., object]) -> Function:
         """The function as it is now.

@@ -17,7 +17,6 @@ import resource
 import signal
 import socket
 import sys
-import tempfile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,6 +85,8 @@ def anonymous_memory(size: int) -> int:
     if hasattr(os, "memfd_create"):
         fd = os.memfd_create("manyhands", os.MFD_CLOEXEC)
     else:  # pragma: no cover - macOS
+        import tempfile  # noqa: PLC0415 - 3 ms
+
         fd, path = tempfile.mkstemp(prefix="manyhands-")
         os.unlink(path)
     try:

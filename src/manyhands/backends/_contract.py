@@ -9,8 +9,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from manyhands._core.policy import Failed, Policy
 
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
     from manyhands._core.options import Options
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """What a backend can do.
 
     Attributes:
@@ -40,8 +38,7 @@ class Capabilities:
     parallel: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class Plan(NamedTuple):
     """One call over many inputs.
 
     ``function`` None: inputs are triples ``(function, args, kwargs)``.
@@ -59,7 +56,7 @@ class Plan:
     chunk: int | None = None
     buffer: int | None = None
     ahead: int | None = None
-    policy: Policy = field(default_factory=Policy)
+    policy: Policy = Policy()
     priority: int = 0
     ordered: bool = True
     eager: bool = False
@@ -67,8 +64,7 @@ class Plan:
     total: int | None = None
 
 
-@dataclass(slots=True)
-class Counts:
+class Counts(NamedTuple):
     """Where a stream stands. ``work``: for each worker (pid, or name of a thread) how many tasks, and nanoseconds."""
 
     submitted: int

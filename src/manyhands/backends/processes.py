@@ -54,6 +54,7 @@ class ProcessStream:
     """A call over many inputs on worker processes."""
 
     def __init__(self, pool: ProcessPool, plan: Plan, inputs: Iterator[object], *, deadline: float | None = None) -> None:
+        pool.prepare(plan.function)
         self._arrivals = Arrivals()
         feed = _make_feed(pool, plan, inputs)
         self._call = pool.open_call(self._arrivals, plan.policy, limit=plan.workers, priority=plan.priority)
