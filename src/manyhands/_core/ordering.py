@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from typing import Generic, TypeVar
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Chunk = tuple[int, list["T"]]
+
 T = TypeVar("T")
 
 
@@ -44,3 +50,16 @@ class Reorder(Generic[T]):
 
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
+
+    def chunks(self, arriving: Iterator[Chunk[T]], urgent: Callable[[list[T]], bool]) -> Iterator[Chunk[T]]:
+        """Runs of results as they arrive, ``(index of the first, values)``, each in its turn; those that are ``urgent`` at once."""
+        for first, values in arriving:
+            if urgent(values):
+                yield first, values
+            elif first == self.next and not self._waiting:
+                self.next += len(values)
+                yield first, values
+            else:
+                self.put(first, values)
+                while (run := self.take()) is not None:
+                    yield self.next - len(run), run

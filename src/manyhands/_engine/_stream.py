@@ -118,28 +118,15 @@ class Stream:
 
     # ------------------------------------------------------------ chunks
 
-    def unordered(self) -> Iterator[tuple[int, list[object]]]:
-        """Chunks as they come."""
-        for first, values in self._as_they_come():
-            yield first, values
-            self._taken += len(values)
+    def chunks(self, *, ordered: bool) -> Iterator[tuple[int, list[object]]]:
+        """Chunks as they come, or in the order of the inputs."""
+        arriving = self._as_they_come()
+        for chunk in self._order.chunks(arriving, self._is_urgent) if ordered else arriving:
+            yield chunk
+            self._taken += len(chunk[1])
 
-    def ordered(self) -> Iterator[tuple[int, list[object]]]:
-        """Chunks in the order of the inputs."""
-        order = self._order
-        for first, values in self._as_they_come():
-            if self._fail_fast and self.arrivals.failures and any(type(value) is Failed for value in values):
-                yield first, values
-                continue
-            if first == order.next and not order.waiting:
-                order.next += len(values)
-                yield first, values
-                self._taken += len(values)
-                continue
-            order.put(first, values)
-            while (run := order.take()) is not None:
-                yield order.next - len(run), run
-                self._taken += len(run)
+    def _is_urgent(self, values: list[object]) -> bool:
+        return self._fail_fast and self.arrivals.failures > 0 and any(type(value) is Failed for value in values)
 
     def held_back(self) -> list[Failed]:
         """Failures whose turn has not come."""

@@ -91,17 +91,13 @@ class ExecutorStream:
 
     def chunks(self) -> Iterator[tuple[int, list[object]]]:
         """Results as the contract has them."""
-        order = self._order
-        for first, values in self._as_they_come():
-            failing = self._plan.fail_fast and self._failures and any(type(value) is Failed for value in values)
-            if failing or not self._plan.ordered:
-                yield first, values
-                self._taken += len(values)
-                continue
-            order.put(first, values)
-            while (run := order.take()) is not None:
-                yield order.next - len(run), run
-                self._taken += len(run)
+        arriving = self._as_they_come()
+        for chunk in self._order.chunks(arriving, self._is_urgent) if self._plan.ordered else arriving:
+            yield chunk
+            self._taken += len(chunk[1])
+
+    def _is_urgent(self, values: list[object]) -> bool:
+        return self._plan.fail_fast and self._failures > 0 and any(type(value) is Failed for value in values)
 
     @property
     def failures(self) -> int:

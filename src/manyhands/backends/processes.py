@@ -92,7 +92,7 @@ class ProcessStream:
 
     def chunks(self) -> Iterator[tuple[int, list[object]]]:
         """Results as the contract has them."""
-        return self._stream.ordered() if self._ordered else self._stream.unordered()
+        return self._stream.chunks(ordered=self._ordered)
 
     def close(self, *, at_once: bool = False) -> None:
         """Take back what has not started; let what runs end within a moment, then stop it."""
