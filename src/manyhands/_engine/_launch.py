@@ -175,7 +175,9 @@ class Zygote:
 def start_python(module: str, numbers: tuple[int, ...], fds: dict[int, int]) -> int:
     """Start a Python on ``main(*numbers)`` of a module of this package; return its pid."""
     home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-    code = f"import sys; {home!r} in sys.path or sys.path.append({home!r}); from manyhands._engine.{module} import main; main(*{numbers!r})"
+    # The very package that runs here, wherever else there is one; and nothing else from where it lies.
+    find = f"import sys; sys.path.insert(0, {home!r}); import manyhands; del sys.path[0]"
+    code = f"{find}; from manyhands._engine.{module} import main; main(*{numbers!r})"
     return _posix.executable_spawn(code, (f"manyhands{module.replace('_', '-')}",), fds, os.environ)
 
 

@@ -20,6 +20,7 @@ import os
 import signal
 import socket
 import sys
+import typing  # noqa: F401 - nearly every module of a user's imports it; it would take each worker 3 ms
 import warnings
 
 from manyhands._engine import _worker
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 def main(root_fd: int, lifeline_fd: int) -> None:
     """Serve until the parent is gone."""
     _posix.die_with(lifeline_fd)
+    _posix.go_first_for_memory()  # inherited by the workers; a zygote that is taken is replaced
     zygote = Zygote(root_fd, lifeline_fd)
     gc.collect()
     gc.freeze()  # or the collector would write to every page that the workers share
