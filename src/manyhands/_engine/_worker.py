@@ -372,6 +372,8 @@ class Reply:
 
 def _has_state(function: object, payload: Bytes) -> bool:
     """Whether tasks could change a function: all but those that were found under their names."""
+    if isinstance(function, types.BuiltinFunctionType):
+        return not isinstance(function.__self__, types.ModuleType)
     return not isinstance(function, type) and not (isinstance(function, types.FunctionType) and b"cloudpickle" not in bytes(payload))
 
 
