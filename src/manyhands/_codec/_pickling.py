@@ -43,7 +43,7 @@ def encode(obj: object) -> tuple[bytes, Sequence[Bytes]]:
     try:
         payload = pickle.dumps(obj, PROTOCOL, buffer_callback=keep_in_band)
         if not (_MAIN in payload and type(obj) not in _TEXT):
-            return payload, buffers
+            return payload, buffers or ()
         first = None
     except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
         first = error

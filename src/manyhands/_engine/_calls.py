@@ -44,7 +44,7 @@ class Function:
     ``number`` names it in messages; a worker gets the bytes once.
     """
 
-    __slots__ = ("buffers", "cost", "name", "number", "payload", "size")
+    __slots__ = ("buffers", "cost", "name", "number", "payload", "size", "with_arguments", "with_keywords")
 
     def __init__(self, number: int, payload: bytes, buffers: Sequence[Bytes], name: str) -> None:
         self.number: int = number
@@ -53,6 +53,9 @@ class Function:
         self.size: int = len(payload) + sum(map(len, buffers))
         self.name: str = name
         self.cost: FunctionCost = FunctionCost()
+        # The forms of single calls, which would otherwise be made for each.
+        self.with_arguments: Form = Form(self, _frames.STAR)
+        self.with_keywords: Form = Form(self, _frames.KEYWORDS)
 
 
 class Form:

@@ -232,7 +232,7 @@ def _encoded(value: object) -> object:
         return Refusal(error)
 
 
-def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[Form, list[Encoded]]:
+def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[Form, tuple[Encoded]]:
     """One call, for :class:`Batch`.
 
     Raises:
@@ -240,8 +240,8 @@ def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, o
     """
     try:
         if kwargs:
-            return Form(function, _frames.KEYWORDS), [_pickling.encode((args, kwargs))]
-        return Form(function, _frames.STAR), [_pickling.encode(args)]
+            return function.with_keywords, (_pickling.encode((args, kwargs)),)
+        return function.with_arguments, (_pickling.encode(args),)
     except Exception as error:
         add_note(error, f"an argument of {function.name}() cannot be sent; the path starts at the tuple of its arguments")
         raise

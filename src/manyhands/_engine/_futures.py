@@ -28,19 +28,30 @@ T = TypeVar("T")
 _PENDING = _base.PENDING
 _CANCELLED = _base.CANCELLED_AND_NOTIFIED
 _FINISHED = _base.FINISHED
+_making = threading.Lock()  # of what a future gets only by need
 _DONE = frozenset({_CANCELLED, _base.CANCELLED, _FINISHED})
 
 
-class _LazyCondition:
-    """Makes ``_condition``, which the standard library's ``wait`` and ``as_completed`` use, when it is first asked for.
+class _Lazy:
+    """Makes what the standard library's ``wait`` and ``as_completed`` use when it is first asked for: ``_condition`` and ``_waiters``.
 
     A state is set first and looks for a condition afterwards; whoever makes one looks at the state afterwards. So one of the two
-    sees the other.
+    sees the other. What a future does not have costs no time, and the garbage collector need not visit it.
     """
 
-    def __get__(self, future: object, owner: object = None) -> threading.Condition:
-        condition: threading.Condition = future.__dict__.setdefault("_condition", threading.Condition())
-        return condition
+    def __init__(self, made: str, make: Callable[[], object]) -> None:
+        self._made = made  # the attribute that holds it; not found through ``__dict__``, which would have that made as well
+        self._make = make
+
+    def __get__(self, future: object, owner: object = None) -> Any:
+        found = getattr(future, self._made)
+        if found is None:
+            with _making:
+                found = getattr(future, self._made)
+                if found is None:
+                    found = self._make()
+                    setattr(future, self._made, found)
+        return found
 
 
 class Future(concurrent.futures.Future[T]):
@@ -54,14 +65,16 @@ class Future(concurrent.futures.Future[T]):
     Results arrive while somebody waits for any of the pool's results, or, if nobody does, in a thread of the pool's own.
     """
 
-    _condition = _LazyCondition()
+    _condition = _Lazy("_made_condition", threading.Condition)
+    _waiters = _Lazy("_made_waiters", list)
 
     def __init__(self, pool: ProcessPool) -> None:  # not super(): that would build the condition
         self._state = _PENDING
         self._result = None
         self._exception = None
-        self._waiters = []
-        self._done_callbacks: list[Callable[[Any], object]] = []
+        self._made_condition: threading.Condition | None = None
+        self._made_waiters: list[Any] | None = None
+        self._done_callbacks: list[Callable[[Any], object]] | None = None
         self._pool = pool
         self._batch: Batch | None = None
         self.worker: int | None = None
@@ -148,9 +161,8 @@ class Future(concurrent.futures.Future[T]):
         if self._state not in _DONE:
             self._state = state
             self._batch = None
-            condition = self.__dict__.get("_condition")
-            if condition is not None:
-                self._tell(condition)
+            if self._made_condition is not None:
+                self._tell(self._made_condition)
         if self._done_callbacks:  # those that are left as well, if Ctrl-C struck one of them and it is delivered again
             self._invoke_callbacks()
 
@@ -166,11 +178,15 @@ class Future(concurrent.futures.Future[T]):
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
         """Call ``fn`` with this future when it is done; at once if it is already."""
-        self._done_callbacks.append(fn)
+        callbacks = self._done_callbacks
+        if callbacks is None:
+            with _making:  # or two threads would make two
+                callbacks = self._done_callbacks = self._done_callbacks or []
+        callbacks.append(fn)
         if self._state in _DONE:
             # It may have ended just now, and called the callbacks without or with this one.
             try:
-                self._done_callbacks.remove(fn)
+                callbacks.remove(fn)
             except ValueError:
                 return
             try:
@@ -179,9 +195,10 @@ class Future(concurrent.futures.Future[T]):
                 _base.LOGGER.exception("exception calling callback for %r", self)
 
     def _invoke_callbacks(self) -> None:
-        while self._done_callbacks:
+        callbacks = self._done_callbacks
+        while callbacks:
             try:
-                callback = self._done_callbacks.pop(0)
+                callback = callbacks.pop(0)
             except IndexError:  # another thread was faster
                 return
             try:
