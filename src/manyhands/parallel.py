@@ -154,7 +154,7 @@ class Parallel:
         )
         self.n_jobs: int = self._options.workers or 1
         self.return_as = return_as
-        self.verbose = _check_verbose(verbose)
+        self.verbose: float = _check_verbose(verbose)
         self.timeout = timeout
         self._ahead = _tasks_ahead(pre_dispatch, self.n_jobs, size)
         self._stream: TaskStream | None = None  # of the last call

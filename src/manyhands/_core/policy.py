@@ -37,8 +37,8 @@ class Failed:
     __slots__ = ("error", "index")
 
     def __init__(self, index: int, error: BaseException) -> None:
-        self.index = index
-        self.error = error
+        self.index: int = index
+        self.error: BaseException = error
 
 
 def add_note(error: BaseException, note: str) -> None:

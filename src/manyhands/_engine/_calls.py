@@ -67,8 +67,8 @@ class Form:
     __slots__ = ("flags", "function")
 
     def __init__(self, function: Function, flags: int) -> None:
-        self.function = function
-        self.flags = flags
+        self.function: Function = function
+        self.flags: int = flags
 
     def pack(self, items: Sequence[object], ordinal: int, epoch: int) -> list[Bytes]:
         """The pieces of a frame that runs ``items``."""

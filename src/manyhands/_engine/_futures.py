@@ -7,6 +7,7 @@ need: here it is made when somebody asks for it. And a thread that waits for a r
 from __future__ import annotations
 
 import concurrent.futures
+import os
 import threading
 import time
 from concurrent.futures import _base
@@ -30,6 +31,15 @@ _CANCELLED = _base.CANCELLED_AND_NOTIFIED
 _FINISHED = _base.FINISHED
 _making = threading.Lock()  # of what a future gets only by need
 _DONE = frozenset({_CANCELLED, _base.CANCELLED, _FINISHED})
+
+
+def _renew_lock() -> None:
+    """In a forked child: the thread that held it may not be there."""
+    global _making  # noqa: PLW0603
+    _making = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
 
 
 class _Lazy:

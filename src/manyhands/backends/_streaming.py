@@ -83,7 +83,7 @@ class ExecutorStream:
         self._order: Reorder[object] = Reorder()
         self._history: dict[int, list[str]] = {}
         self._exhausted = self._closed = False
-        self.at_once = False  # given up without waiting: not to be waited for by who closes it again, in another thread
+        self.at_once: bool = False  # given up without waiting: not to be waited for by who closes it again, in another thread
         self._submitted = self._ended = self._taken = self._failures = 0
         self._work: dict[object, list[int]] = {}
 
