@@ -52,31 +52,54 @@ _THREAD_VARIABLES = (
 
 
 def main(channel_fd: int, slot_fd: int, lifeline_fd: int, settings_fd: int) -> None:
-    """Serve the parent behind ``channel_fd`` until it is gone or wants no more. Does not return."""
+    """Be a worker from beginning to end. Does not return."""
+
+    def live() -> None:
+        join(lifeline_fd)
+        work(channel_fd, slot_fd, settings_fd)
+
+    to_the_end(live)
+
+
+def to_the_end(live: Callable[[], None]) -> None:
+    """Run all that this process is for, then end it. Does not return: nothing may go on in the zygote's frames above."""
     status = 1
     try:
-        atexit._clear()  # noqa: SLF001 - under "fork", what the parent registered is not this process's to do
-        _posix.own_group()
-        _posix.die_with(lifeline_fd)
-        _posix.go_first_for_memory()
-        options: Settings = marshal.loads(_posix.read_from_start(settings_fd))
-        os.close(settings_fd)
-        _adopt_environment(options)
-        _catch_signals(slot_fd)
-        channel = Channel(socket.socket(fileno=channel_fd), blocking=True)
-        words = _slot.attach(slot_fd)
-        words[_slot.PID] = os.getpid()
-        worker = Worker(channel, words)
-        if worker.set_up(options):
-            worker.serve()
+        live()
         status = 0
     except (EOFError, BrokenPipeError):  # the parent is gone
         status = 0
     except SystemExit as request:  # a child that a task has forked
         status = request.code if isinstance(request.code, int) else int(request.code is not None)
-    except BaseException:  # noqa: BLE001 - nothing may go on in the zygote's frames above
+    except BaseException:  # noqa: BLE001 - see above
         sys.excepthook(*sys.exc_info())
     _leave(status)
+
+
+def join(lifeline_fd: int) -> None:
+    """Be a process of its own, that ends when the parent does."""
+    atexit._clear()  # noqa: SLF001 - under "fork", what the parent registered is not this process's to do
+    _posix.own_group()
+    _posix.die_with(lifeline_fd)
+    _posix.go_first_for_memory()
+
+
+def work(channel_fd: int, slot_fd: int, settings_fd: int) -> None:
+    """Serve the parent behind ``channel_fd`` until it wants no more.
+
+    Raises:
+        EOFError, BrokenPipeError: it is gone.
+    """
+    options: Settings = marshal.loads(_posix.read_from_start(settings_fd))
+    os.close(settings_fd)
+    adopt_environment(options)
+    _catch_signals(slot_fd)
+    channel = Channel(socket.socket(fileno=channel_fd), blocking=True)
+    words = _slot.attach(slot_fd)
+    words[_slot.PID] = os.getpid()
+    worker = Worker(channel, words)
+    if worker.set_up(options):
+        worker.serve()
 
 
 def _leave(status: int) -> None:
@@ -90,7 +113,7 @@ def _leave(status: int) -> None:
         os._exit(status)
 
 
-def _adopt_environment(options: Settings) -> None:
+def adopt_environment(options: Settings) -> None:
     """Become a process like the parent: directory, environment, import path, arguments."""
     if os.environ != options["env"]:  # usually it is what the zygote has, and setting it takes half a millisecond
         os.environ.clear()
@@ -138,7 +161,6 @@ class Worker:
         self._reply = Reply(self)
         self._pid = os.getpid()
         self._forked = False  # a task has forked, and this is the child
-        os.register_at_fork(after_in_child=self._become_child)
         self._main: MainGlobals | None = None  # the globals of functions that came by value
         self._memory_limited = False
         self._full = False  # a task has hit the memory limit
@@ -148,8 +170,13 @@ class Worker:
         self._forked = True
         self._channel.sock.close()
 
+    def close(self) -> None:
+        """Hang up. Only a rehearsal ends so; a worker ends with its process."""
+        self._channel.close()
+
     def set_up(self, options: Settings) -> bool:
         """Apply limits and run the initializer; False if it raised, which has then been reported."""
+        os.register_at_fork(after_in_child=self._become_child)
         idle = options["idle_timeout"]
         if idle > 0:
             # In the kernel: a Python time-out would cost a system call per message.

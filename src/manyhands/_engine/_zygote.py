@@ -8,6 +8,7 @@ user's program is ever copied. It serves one control connection per pool, and on
 - A worker that has ended stays a zombie until its pool has taken note (``REAP``), so the pool never signals a stranger's pid.
 - When a control connection ends, its workers and all that they started are killed; when the parent ends, the kernel kills everything.
 - When the zygote is killed, the workers live on: their channels lead to the parent, not here.
+- Once a worker has been asked for, one more waits in reserve. It is forked when nothing else is to be done, and ends with the zygote.
 """
 
 from __future__ import annotations
@@ -24,13 +25,21 @@ import typing  # noqa: F401 - nearly every module of a user's imports it; it wou
 import warnings
 
 from manyhands._engine import _worker
+from manyhands._engine._spare import Spare
 from manyhands._wire import _frames, _poller, _posix
 from manyhands._wire._channel import Channel
 from manyhands._wire._poller import Poller
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from manyhands._wire._frames import Frame
+
+# Seconds without a request until a spare is forked: a program that starts has better use for the processors.
+_QUIET = 0.02
+
+_NOBODYS = (-1, 0)  # a child that no connection asks about
 
 
 def main(root_fd: int, lifeline_fd: int) -> None:
@@ -54,6 +63,8 @@ class Zygote:
         self._controls: dict[int, Channel] = {}
         self._children: dict[int, tuple[int, int]] = {}  # pid: (descriptor of its control connection, worker id)
         self._noted: set[int] = set()  # pids of zombies that have been reported
+        self._spare: Spare | None = None
+        self._spare_is_due = False
         self._poller.add(self._root.fileno())
         self._wake = _posix.waker_pair()
         self._poller.add(self._wake[0])
@@ -64,7 +75,10 @@ class Zygote:
     def serve(self) -> None:
         """The loop; returns when the parent has closed the root connection."""
         while True:
-            for fd, mask in self._poller.wait(None):
+            ready = self._poller.wait(_QUIET if self._spare_is_due else None)
+            if not ready:
+                self._reserve()
+            for fd, mask in ready:
                 if mask & _poller.WRITE and fd in self._controls:
                     self._flush(self._controls[fd])
                 if fd == self._wake[0]:
@@ -97,6 +111,7 @@ class Zygote:
                 print(f"manyhands: preloading {name!r} failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201
         gc.collect()
         gc.freeze()
+        self._dismiss_spare()  # it has not loaded them
 
     def _serve_control(self, fd: int) -> None:
         control = self._controls[fd]
@@ -107,37 +122,75 @@ class Zygote:
             return
         for frame in frames:
             if frame.kind == _frames.FORK:
-                self._fork(control, frame)
+                self._start_worker(control, frame)
             elif frame.kind == _frames.REAP and frame.a in self._noted:
                 self._reap(frame.a)
 
-    def _fork(self, control: Channel, frame: Frame) -> None:
-        channel_fd, slot_fd, settings_fd = frame.fds
+    def _start_worker(self, control: Channel, frame: Frame) -> None:
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # a preloaded library may have started threads
-                pid = os.fork()
+            pid = self._take_spare(frame.fds) or self._fork_worker(*frame.fds)
         except OSError as error:
             self._say(control, _frames.FORK_FAILED, str(error).encode(), a=frame.a, b=error.errno or 0)
         else:
-            if pid == 0:
-                self._become_worker(channel_fd, slot_fd, settings_fd)
             with contextlib.suppress(OSError):  # the child does it as well; whoever comes first
                 os.setpgid(pid, pid)
             self._children[pid] = (control.fileno(), frame.a)
             self._say(control, _frames.FORKED, a=frame.a, b=pid)
+            self._spare_is_due = True
         _posix.close_quietly(frame.fds)
 
-    def _become_worker(self, channel_fd: int, slot_fd: int, settings_fd: int) -> None:
-        signal.set_wakeup_fd(-1)
-        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        self._poller.close()
-        for channel in (self._root, *self._controls.values()):
-            channel.close()
-        _posix.close_quietly(self._wake)
-        _worker.main(channel_fd, slot_fd, self._lifeline, settings_fd)
+    def _fork_worker(self, channel_fd: int, slot_fd: int, settings_fd: int) -> int:
+        pid = self._fork()
+        if pid == 0:
+            _worker.main(channel_fd, slot_fd, self._lifeline, settings_fd)
+        return pid
+
+    def _fork(self) -> int:
+        """Fork; what is the zygote's alone is closed in the child."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # a preloaded library may have started threads
+            pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            self._poller.close()
+            for channel in (self._root, *self._controls.values()):
+                channel.close()
+            _posix.close_quietly(self._wake)
+            if self._spare is not None:
+                self._spare.dismiss()  # this copy of the link does not keep it
+        return pid
+
+    # ------------------------------------------------------------ the spare
+
+    def _reserve(self) -> None:
+        self._spare_is_due = False
+        with contextlib.suppress(OSError):  # no room: the next worker will tell
+            if self._spare is None:
+                self._spare = Spare.start(self._fork, self._lifeline)
+
+    def _take_spare(self, fds: Sequence[int]) -> int | None:
+        spare, self._spare = self._spare, None
+        if spare is None:
+            return None
+        if spare.adopt(fds):
+            return spare.pid
+        self._children[spare.pid] = _NOBODYS
+        return None
+
+    def _dismiss_spare(self) -> None:
+        spare, self._spare = self._spare, None
+        if spare is not None:
+            spare.dismiss()
+            self._children[spare.pid] = _NOBODYS
+            self._spare_is_due = True
+
+    # ------------------------------------------------------------ ends
 
     def _note_exits(self) -> None:
+        if self._spare is not None and _posix.peek_exit(self._spare.pid)[0]:
+            self._dismiss_spare()
+            self._spare_is_due = False  # the next request for a worker has it replaced
         for pid in [pid for pid in self._children if pid not in self._noted]:
             ended, status = _posix.peek_exit(pid)
             if not ended:
@@ -164,7 +217,7 @@ class Zygote:
                 self._reap(pid)
             else:
                 # The number of the descriptor may be used again, by another pool.
-                self._children[pid] = (-1, 0)
+                self._children[pid] = _NOBODYS
 
     def _say(self, control: Channel, kind: int, payload: bytes = b"", *, a: int = 0, b: int = 0) -> None:
         control.queue(_frames.pack(kind, payload, a=a, b=b))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import time
+from functools import lru_cache
 
 _GROUPS = "/sys/fs/cgroup"
 
@@ -14,15 +16,19 @@ def cpu_count() -> int:
 
     The smallest of: the machine's, those that the process is bound to (``taskset``, a job manager), the quota of its control group
     (containers; versions 1 and 2, all levels), and ``MANYHANDS_CPUS``. In a worker that variable is its share of the parent's
-    processors, so that nested calls divide the machine instead of multiplying the load.
+    processors, so that nested calls divide the machine instead of multiplying the load. A quota that changes is noted within a second.
     """
-    counts = [os.cpu_count() or 1]
+    counts = [_machine_and_quota(int(time.monotonic()))]
     if hasattr(os, "sched_getaffinity"):
         counts.append(len(os.sched_getaffinity(0)))
-    counts += _group_quotas()
     with contextlib.suppress(ValueError):
         counts.append(int(os.environ.get("MANYHANDS_CPUS", "")))
     return max(1, min(counts))
+
+
+@lru_cache(maxsize=1)
+def _machine_and_quota(second: int) -> int:
+    return min([os.cpu_count() or 1, *_group_quotas()])
 
 
 def _group_quotas() -> list[int]:

@@ -17,6 +17,8 @@ import resource
 import signal
 import socket
 import sys
+import time
+from functools import lru_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -248,11 +250,20 @@ def _die_with_thread(lifeline: int) -> None:
 
 def oom_kills() -> int:
     """How many processes of this control group the kernel has killed for memory; of the machine, where groups do not tell; 0 if unknown."""
-    for path in (*_oom_counters(_read("/proc/self/cgroup")), "/proc/vmstat"):
-        for line in _read(path).splitlines():
-            if line.startswith("oom_kill "):
-                return int(line.split()[1])
-    return 0
+    return _oom_kills_in(_oom_counter(int(time.monotonic()))) or 0
+
+
+def _oom_kills_in(path: str) -> int | None:
+    for line in _read(path).splitlines():
+        if line.startswith("oom_kill "):
+            return int(line.split()[1])
+    return None
+
+
+@lru_cache(maxsize=1)
+def _oom_counter(second: int) -> str:
+    candidates = (*_oom_counters(_read("/proc/self/cgroup")), "/proc/vmstat")
+    return next((path for path in candidates if _oom_kills_in(path) is not None), "")
 
 
 def _oom_counters(groups: str) -> list[str]:

@@ -1,0 +1,63 @@
+"""What a worker in reserve does once for nothing: become a process like its parent, and run a task.
+
+What is written to on the way belongs to this process from then on. This module is not loaded before, so that an import is rehearsed, too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+
+from manyhands._codec import _packing, _pickling
+from manyhands._engine import _worker
+from manyhands._wire import _frames, _posix, _slot
+from manyhands._wire._channel import Channel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from manyhands._engine._settings import Settings
+
+
+def rehearse() -> None:
+    """See the module. Nothing of it can be seen afterwards."""
+    _adopt()
+    _serve()
+
+
+def _adopt() -> None:
+    env = dict(os.environ)
+    settings: Settings = {
+        "env": env,
+        "cwd": None,
+        "path": list(sys.path),
+        "argv": list(sys.argv),
+        "cpus": 1,
+        "idle_timeout": 0.0,
+        "memory_limit": None,
+        "initializer": None,
+    }
+    _worker.adopt_environment(settings)
+    for name in os.environ.keys() - env.keys():
+        del os.environ[name]
+
+
+def _serve() -> None:
+    words = memoryview(bytearray(_slot.SIZE)).cast("Q")
+    ours, theirs = _posix.channel_pair()
+    parent = Channel(ours, blocking=True)
+    worker = _worker.Worker(Channel(theirs, blocking=True), words)
+    parent.queue(_frames.pack(_frames.FUNCTION, _pickling.encode(_task)[0], a=1))
+    parent.queue(_frames.pack(_frames.RUN, _packing.join_atoms([1]), flags=_frames.ONE_PICKLE, count=1, ordinal=1, a=1))
+    parent.flush()
+    ours.shutdown(socket.SHUT_WR)
+    with contextlib.suppress(EOFError):
+        worker.serve()
+    parent.receive()
+    parent.close()
+    worker.close()
+
+
+def _task(argument: int) -> int:
+    return argument

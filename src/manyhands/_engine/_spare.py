@@ -1,0 +1,70 @@
+"""A worker in reserve: forked before it is needed, so that one more worker takes no fork.
+
+A process that has just been forked pays 3 µs for each page that it is the first to write to, some 600 of them until its first result.
+The one in reserve has paid: it has run a task already.
+"""
+
+from __future__ import annotations
+
+import importlib
+import socket
+
+from manyhands._engine import _worker
+from manyhands._wire import _posix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+_DESCRIPTORS = 3  # channel, slot, settings
+
+
+class Spare:
+    """The zygote's handle on it. ``fork`` returns 0 in the child, where :meth:`start` does not return."""
+
+    def __init__(self, pid: int, link: socket.socket) -> None:
+        self.pid = pid
+        self._link = link
+
+    @classmethod
+    def start(cls, fork: Callable[[], int], lifeline: int) -> Spare:
+        """Fork one.
+
+        Raises:
+            OSError: the machine has no room for it.
+        """
+        ours, theirs = _posix.channel_pair()
+        with theirs:
+            try:
+                pid = fork()
+            except OSError:
+                ours.close()
+                raise
+            if pid == 0:
+                ours.close()
+                _worker.to_the_end(lambda: _wait(theirs, lifeline))
+        return cls(pid, ours)
+
+    def adopt(self, fds: Sequence[int]) -> bool:
+        """Make it a worker on these descriptors, which stay the caller's; False if it is gone."""
+        with self._link as link:
+            try:
+                socket.send_fds(link, [b"\0"], fds)
+            except OSError:
+                return False
+        return True
+
+    def dismiss(self) -> None:
+        """Have it leave."""
+        self._link.close()
+
+
+def _wait(link: socket.socket, lifeline: int) -> None:
+    """In the child: be ready, wait for descriptors, and serve them."""
+    _worker.join(lifeline)
+    importlib.import_module("manyhands._engine._rehearsal").rehearse()
+    with link:
+        _, fds, _, _ = socket.recv_fds(link, 1, _DESCRIPTORS)
+    if fds:  # or else it was dismissed, or the zygote is gone
+        channel, slot, settings = fds
+        _worker.work(channel, slot, settings)
