@@ -1107,7 +1107,7 @@ def test_a_task_costs_the_same_with_two_workers_and_with_64(ahead, timeout):
         with Lines() as lines:
             work_off(machine, batches, ahead=ahead)
         counts[workers] = lines.count / len(batches)
-    assert counts[64] < 1.3 * counts[2], counts
+    assert counts[64] < 1.5 * counts[2], counts  # with 64, some are idle, which has to be looked after
 
 
 def test_calls_that_wait_cost_nothing():

@@ -14,6 +14,8 @@ passed in, in nanoseconds.
 
 from __future__ import annotations
 
+from operator import attrgetter
+
 from manyhands._core import windows
 from manyhands._core.overdue import LOST, TIMEOUT, Lookout
 from manyhands._core.ready import ReadyQueue
@@ -27,8 +29,11 @@ __all__ = ["CANCELLED", "DEADLY", "DIED", "INSPECT", "LOST", "RECALL", "SEND", "
 
 # Work that is worth being taken from one worker and given to an idle one; a recall costs some 50 us.
 _WORTH_STEALING = 1_000_000
+# Work for which another worker is woken: that costs some 30 us here, and there the caches are cold.
+_WORTH_WAKING = 100_000
 # A worker that has not been heard of for so long is slower than was believed.
 _SILENCE = 5_000_000
+_news = attrgetter("news")
 # So many workers that die with the same message unread are no accident.
 DEADLY = 3
 
@@ -152,8 +157,13 @@ class Scheduler:
     # ------------------------------------------------------------ taking tasks back
 
     def recalled(self, worker: Worker, started: int) -> None:
-        """The worker will start nothing that it has not started; ``started`` was the last."""
+        """The worker will start nothing that it has not started; ``started`` was the last.
+
+        If it was silent, and has started nothing, then whatever keeps it from that would keep it from more, too: it is lost.
+        """
         worker.started = started
+        worker.lost = worker.lost or (worker.suspect and bool(worker.window) and started < worker.window[0].ordinal + worker.window[0].done)
+        worker.suspect = False
         self._take_back(worker, started)
 
     def _take_back(self, worker: Worker, started: int, *, one_by_one: bool = False) -> None:
@@ -266,7 +276,8 @@ class Scheduler:
             times.append(self._lookout.soonest)
         if self._idle and not ready:
             # Some may be due by now: they were not when it was decided.
-            times += [worker.news + _SILENCE for worker in self._victims()]
+            oldest = next(filter(self._is_victim, sorted(self._laden.values(), key=_news)), None)
+            times += [oldest.news + _SILENCE] if oldest is not None else []
         return min(times, default=None)
 
     def _assign(self, now: int) -> None:
@@ -291,6 +302,9 @@ class Scheduler:
         return bool(self._idle or self._roomy) or len(self.workers) < most
 
     def _worker_for(self, call: Call, now: int) -> Worker | None:
+        latest = self._latest_with_little(call, now)
+        if latest is not None:
+            return latest
         if len(call.running) >= call.limit:
             # It occupies as many workers as it may: only those can take more of it.
             return self._with_room(call.running, call.ready[0])
@@ -299,6 +313,16 @@ class Scheduler:
         if len(self.workers) < call.limit and (self.limit is None or len(self.workers) < self.limit):
             return self._start(now)
         return self._with_room(self.workers, call.ready[0])
+
+    def _latest_with_little(self, call: Call, now: int) -> Worker | None:
+        """The worker that got the last batch, if it would be done with this one as well before another one has woken up."""
+        if not self._roomy:
+            return None
+        worker = self._roomy[next(reversed(self._roomy))]
+        load = windows.load_of(call.ready[0], len(call.ready[0].items))
+        if worker.load + load > _WORTH_WAKING or now - worker.news >= _SILENCE or not windows.has_room(worker, load):
+            return None
+        return worker if len(call.running) < call.limit or worker.number in call.running else None
 
     def _with_room(self, among: Container[int], batch: Batch) -> Worker | None:
         load = windows.load_of(batch, len(batch.items))
@@ -343,15 +367,12 @@ class Scheduler:
 
     # ------------------------------------------------------------ slow and overdue
 
-    def _victims(self) -> list[Worker]:
-        """Workers with tasks that have not started and that others may help with."""
-        victims = []
-        for worker in tuple(self._laden.values()):
-            if not worker.unstarted():
-                del self._laden[worker.number]
-            elif worker.doom is None and self._may_be_helped(worker):
-                victims.append(worker)
-        return victims
+    def _is_victim(self, worker: Worker) -> bool:
+        """Whether a worker has tasks that have not started and that others may help with."""
+        if worker.unstarted():
+            return worker.doom is None and self._may_be_helped(worker)
+        del self._laden[worker.number]
+        return False
 
     def _may_be_helped(self, worker: Worker) -> bool:
         """Whether an idle worker would be given some of what this one has not started."""
@@ -367,9 +388,11 @@ class Scheduler:
 
     def _steal(self, now: int) -> None:
         """Have the most loaded worker give back what it has not started, for those who are idle."""
-        worth = [worker for worker in self._victims() if worker.load >= _WORTH_STEALING or now - worker.news >= _SILENCE]
-        if worth:
-            self._actions.append((RECALL, max(worth, key=lambda worker: (worker.load, worker.unstarted()))))
+        slow = [worker for worker in self._laden.values() if worker.load >= _WORTH_STEALING or now - worker.news >= _SILENCE]
+        if worth := list(filter(self._is_victim, slow)):
+            victim = max(worth, key=lambda worker: (worker.load, worker.unstarted()))
+            victim.suspect = now - victim.news >= _SILENCE
+            self._actions.append((RECALL, victim))
 
     def inspected(self, worker: Worker, started: int, since: int, now: int) -> str | None:
         """The worker started task ``started`` at ``since``: whether that is overdue, so that it has to be stopped (TIMEOUT).

@@ -113,10 +113,24 @@ class Worker:
     ``window`` holds the runs it has been sent, the first of which it works on. ``epoch`` grows each time tasks are taken back.
     ``quota`` is how many more tasks it may be sent; None: no limit. ``retiring`` workers get nothing new. ``doom`` is the task for
     which the worker is being killed, and why. A ``lost`` one has not started what it was sent, which was taken back: it gets nothing
-    new until it is heard of.
+    new until it is heard of. A ``suspect`` has been silent for too long.
     """
 
-    __slots__ = ("check_at", "doom", "epoch", "load", "lost", "news", "next_ordinal", "number", "quota", "retiring", "started", "window")
+    __slots__ = (
+        "check_at",
+        "doom",
+        "epoch",
+        "load",
+        "lost",
+        "news",
+        "next_ordinal",
+        "number",
+        "quota",
+        "retiring",
+        "started",
+        "suspect",
+        "window",
+    )
 
     def __init__(self, number: int, now: int, quota: int | None) -> None:
         self.number = number
@@ -127,6 +141,7 @@ class Worker:
         self.quota = quota
         self.retiring = False
         self.lost = False
+        self.suspect = False
         self.started = 0  # the last task that it had started when tasks were taken back last
         self.doom: tuple[int, str] | None = None
         self.news = now  # when it was last heard of, or got work after having none

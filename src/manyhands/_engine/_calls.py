@@ -25,8 +25,8 @@ Ran = tuple[int | None, int, int]
 class Sink(Protocol):
     """Where a call's results go. Called by whoever drives the pool."""
 
-    passive: bool
-    """Whether ``deliver`` runs no code of the user's, so that it may be called in the middle of a turn."""
+    def take(self, batch: Batch, offset: int, frame: Frame, worker: int) -> bool:
+        """What ``deliver`` does, in the middle of a turn, unless that would run code of the user's: False, nothing is raised."""
 
     def deliver(self, batch: Batch, offset: int, frame: Frame, worker: int) -> None:
         """Results of ``frame.count`` tasks of ``batch``, from the ``offset``-th on, still encoded."""

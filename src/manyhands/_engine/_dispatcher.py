@@ -59,7 +59,7 @@ class Dispatcher:
         self.hungry = True  # whether a task that is posted now could be sent at once
         self.inside = False  # the pool's state is being changed
         self.interrupt: Callable[[], None] = self.crew.interrupt
-        self.driving = Driving(self._turn, self.busy, self.watching, self.interrupt)
+        self.driving = Driving(self._turn, self.busy, lambda: bool(self.outcomes), self.watching, self.interrupt)
         self._ending = False  # nothing is to be started any more
         self._lift_at = 0  # when more workers may be tried after one could not be started
         self._stillborn = 0

@@ -63,24 +63,28 @@ class _Waiter(Bell):
 class Driving:
     """The baton of one pool.
 
-    ``turn(timeout)`` advances the loop once, ``busy()`` tells whether there is anything to drive for, ``watching()`` whether
-    anything could happen by itself, ``interrupt()`` ends a turn that sleeps. Signals are taken between turns.
+    ``turn(timeout)`` advances the loop once, ``busy()`` tells whether there is anything to drive for, ``owing()`` whether results are
+    there that only a driver hands out, ``watching()`` whether anything could happen by itself, ``interrupt()`` ends a turn that
+    sleeps. Signals are taken between turns.
     """
 
     def __init__(
         self,
         turn: Callable[[float | None], None],
         busy: Callable[[], bool],
+        owing: Callable[[], bool],
         watching: Callable[[], bool],
         interrupt: Callable[[], None],
     ) -> None:
         self._turn = turn
         self._busy = busy
+        self._owing = owing
         self._watching = watching
         self._interrupt = interrupt
         self._shield = Shield(self._wake_up)
         self._token = threading.Lock()
         self._owner: int | None = None
+        self._given_up = 0.0  # when the baton was, on the monotonic clock
         self._waiters: list[_Waiter] = []
         self._background: _Background | None = None
         self._making = threading.Lock()  # of the background thread
@@ -136,6 +140,7 @@ class Driving:
             self._pass_on()
 
     def _drive(self, done: Callable[[], bool], deadline: float | None) -> bool:
+        self.wake_finished()  # a glance by somebody else may have brought what they wait for
         while not done():
             left = None if deadline is None else deadline - time.monotonic()
             if left is not None and left <= 0:
@@ -169,6 +174,7 @@ class Driving:
     def give_up(self) -> None:
         """Be the driver no longer, and see to it that there is another if one is needed."""
         self._owner = None
+        self._given_up = time.monotonic()
         self._token.release()
         self._pass_on()
 
@@ -188,6 +194,10 @@ class Driving:
     def driven(self) -> bool:
         """Whether anybody drives now."""
         return self._token.locked()
+
+    def attended(self) -> bool:
+        """Whether work does not lie: somebody who is busy with something else, such as reading inputs, takes a turn now and then."""
+        return time.monotonic() - self._given_up < _PATIENCE and not self._owing()
 
     @property
     def wanted(self) -> bool:
@@ -224,6 +234,7 @@ class Driving:
 
     def drive_until(self, stop: Callable[[], bool]) -> None:
         """Drive, as the background thread does, while there is anything to drive for."""
+        self.wake_finished()
         while not stop() and (self._busy() or self._watching()):
             self._turn(None)
             self.wake_finished()
@@ -289,6 +300,8 @@ class _Background:
         """Let whoever submitted it wait for it, and so do it; then do it."""
         for _ in range(_LOOKS):
             self._bell.wait(_PATIENCE)
+            while not self._stopped and self._driving.attended():
+                self._bell.wait(_PATIENCE)
             if self._stopped or not self._busy():
                 return
             if not self._driving.wanted and self._drive():

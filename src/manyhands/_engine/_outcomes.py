@@ -39,7 +39,9 @@ class Outcomes:
         self.ending = False  # no task is run again
         self._again = again
         self._observers = observers
-        self._noted: deque[tuple[Batch, int, int, Callable[[], object]]] = deque()  # tasks (batch, first, count), and how
+        # A batch and (the first task that has a result, its frame, the worker), or (0, None, what tells of the one task).
+        # Plain tuples: many may lie here, and the garbage collector visits each object.
+        self._noted: deque[tuple[Batch, int, Frame, int] | tuple[Batch, int, None, Callable[[], object]]] = deque()
 
     def __bool__(self) -> bool:
         """Whether there is anything to hand out."""
@@ -50,10 +52,8 @@ class Outcomes:
     def results(self, batch: Batch, offset: int, frame: Frame, pid: int) -> None:
         """Tasks of ``batch`` from ``offset`` on have returned."""
         sink = batch.call.sink  # type: ignore[attr-defined]
-        if sink.passive:
-            sink.deliver(batch, offset, frame, pid)
-        else:
-            self._noted.append((batch, offset, frame.count, partial(sink.deliver, batch, offset, frame, pid)))
+        if not sink.take(batch, offset, frame, pid):
+            self._noted.append((batch, offset, frame, pid))
 
     def raised(self, piece: Batch, frame: Frame, pid: int) -> None:
         """A task has raised an exception."""
@@ -76,7 +76,7 @@ class Outcomes:
             self._note(piece, partial(_sink(piece).cancelled, piece))
 
     def _note(self, piece: Batch, deliver: Callable[[], object]) -> None:
-        self._noted.append((piece, 0, 1, deliver))
+        self._noted.append((piece, 0, None, deliver))
 
     # ------------------------------------------------------------ handed out
 
@@ -86,14 +86,18 @@ class Outcomes:
         if self.muted:
             noted.clear()
         while noted:
-            batch, first, count, deliver = outcome = noted.popleft()
+            outcome = noted.popleft()
             try:
-                deliver()
+                if outcome[2] is None:
+                    outcome[3]()
+                else:
+                    _sink(outcome[0]).deliver(*outcome)
             except KeyboardInterrupt:
                 noted.appendleft(outcome)  # nothing that was computed is lost
                 raise
             except BaseException as error:  # noqa: BLE001 - the user's code, in the end; a task that cannot be delivered has failed
-                _undeliverable(batch, first, count, error)
+                batch, first, frame, _ = outcome
+                _undeliverable(batch, first, 1 if frame is None else frame.count, error)
 
     def _deliver_exception(self, piece: Batch, frame: Frame, pid: int) -> None:
         error = _failures.decode_failure(frame.payload)

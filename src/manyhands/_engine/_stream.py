@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 # Nanoseconds of reading after which what was read is sent at once.
 _SLOW = 1_000_000
+# Nanoseconds of reading inputs or taking results after which workers are looked after, too.
+_ABSORBED = 2_000_000
 
 
 class Arrivals:
@@ -32,17 +34,19 @@ class Arrivals:
     ``ended`` counts the tasks that have, ``failures`` those that failed for good.
     """
 
-    passive = True
-
     def __init__(self) -> None:
         self.raw: deque[tuple[Batch, int, Frame]] = deque()
         self.failed_tasks: deque[Failed] = deque()
         self.ended = 0
         self.failures = 0
 
-    def deliver(self, batch: Batch, offset: int, frame: Frame, worker: int) -> None:
+    def take(self, batch: Batch, offset: int, frame: Frame, worker: int) -> bool:
         self.raw.append((batch, offset, frame))
         self.ended += frame.count
+        return True
+
+    def deliver(self, batch: Batch, offset: int, frame: Frame, worker: int) -> None:
+        self.take(batch, offset, frame, worker)
 
     def failed(self, batch: Batch, error: BaseException, ran: Ran | None) -> None:
         self.refuse(batch.first, error)
@@ -101,6 +105,7 @@ class Stream:
         self._exhausted = False
         self._pace = Pace()
         self._slow = False  # reading keeps the caller from other things
+        self._looked = 0  # when the workers were looked after last
         self._submitted = 0
         self._taken = 0
 
@@ -141,10 +146,23 @@ class Stream:
                     self._pool.hand_over()  # the caller may be busy with the results for a while
                 while arrivals and not self._closed:
                     yield self._next_arrival()
+                    if self._eager:
+                        self._looked_in()
             elif self._exhausted and arrivals.ended == self._submitted:
                 return
             elif not self._pool.wait(self._has_news, self.deadline):
                 raise TimeoutError
+            else:
+                self._looked = time.monotonic_ns()
+
+    def _looked_in(self) -> bool:
+        """Look after the workers, if that was long ago; whether it was."""
+        now = time.monotonic_ns()
+        if now - self._looked < _ABSORBED:
+            return False
+        self._looked = now
+        self._pool.look_in()
+        return True
 
     def _next_arrival(self) -> tuple[int, list[object]]:
         if self.arrivals.failed_tasks:
@@ -199,6 +217,8 @@ class Stream:
                 size = min(size, room)
             for _ in range(max(1, room // size)):
                 if self._read(size) or (self._slow and not self._eager):
+                    break
+                if self._looked_in():
                     break
             if self._slow and self.arrivals and not self._eager and time.monotonic_ns() > until:
                 return  # results that are there do not wait for inputs
