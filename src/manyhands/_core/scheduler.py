@@ -65,6 +65,7 @@ class Scheduler:
         self._roomy: dict[int, Worker] = {}
         # Workers that may hold tasks which they have not started: those that may be helped are among them.
         self._laden: dict[int, Worker] = {}
+        self._latest: Worker | None = None  # the one that was sent something last
         self._lookout = Lookout()
         self._actions: list[Action] = []
 
@@ -302,8 +303,8 @@ class Scheduler:
         return bool(self._idle or self._roomy) or len(self.workers) < most
 
     def _worker_for(self, call: Call, now: int) -> Worker | None:
-        latest = self._latest_with_little(call, now)
-        if latest is not None:
+        latest = self._latest
+        if latest is not None and latest.load < _WORTH_WAKING and self._takes_more(latest, call, now):
             return latest
         if len(call.running) >= call.limit:
             # It occupies as many workers as it may: only those can take more of it.
@@ -314,15 +315,14 @@ class Scheduler:
             return self._start(now)
         return self._with_room(self.workers, call.ready[0])
 
-    def _latest_with_little(self, call: Call, now: int) -> Worker | None:
-        """The worker that got the last batch, if it would be done with this one as well before another one has woken up."""
-        if not self._roomy:
-            return None
-        worker = self._roomy[next(reversed(self._roomy))]
+    def _takes_more(self, worker: Worker, call: Call, now: int) -> bool:
+        """Whether a worker with little to do would be done with the next batch as well before another one has woken up."""
+        if worker.number not in self._roomy or now - worker.news >= _SILENCE:
+            return False
         load = windows.load_of(call.ready[0], len(call.ready[0].items))
-        if worker.load + load > _WORTH_WAKING or now - worker.news >= _SILENCE or not windows.has_room(worker, load):
-            return None
-        return worker if len(call.running) < call.limit or worker.number in call.running else None
+        if worker.load + load > _WORTH_WAKING or not windows.has_room(worker, load):
+            return False
+        return worker.number in call.running or len(call.running) < call.limit
 
     def _with_room(self, among: Container[int], batch: Batch) -> Worker | None:
         load = windows.load_of(batch, len(batch.items))
@@ -351,6 +351,7 @@ class Scheduler:
                 batch = batch.cut(0, worker.quota)
             worker.quota -= len(batch.items)
         first = not worker.window
+        self._latest = worker
         run = windows.append(worker, batch)
         if not first or run.count > 1:
             self._laden[worker.number] = worker

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 _SLOW = 1_000_000
 # Nanoseconds of reading inputs or taking results after which workers are looked after, too.
 _ABSORBED = 2_000_000
+# After so many of them the clock is looked at.
+_SOME = 16
 
 
 class Arrivals:
@@ -144,10 +147,12 @@ class Stream:
             if arrivals:
                 if not self._eager:
                     self._pool.hand_over()  # the caller may be busy with the results for a while
-                while arrivals and not self._closed:
+                for count in itertools.count(1):
                     yield self._next_arrival()
-                    if self._eager:
-                        self._looked_in()
+                    if self._closed or not arrivals:
+                        break
+                    if self._eager and count % _SOME == 0:
+                        self._look_in()
             elif self._exhausted and arrivals.ended == self._submitted:
                 return
             elif not self._pool.wait(self._has_news, self.deadline):
@@ -155,8 +160,8 @@ class Stream:
             else:
                 self._looked = time.monotonic_ns()
 
-    def _looked_in(self) -> bool:
-        """Look after the workers, if that was long ago; whether it was."""
+    def _look_in(self) -> bool:
+        """Look after the workers, if it was long ago that somebody did; whether it was."""
         now = time.monotonic_ns()
         if now - self._looked < _ABSORBED:
             return False
@@ -215,10 +220,10 @@ class Stream:
             size = self._batch_size()
             if not self._eager or self._ahead is not None:
                 size = min(size, room)
-            for _ in range(max(1, room // size)):
+            for count in range(1, max(1, room // size) + 1):
                 if self._read(size) or (self._slow and not self._eager):
                     break
-                if self._looked_in():
+                if count % _SOME == 0 and self._look_in():
                     break
             if self._slow and self.arrivals and not self._eager and time.monotonic_ns() > until:
                 return  # results that are there do not wait for inputs
