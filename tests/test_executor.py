@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import concurrent.futures
 import contextlib
 import gc
 import itertools
 import os
+import queue
 import threading
 import time
 import weakref
@@ -108,6 +110,51 @@ def test_a_callback_that_raises_hurts_nobody(caplog):
         assert future.result() == 4
         assert executor.submit(tasks.square, 3).result() == 9
     assert "exception calling callback" in caplog.text
+
+
+def test_callbacks_added_while_results_arrive_are_called_once_each():
+    with manyhands.Executor(2) as executor:
+        called = collections.Counter()
+        futures = queue.SimpleQueue()
+
+        def add():
+            while (future := futures.get()) is not None:
+                future.add_done_callback(lambda done: called.update([done.result()]))
+
+        adding = threading.Thread(target=add)
+        adding.start()
+        for i in range(3000):
+            futures.put(executor.submit(tasks.identity, i))
+        futures.put(None)
+        adding.join()
+        waiting.until(lambda: len(called) == 3000)
+    assert set(called.values()) == {1}
+
+
+def test_a_thread_that_waits_gets_its_result_though_others_keep_submitting():
+    with manyhands.Executor(2) as executor:
+        executor.submit(tasks.identity, 0).result()
+        enough = threading.Event()
+
+        def submit():
+            mine = collections.deque()
+            while not enough.is_set():
+                mine.append(executor.submit(tasks.identity, 1))
+                if len(mine) > 100:
+                    mine.popleft().result()
+
+        submitting = [threading.Thread(target=submit) for _ in range(2)]
+        for thread in submitting:
+            thread.start()
+        try:
+            for i in range(100):
+                assert executor.submit(tasks.identity, i).result(timeout=20) == i
+                done, _ = concurrent.futures.wait([executor.submit(tasks.identity, i)], timeout=20)
+                assert len(done) == 1
+        finally:
+            enough.set()
+            for thread in submitting:
+                thread.join()
 
 
 def test_callback_on_a_future_that_is_done():

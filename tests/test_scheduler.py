@@ -1110,6 +1110,42 @@ def test_a_task_costs_the_same_with_two_workers_and_with_64(ahead, timeout):
     assert counts[64] < 1.5 * counts[2], counts  # with 64, some are idle, which has to be looked after
 
 
+def sent_to(machine, now):
+    """Numbers of the workers that are sent something, with how many tasks each."""
+    return Counter(action[1].number for action in machine.decide(now) if action[0] == sut.SEND)
+
+
+@pytest.mark.parametrize(
+    ("cost", "tasks", "expected"),
+    [
+        (1_000, 10, [10]),  # together they are done before another worker has woken up
+        (1_000, WINDOW + 10, [10, WINDOW]),  # a window is a window
+        (60_000, 4, [1, 1, 1, 1]),
+        (40_000, 6, [2, 2, 2]),
+        (None, 3, [1, 1, 1]),  # nobody knows
+    ],
+)
+def test_quick_tasks_do_not_wake_one_worker_each(cost, tasks, expected):
+    machine, call = pool_of(8)
+    for index in range(tasks):
+        machine.submit(Batch(call, index, ["x"], Cost(cost)))
+    assert sorted(sent_to(machine, MS).values()) == expected
+
+
+def test_a_worker_that_is_silent_and_has_started_nothing_gets_no_more_until_it_is_heard_of():
+    machine, call = pool_of(2)
+    for index in range(4):
+        machine.submit(Batch(call, index, ["x"], Cost(1_000)))
+    (silent,) = sent_to(machine, MS)
+    ((kind, worker),) = machine.decide(10 * MS)
+    assert (kind, worker.number) == (sut.RECALL, silent)
+    machine.recalled(worker, worker.window[0].ordinal - 1)
+    assert silent not in sent_to(machine, 10 * MS)
+    machine.skipped(worker, worker.next_ordinal - 4, 11 * MS)
+    machine.submit(Batch(call, 4, ["x"], Cost(HORIZON)))
+    assert list(sent_to(machine, 11 * MS)) == [silent]
+
+
 def test_calls_that_wait_cost_nothing():
     counts = {}
     for others in (1, 50):
