@@ -15,6 +15,8 @@ import waiting
 
 import manyhands
 from manyhands import Parallel, delayed
+from manyhands._engine import _stream
+from manyhands.backends import _streaming
 
 
 def test_delayed_notes_a_call():
@@ -173,7 +175,11 @@ def test_a_generator_that_is_dropped_ends_its_call(tmp_path):
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading"])
-def test_a_generator_of_all_goes_on_while_nobody_takes(backend, tmp_path):
+def test_a_generator_of_all_goes_on_while_nobody_takes(backend, tmp_path, monkeypatch):
+    # Inputs that took long to read, as on a machine that is busy with other things.
+    monkeypatch.setattr(_stream, "READING", -1)
+    monkeypatch.setattr(_stream, "_SLOW", -1)
+    monkeypatch.setattr(_streaming, "READING", -1)
     parallel = Parallel(2, backend, return_as="generator", batch_size=1, pre_dispatch="all")
     results = parallel(delayed(tasks.log)(i, str(tmp_path)) for i in range(200))
     assert parallel.n_dispatched_tasks == 200

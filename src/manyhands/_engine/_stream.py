@@ -225,7 +225,7 @@ class Stream:
                     break
                 if count % _SOME == 0 and self._look_in():
                     break
-            if self._slow and self.arrivals and not self._eager and time.monotonic_ns() > until:
+            if self._slow and self.arrivals and not self._eager and self._ahead is None and time.monotonic_ns() > until:
                 return  # results that are there do not wait for inputs
 
     def _read(self, size: int) -> bool:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from manyhands._wire._frames import Frame
 
 # Seconds without a request until a spare is forked: a program that starts has better use for the processors.
-_QUIET = 0.02
+_QUIET = 0.05
 
 _NOBODYS = (-1, 0)  # a child that no connection asks about
 

@@ -231,8 +231,9 @@ class ExecutorStream:
     def _fill(self) -> None:
         begin = time.monotonic_ns()
         until = begin + READING
+        in_full = self._plan.eager or self._plan.ahead is not None  # so many are asked for
         while not (self._exhausted or self._closed):
-            if begin > until and not (self._plan.eager or self._finished.empty()):
+            if begin > until and not (in_full or self._finished.empty()):
                 return  # results that are there do not wait for inputs
             size = self._batch_size()
             room = self._room(size)
