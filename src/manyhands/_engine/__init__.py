@@ -5,6 +5,7 @@
 ``_zygote.py``          the small process that workers are forked from
 ``_spare.py``           the worker in reserve, forked before it is needed
 ``_rehearsal.py``       what that one does once, so that its first task costs what its second does
+``_zygote_handle.py``    the parent's side of it
 ``_launch.py``          how workers are started: zygote, spawn, fork
 ``_supervisor.py``      one worker as the parent sees it; why it ended
 ``_crew.py``            all of them as processes and sockets

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from manyhands._core.tasks import Batch, Worker
     from manyhands._engine._calls import Sink
     from manyhands._engine._driving import Driving
-    from manyhands._engine._launch import Zygote
     from manyhands._engine._settings import Settings
+    from manyhands._engine._zygote_handle import Zygote
 
 # What is kept of functions, here and in each worker.
 _MAX_FUNCTIONS = 1000
@@ -93,7 +93,7 @@ class ProcessPool:
     def prepare(self, fn: object) -> None:
         """Work with ``fn`` is about to come: what takes time can begin while it is read and encoded."""
         if self._zygote is not None and not self._dispatcher.peers:
-            self._zygote.begin(("cloudpickle",) if getattr(fn, "__module__", None) == "__main__" else ())
+            self._zygote.prepare(fn)
 
     def function(self, fn: Callable[..., object]) -> Function:
         """The function as it is now.

@@ -1,4 +1,4 @@
-"""The first lines of a worker that was started as a new interpreter: ``_launch.start_python`` calls :func:`main`."""
+"""The first lines of a worker that was started as a new interpreter: ``_zygote_handle.start_python`` calls :func:`main`."""
 
 from manyhands._engine._worker import main
 

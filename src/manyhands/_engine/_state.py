@@ -10,11 +10,12 @@ import threading
 import weakref
 from typing import TYPE_CHECKING
 
-from manyhands._engine._launch import Zygote
-from manyhands._engine._pool import ProcessPool
+from manyhands._engine._zygote_handle import Zygote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from manyhands._engine._pool import ProcessPool
 
 
 class _State:
@@ -44,6 +45,8 @@ def zygote() -> Zygote:
 
 def new_pool(*, finish_at_exit: bool, **settings: object) -> ProcessPool:
     """A pool with workers of its own. ``finish_at_exit``: the program ends only when its work has."""
+    from manyhands._engine._pool import ProcessPool  # noqa: PLC0415 - 10 ms, in which the zygote can start
+
     pool = ProcessPool(zygote(), **settings)  # type: ignore[arg-type]
     _state.pools.add(pool)
     if finish_at_exit:
@@ -51,14 +54,16 @@ def new_pool(*, finish_at_exit: bool, **settings: object) -> ProcessPool:
     return pool
 
 
-def shared_pool(**settings: object) -> ProcessPool:
-    """The warm pool of this process for these settings, used by all threads."""
+def shared_pool(fn: object, **settings: object) -> ProcessPool:
+    """The warm pool of this process for these settings, used by all threads. ``fn`` is about to be run."""
     key = tuple(sorted(settings.items()))
     pool = _state.shared.get(key)
     if pool is None or pool.closed:
         with _state.making:
             pool = _state.shared.get(key)
             if pool is None or pool.closed:
+                if settings["start_method"] == "zygote":
+                    zygote().prepare(fn)
                 pool = _state.shared[key] = new_pool(finish_at_exit=False, **settings)
     return pool
 

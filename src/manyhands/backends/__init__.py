@@ -4,6 +4,7 @@
 ``_contract.py``        what every backend promises and offers
 ``_registry.py``        backends by name; registering one's own
 ``processes.py``        worker processes: ``_engine``
+``_process_stream.py``   a call on them
 ``_process_executor.py`` the executor of worker processes
 ``threads.py``          threads of this process
 ``sequential.py``       the calling thread, one task after the other

@@ -18,7 +18,7 @@ from manyhands._engine._futures import Future, FutureSink
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends._contract import Plan
 from manyhands.backends._preload import warn_of_missing
-from manyhands.backends.processes import ProcessStream
+from manyhands.backends._process_stream import ProcessStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from manyhands._engine import _feed, _state
-from manyhands._engine._stream import Arrivals, Stream
-from manyhands.backends._contract import Capabilities, Counts
+from manyhands._engine import _state
+from manyhands.backends._contract import Capabilities
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from manyhands._core.options import Options
-    from manyhands._core.policy import Failed
-    from manyhands._engine._pool import ProcessPool
     from manyhands.backends._contract import Plan
     from manyhands.backends._process_executor import Executor
+    from manyhands.backends._process_stream import ProcessStream
 
 CAPABILITIES = Capabilities("processes", isolated=True, by_value=True, can_kill=True, parallel=True)
 
@@ -28,12 +26,15 @@ class ProcessBackend:
     def stream(self, plan: Plan, inputs: Iterator[object], options: Options) -> ProcessStream:
         """Begin a call on the shared pool."""
         pool = _state.shared_pool(
+            plan.function,
             start_method=options.start_method,
             memory_limit=options.memory_limit,
             max_tasks_per_child=options.max_tasks_per_child,
             idle_timeout=options.idle_timeout,
             preload=options.preload,
         )
+        from manyhands.backends._process_stream import ProcessStream  # noqa: PLC0415 - the zygote starts while it is loaded
+
         return ProcessStream(pool, plan, inputs)
 
     def executor(self, options: Options) -> Executor:
@@ -48,63 +49,3 @@ class ProcessBackend:
             idle_timeout=options.idle_timeout,
             preload=options.preload,
         )
-
-
-class ProcessStream:
-    """A call over many inputs on worker processes."""
-
-    def __init__(self, pool: ProcessPool, plan: Plan, inputs: Iterator[object], *, deadline: float | None = None) -> None:
-        pool.prepare(plan.function)
-        self._arrivals = Arrivals()
-        feed = _make_feed(pool, plan, inputs)
-        self._call = pool.open_call(self._arrivals, plan.policy, limit=plan.workers, priority=plan.priority)
-        self._stream = Stream(
-            pool,
-            self._call,
-            self._arrivals,
-            feed,
-            total=plan.total,
-            chunk=plan.chunk,
-            buffer=plan.buffer,
-            ahead=plan.ahead,
-            eager=plan.eager,
-            fail_fast=plan.fail_fast,
-        )
-        self._stream.deadline = deadline
-        self._ordered = plan.ordered
-
-    @property
-    def failures(self) -> int:
-        """How many tasks have failed for good."""
-        return self._arrivals.failures
-
-    def leftovers(self) -> list[Failed]:
-        """Failures that were in no chunk."""
-        return [*self._stream.held_back(), *self._arrivals.failed_tasks]
-
-    def start(self) -> None:
-        """Begin before the first result is asked for."""
-        self._stream.start()
-
-    def finish(self) -> None:
-        """Read all inputs and wait until every task has ended; the results are kept."""
-        self._stream.finish()
-
-    def chunks(self) -> Iterator[tuple[int, list[object]]]:
-        """Results as the contract has them."""
-        return self._stream.chunks(ordered=self._ordered)
-
-    def close(self, *, at_once: bool = False) -> None:
-        """Take back what has not started; let what runs end within a moment, then stop it."""
-        self._stream.close(at_once=at_once)
-
-    def counts(self) -> Counts:
-        """Where the call stands."""
-        work = dict(self._call.work)
-        return Counts(self._stream.submitted, self._arrivals.ended, self._arrivals.failures, len(self._call.running), work)
-
-
-def _make_feed(pool: ProcessPool, plan: Plan, inputs: Iterator[object]) -> _feed.Feed:
-    if plan.function is None:
-        return _feed.CallFeed(pool, inputs)
-    return _feed.ArgumentFeed(pool.function(plan.function), inputs, star=plan.star, settled=plan.settled)

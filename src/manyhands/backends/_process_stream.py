@@ -1,0 +1,76 @@
+"""A call on worker processes, as the contract has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from manyhands._engine import _feed
+from manyhands._engine._stream import Arrivals, Stream
+from manyhands.backends._contract import Counts
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from manyhands._core.policy import Failed
+    from manyhands._engine._pool import ProcessPool
+    from manyhands.backends._contract import Plan
+
+
+class ProcessStream:
+    """A call over many inputs on worker processes."""
+
+    def __init__(self, pool: ProcessPool, plan: Plan, inputs: Iterator[object], *, deadline: float | None = None) -> None:
+        pool.prepare(plan.function)
+        self._arrivals = Arrivals()
+        feed = _make_feed(pool, plan, inputs)
+        self._call = pool.open_call(self._arrivals, plan.policy, limit=plan.workers, priority=plan.priority)
+        self._stream = Stream(
+            pool,
+            self._call,
+            self._arrivals,
+            feed,
+            total=plan.total,
+            chunk=plan.chunk,
+            buffer=plan.buffer,
+            ahead=plan.ahead,
+            eager=plan.eager,
+            fail_fast=plan.fail_fast,
+        )
+        self._stream.deadline = deadline
+        self._ordered = plan.ordered
+
+    @property
+    def failures(self) -> int:
+        """How many tasks have failed for good."""
+        return self._arrivals.failures
+
+    def leftovers(self) -> list[Failed]:
+        """Failures that were in no chunk."""
+        return [*self._stream.held_back(), *self._arrivals.failed_tasks]
+
+    def start(self) -> None:
+        """Begin before the first result is asked for."""
+        self._stream.start()
+
+    def finish(self) -> None:
+        """Read all inputs and wait until every task has ended; the results are kept."""
+        self._stream.finish()
+
+    def chunks(self) -> Iterator[tuple[int, list[object]]]:
+        """Results as the contract has them."""
+        return self._stream.chunks(ordered=self._ordered)
+
+    def close(self, *, at_once: bool = False) -> None:
+        """Take back what has not started; let what runs end within a moment, then stop it."""
+        self._stream.close(at_once=at_once)
+
+    def counts(self) -> Counts:
+        """Where the call stands."""
+        work = dict(self._call.work)
+        return Counts(self._stream.submitted, self._arrivals.ended, self._arrivals.failures, len(self._call.running), work)
+
+
+def _make_feed(pool: ProcessPool, plan: Plan, inputs: Iterator[object]) -> _feed.Feed:
+    if plan.function is None:
+        return _feed.CallFeed(pool, inputs)
+    return _feed.ArgumentFeed(pool.function(plan.function), inputs, star=plan.star, settled=plan.settled)
