@@ -192,6 +192,12 @@ def test_a_line_that_is_not_json_fails_alone(folder):
     assert "NaN" in out[2]["error"]["message"]
 
 
+def test_json_and_each_file_exclude_each_other(folder):
+    done = run(folder, "map", "--json", "--each-file", "tasks:size")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--json and --each-file exclude each other" in done.stderr
+
+
 def test_each_file(folder):
     (folder / "one.txt").write_text("1")
     (folder / "two.txt").write_text("22")

@@ -288,6 +288,7 @@ def test_memory_limit():
     assert values == GOOD
     assert isinstance(failed.error, MemoryError)
     assert "memory_limit is 600 MiB" in "\n".join(failed.error.__notes__)
+    assert str(failed.error) == "memory_limit is 600 MiB, and the task needed more"
 
 
 def test_initializer_that_raises_is_reported_to_every_task():
@@ -388,3 +389,24 @@ def test_what_cannot_be_sent_names_its_task():
     with manyhands.Executor(1) as executor, pytest.raises(manyhands.NotSerializable) as caught:
         executor.submit(len, [threading.Lock()])
     assert "an argument of len() cannot be sent" in caught.value.__notes__[0]
+
+
+def closes_descriptors(x):
+    if x == BAD:
+        os.closerange(3, 256)
+    return x
+
+
+def closes_descriptors_and_stays(x):
+    closes_descriptors(x)
+    if x == BAD:
+        time.sleep(60)
+    return x
+
+
+@pytest.mark.parametrize("fn", [closes_descriptors, closes_descriptors_and_stays])
+def test_a_task_that_closes_its_workers_connection_is_told_so(fn):
+    good, bad = by_map(fn, INPUTS, chunk=1)
+    assert (good, list(bad)) == (GOOD, [BAD])
+    assert "was stopped while it ran task 3" in str(bad[BAD])
+    assert "the task closed a descriptor that is not its own" in str(bad[BAD])

@@ -386,3 +386,9 @@ def test_an_executor_can_be_ended_more_than_once(used):
     with pytest.raises(manyhands.PoolClosed, match="after shutdown"):
         executor.resize(2)
     assert "1 workers, closed" in repr(executor)
+
+
+@pytest.mark.parametrize(("name", "text"), [("WORKERS", "0"), ("RETRIES", "-1"), ("IDLE_TIMEOUT", "0"), ("START_METHOD", "magic")])
+def test_a_variable_with_a_value_that_is_not_allowed_is_named(name, text):
+    with pytest.raises(ValueError, match=f"environment variable MANYHANDS_{name}='{text}': {name.lower()}="):
+        resolve({}, {}, {f"MANYHANDS_{name}": text})

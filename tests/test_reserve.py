@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 
 import psutil
@@ -128,3 +129,42 @@ def test_it_ends_with_the_parent():
             os.kill(pid, signal.SIGSTOP)
         process.kill()
         waiting.until(lambda: all(waiting.gone(pid) for pid in family), seconds=2)
+
+
+def open_in_a_child(_=None):
+    """What a program that a task starts finds open, without what it was given on purpose."""
+    code = """
+import os
+paths = [f"/proc/self/fd/{n}" for n in os.listdir("/proc/self/fd") if n not in "012"]
+print([os.readlink(path) for path in paths if os.path.exists(path)])
+"""
+    return subprocess.run([sys.executable, "-c", code], close_fds=False, capture_output=True, text=True, check=True).stdout
+
+
+def test_programs_that_a_task_starts_do_not_hold_its_connection(tmp_path):
+    with manyhands.Executor(2) as executor:
+        executor.submit(tasks.pid).result()
+        reserve(executor)
+        holding = executor.submit(hold, str(tmp_path))
+        waiting.noted(tmp_path, "holding")
+        found = executor.submit(open_in_a_child).result(timeout=20)
+        tasks.note(tmp_path, "go")
+        holding.result(timeout=20)
+    assert "socket" not in found
+    assert "memfd" not in found
+
+
+def test_it_is_buried_when_the_program_has_to_bury_orphans():
+    """As the first process of a container has to."""
+    code = """
+        import ctypes, time, tasks, psutil, manyhands
+        assert ctypes.CDLL(None).prctl(36, 1) == 0  # PR_SET_CHILD_SUBREAPER
+        manyhands.map(tasks.square, range(4), workers=1)
+        deadline = time.monotonic() + 20
+        while len(psutil.Process().children(recursive=True)) < 3 and time.monotonic() < deadline:
+            pass  # the zygote, a worker, and the one in reserve
+        manyhands.shutdown()
+        print(psutil.Process().children())
+    """
+    done = scripts.run(code)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -1132,6 +1132,27 @@ def test_quick_tasks_do_not_wake_one_worker_each(cost, tasks, expected):
     assert sorted(sent_to(machine, MS).values()) == expected
 
 
+def test_quick_tasks_wait_for_nobody_while_workers_can_be_started():
+    """A task that was believed to be quick may take for ever, or wait for one of those behind it."""
+    machine, call = Scheduler(), Call(1, limit=8)
+    for index in range(3):
+        machine.submit(Batch(call, index, ["x"], Cost(1_000)))
+    kinds = Counter(action[0] for action in machine.decide(MS))
+    assert kinds == {sut.START: 3, sut.SEND: 3}
+
+
+def test_what_waits_behind_a_task_that_is_not_quick_goes_to_an_idle_worker():
+    machine, call = pool_of(2)
+    for index in range(2):
+        machine.submit(Batch(call, index, ["x"], Cost(1_000)))
+    (busy,) = sent_to(machine, MS)
+    assert machine.wake_at(MS) <= 10 * MS
+    ((kind, worker),) = machine.decide(10 * MS)
+    assert (kind, worker.number) == (sut.RECALL, busy)
+    machine.recalled(worker, worker.window[0].ordinal)  # it is at the first
+    assert busy not in sent_to(machine, 10 * MS)
+
+
 def test_a_worker_that_is_silent_and_has_started_nothing_gets_no_more_until_it_is_heard_of():
     machine, call = pool_of(2)
     for index in range(4):

@@ -7,7 +7,7 @@ import itertools
 import os
 from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypedDict, TypeVar, overload
 
-from manyhands import backends
+from manyhands import backends, errors
 from manyhands._core.policy import Failed, Policy, add_note
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends import Plan
@@ -189,7 +189,9 @@ def imap(
     Args:
         buffer: how many tasks may be read from the inputs whose results have not been taken. "auto": a few messages for each worker.
 
-    The inputs are read in the thread that takes the results, and only while it takes them. Closing the iterator early
+    The inputs are read in the thread that takes the results, and only while it takes them. While that waits for an input, results that
+    come in the meantime wait, too, however they are ordered: with inputs that come slowly, ``buffer=1`` gives each result before the
+    next input is asked for. Closing the iterator early
     (``close()``, or leaving its ``with`` block) ends the call: nothing of it runs any more.
 
     Under ``errors="raise"``, the results of all inputs before the one that failed come first (with ``ordered=False``: what has come by
@@ -363,7 +365,8 @@ class _Call:
         self.total: int | None = plan.total
         for number, iterable in enumerate(iterables, 1):
             if not hasattr(type(iterable), "__iter__") and not hasattr(type(iterable), "__getitem__"):
-                msg = f"iterables: number {number} after the function is {iterable!r:.60}, a {type(iterable).__name__}; it must be iterable"
+                kind = errors.a_or_an(type(iterable).__name__)
+                msg = f"iterables: number {number} after the function is {iterable!r:.60}, {kind}; it must be iterable"
                 raise TypeError(msg)
         inputs = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False)
         self.stream: TaskStream = backend.stream(plan, inputs, options)

@@ -77,6 +77,8 @@ def resolve(given: Mapping[str, object], block: Mapping[str, object], environ: M
         text = environ.get(f"MANYHANDS_{name.upper()}")
         if text is not None and name in _FROM_TEXT:
             chosen[name] = _read(name, text)
+            if not any(source.get(name, UNSET) is not UNSET for source in (block, given)):
+                _checked_variable(name, text, chosen[name])
     for source in (block, given):
         for name, value in source.items():
             if name not in known:
@@ -107,6 +109,14 @@ def _read(name: str, text: str) -> object:
     except ValueError:
         kind = "0 or 1" if name == "progress" else "a size" if name == "memory_limit" else "a number"
         msg = f"environment variable MANYHANDS_{name.upper()}={text!r} cannot be read; it is {kind}"
+        raise ValueError(msg) from None
+
+
+def _checked_variable(name: str, text: str, value: object) -> None:
+    try:
+        _CHECKS[name](name, value)
+    except ValueError as error:
+        msg = f"environment variable MANYHANDS_{name.upper()}={text!r}: {error}"
         raise ValueError(msg) from None
 
 

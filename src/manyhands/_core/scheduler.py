@@ -304,7 +304,7 @@ class Scheduler:
 
     def _worker_for(self, call: Call, now: int) -> Worker | None:
         latest = self._latest
-        if latest is not None and latest.load < _WORTH_WAKING and self._takes_more(latest, call, now):
+        if latest is not None and self._idle and latest.load < _WORTH_WAKING and self._takes_more(latest, call, now):
             return latest
         if len(call.running) >= call.limit:
             # It occupies as many workers as it may: only those can take more of it.
@@ -316,7 +316,12 @@ class Scheduler:
         return self._with_room(self.workers, call.ready[0])
 
     def _takes_more(self, worker: Worker, call: Call, now: int) -> bool:
-        """Whether a worker with little to do would be done with the next batch as well before another one has woken up."""
+        """Whether a worker with little to do would be done with the next batch as well before another one has woken up.
+
+        Only where no worker is left to be started: if it does not keep that time, one that is idle can help, but none that is not there.
+        """
+        if len(self.workers) < call.limit and (self.limit is None or len(self.workers) < self.limit):
+            return False
         if worker.number not in self._roomy or now - worker.news >= _SILENCE:
             return False
         load = windows.load_of(call.ready[0], len(call.ready[0].items))

@@ -71,6 +71,7 @@ class Crew:
         for peer in self.peers.values() if self._kills_due(now) else ():
             if peer.kill_at and peer.kill_at <= now:
                 peer.kill_at = 0
+                peer.cut_off = peer.hung_up
                 peer.kill()
 
     def _kills_due(self, now: int) -> bool:

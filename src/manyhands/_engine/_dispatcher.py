@@ -40,6 +40,8 @@ _STILLBORN = 4
 # take to be set up, and then it would go on for ever.
 _KILLED = 40
 _OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
+# Nanoseconds for the word of its end to come, when a worker has closed its channel.
+_LINGER = 1_000_000_000
 
 
 class Dispatcher:
@@ -362,8 +364,8 @@ class Dispatcher:
                 # Its zygote was killed: nobody will tell how it ended, but ended it has, or is of no use.
                 peer.kill()
                 self._bury(peer, None)
-            elif peer.pid is not None:
-                peer.kill()  # it may have closed its channel and live on
+            elif peer.pid is not None and not peer.kill_at and not peer.cut_off:
+                peer.kill_at = time.monotonic_ns() + _LINGER  # it may have closed its channel and live on
 
     def _launcher_event(self, event: Event) -> None:
         kind, number, detail = event
@@ -392,6 +394,7 @@ class Dispatcher:
         now = time.monotonic_ns()
         retiring = peer.worker.retiring
         ready = peer.set_up = peer.slot.ready()
+        peer.cut_off = peer.slot.cut_off() or (peer.cut_off and status == -signal.SIGKILL)
         too_large = peer.leaving is not None and peer.leaving.a == _frames.LEAVES_TOO_LARGE
         blame = scheduler.DEADLY if too_large else int(ready and not retiring)
         culprit, reason = self.scheduler.died(peer.worker, peer.slot.started(), now, blame=blame)

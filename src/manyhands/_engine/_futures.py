@@ -206,7 +206,9 @@ class Future(concurrent.futures.Future[T]):
         callbacks = self._done_callbacks
         if callbacks is None:
             with _making:  # or two threads would make two
-                callbacks = self._done_callbacks = self._done_callbacks or []
+                if self._done_callbacks is None:
+                    self._done_callbacks = []
+                callbacks = self._done_callbacks
         callbacks.append(fn)
         if self._state in _DONE:
             # It may have ended just now, and called the callbacks without or with this one.

@@ -103,7 +103,10 @@ class Outcomes:
         error = _failures.decode_failure(frame.payload)
         note = f"raised by {_calls.describe(piece)} in worker {pid}"
         if self.memory_limit and isinstance(error, MemoryError):
-            note += f", whose memory_limit is {self.memory_limit / 2**20:.0f} MiB; the worker has been replaced"
+            limit = f"memory_limit is {self.memory_limit / 2**20:.3g} MiB"
+            note += f", whose {limit}; the worker has been replaced"
+            if not error.args:  # or its text would be empty
+                error.args = (f"{limit}, and the task needed more",)
         add_note(error, note)
         self._finish(piece, error, (pid, frame.a, frame.b))
 

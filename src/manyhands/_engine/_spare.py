@@ -7,6 +7,7 @@ The one in reserve has paid: it has run a task already.
 from __future__ import annotations
 
 import importlib
+import os
 import socket
 
 from manyhands._engine import _worker
@@ -65,6 +66,8 @@ def _wait(link: socket.socket, lifeline: int) -> None:
     importlib.import_module("manyhands._engine._rehearsal").rehearse()
     with link:
         _, fds, _, _ = socket.recv_fds(link, 1, _DESCRIPTORS)
+    for fd in fds:
+        os.set_inheritable(fd, False)  # programs that tasks start must not hold them
     if fds:  # or else it was dismissed, or the zygote is gone
         channel, slot, settings = fds
         _worker.work(channel, slot, settings)

@@ -46,6 +46,7 @@ class Peer:
         self.leaving: Frame | None = None  # its own word that it goes
         self.hung_up = False
         self.set_up = True  # known to be False when it ended before
+        self.cut_off = False  # it has closed its channel, and lived on until it was killed
         self.garbled = False  # it has sent what is no message
         self.kill_at = 0  # it has been asked for its stack, and will be killed then
         self._oom_kills = _posix.oom_kills()
@@ -107,6 +108,8 @@ class Peer:
     def _explain(self, status: int | None) -> tuple[str, str]:
         if self.garbled:
             return "was stopped", "the task wrote to a descriptor that was not its own, the one over which its results travel"
+        if self.cut_off:
+            return "was stopped", "the task closed a descriptor that is not its own, over which its results travel (os.closerange)"
         if status is None:
             return "ended", "unknown: the process that watches the workers was killed, or somebody else took the exit status"
         if status >= 0:

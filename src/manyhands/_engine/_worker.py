@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import errno
 import faulthandler
 import marshal
 import os
@@ -336,7 +337,13 @@ class Worker:
     def send(self, pieces: list[Bytes]) -> None:
         """Send one frame now. Waits while the parent is busy."""
         self._channel.queue(pieces)
-        self._channel.flush()
+        try:
+            self._channel.flush()
+        except OSError as error:
+            if error.errno in {errno.EBADF, errno.ENOTSOCK}:  # a task has closed it: the slot is all that is left to say so
+                self._words[_slot.CUT_OFF] = 1
+                raise EOFError from None
+            raise
 
 
 class Reply:

@@ -50,6 +50,7 @@ def main(root_fd: int, lifeline_fd: int) -> None:
     gc.collect()
     gc.freeze()  # or the collector would write to every page that the workers share
     zygote.serve()
+    zygote.close()
     os._exit(0)  # nothing of this process is worth an orderly end
 
 
@@ -93,6 +94,15 @@ class Zygote:
                         self._handle_root(frame)
                 elif fd in self._controls and mask & ~_poller.WRITE:
                     self._serve_control(fd)
+
+    def close(self) -> None:
+        """Leave nothing behind that nobody would bury: where the program is the first process of a container, it would have to."""
+        if self._spare is not None:
+            _posix.send_signal(self._spare.pid, signal.SIGKILL)
+            _posix.reap(self._spare.pid)
+        for pid in self._children:
+            if _posix.peek_exit(pid)[0]:
+                _posix.reap(pid)
 
     def _handle_root(self, frame: Frame) -> None:
         if frame.kind == _frames.ATTACH:

@@ -8,15 +8,15 @@ from __future__ import annotations
 import contextlib
 import marshal
 import os
+import socket
 import sys
 import threading
 
 from manyhands._wire import _frames, _posix
 from manyhands._wire._channel import Channel
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    import socket
+# Seconds that the zygote may take to end by itself.
+_FAREWELL = 0.5
 
 
 class Zygote:
@@ -98,12 +98,21 @@ class Zygote:
 
     def _forget_process(self) -> None:
         if self._root is not None:
+            self._see_off(self._root)
             self._root.close()
             self._root = None
         if self._pid is not None:
             _posix.send_signal(self._pid, 9)
             _posix.reap(self._pid)
             self._pid = None
+
+    def _see_off(self, root: Channel) -> None:
+        """Have it end by itself, so that it buries its children; it may be stopped, or gone."""
+        with contextlib.suppress(OSError):
+            root.sock.settimeout(_FAREWELL)
+            root.sock.shutdown(socket.SHUT_WR)
+            while root.sock.recv(1024):
+                pass
 
     def kill(self) -> None:
         """Kill the zygote, which also works if it is stopped; it is started anew when it is needed."""

@@ -32,6 +32,7 @@ START_NS = 1  # when it started it, on the monotonic clock
 EPOCH = 2  # written by the parent; tasks sent under another epoch must not start
 PID = 4  # of the worker
 READY = 3  # 1 when the worker has been set up
+CUT_OFF = 5  # 1 when the worker has found its channel closed by somebody in its own process
 
 _SETTLE_NS = 20_000
 
@@ -59,6 +60,10 @@ class Slot:
     def ready(self) -> bool:
         """Whether the worker has been set up: its initializer has returned."""
         return bool(self._words[READY])
+
+    def cut_off(self) -> bool:
+        """Whether somebody in the worker has closed its channel."""
+        return bool(self._words[CUT_OFF])
 
     def started_at(self) -> tuple[int, int]:
         """Ordinal of the task that the worker started last, and when (nanoseconds on the monotonic clock)."""

@@ -90,13 +90,15 @@ class Executor(concurrent.futures.Executor):
             "idle_timeout": idle_timeout,
             "preload": preload,
         }
+        if not isinstance(initargs, tuple | list):
+            raise refuse("initargs", initargs, "a tuple of the arguments of the initializer")
         self._options = resolve(given, block.get(), os.environ)
         warn_of_missing(self._options.preload, stacklevel=2)
         self._max_workers = self._options.workers or cpu_count()
         self._pool = _state.new_pool(
             finish_at_exit=True,
             start_method=self._options.start_method,
-            initializer=None if initializer is None else (initializer, initargs),
+            initializer=None if initializer is None else (initializer, tuple(initargs)),
             max_tasks_per_child=self._options.max_tasks_per_child,
             memory_limit=self._options.memory_limit,
             idle_timeout=self._options.idle_timeout,

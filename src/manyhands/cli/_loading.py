@@ -9,6 +9,8 @@ import sys
 import traceback
 from typing import TYPE_CHECKING, Any
 
+from manyhands.errors import a_or_an
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import ModuleType
@@ -35,7 +37,7 @@ def load(spec: str) -> tuple[Callable[[Any], object], str]:
     module = _load_file(module_name) if is_file else _import(module_name)
     function = _find(module, path)
     if not callable(function):
-        msg = f"{module.__name__}:{path} is a {type(function).__name__}, which cannot be called"
+        msg = f"{module.__name__}:{path} is {a_or_an(type(function).__name__)}, which cannot be called"
         raise CannotLoad(msg)
     return function, f"{module.__name__}:{path}"
 

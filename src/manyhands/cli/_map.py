@@ -43,8 +43,8 @@ class _Chunk(click.ParamType):  # type: ignore[type-arg] # not generic in older 
 @click.command("map")
 @click.argument("function", metavar="MODULE:FUNCTION")
 @click.argument("inputs", nargs=-1, metavar="[INPUT]...", type=click.Path(exists=True, allow_dash=True))
-@click.option("--json", "reads", flag_value="json", help="Each line is JSON; the function gets its value.")
-@click.option("--each-file", "reads", flag_value="files", help="Each INPUT is a task: the function gets the path.")
+@click.option("--json", "as_json", is_flag=True, help="Each line is JSON; the function gets its value.")
+@click.option("--each-file", is_flag=True, help="Each INPUT is a task: the function gets the path.")
 @click.option("-j", "--workers", type=click.IntRange(min=1), help="At most so many at a time.  [default: one for each processor]")
 @click.option("--timeout", type=click.FloatRange(min=0, min_open=True), help="Seconds that a task may run; then it is stopped and fails.")
 @click.option("--retries", type=click.IntRange(min=0), help="How often a task that failed runs again.")
@@ -68,7 +68,7 @@ class _Chunk(click.ParamType):  # type: ignore[type-arg] # not generic in older 
 @click.option("--input/--no-input", "with_input", default=True, help="Whether output lines carry their input.  [default: they do]")
 @click.option("--progress/--no-progress", default=None, help="A progress bar on standard error.  [default: in a terminal]")
 @click.option("--resume", "journal", metavar="FILE", type=click.Path(dir_okay=False), help="Journal: go on where a run was interrupted.")
-def command(function: str, inputs: tuple[str, ...], reads: str | None, journal: str | None, **given: Any) -> int:
+def command(function: str, inputs: tuple[str, ...], as_json: bool, each_file: bool, journal: str | None, **given: Any) -> int:
     """Call a function for each line of the INPUTs, in parallel, and write the results as JSON Lines.
 
     MODULE is a module (the current directory is searched first) or a .py file. Without INPUT, or for "-", standard input is read; it may
@@ -99,7 +99,10 @@ def command(function: str, inputs: tuple[str, ...], reads: str | None, journal: 
 
     Exit status: 0 all well, 1 tasks failed, 2 wrong usage, 130 after Ctrl-C, 141 when the reader of the output went away.
     """
-    reads = reads or "lines"
+    if as_json and each_file:
+        msg = "--json and --each-file exclude each other: inputs are lines of JSON, or names of files."
+        raise click.UsageError(msg)
+    reads = "json" if as_json else "files" if each_file else "lines"
     with contextlib.ExitStack() as stack:
         stdin, stdout = stack.enter_context(_streams.own_streams())
         task, name = _task(function, reads, given["with_input"])

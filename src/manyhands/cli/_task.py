@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import math
 
+from manyhands.errors import a_or_an
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,7 +102,7 @@ def _culprits(value: object, path: str, above: tuple[int, ...]) -> Iterator[str]
     elif isinstance(value, dict):
         for key, part in value.items():
             if not isinstance(key, str | int | float | None):
-                yield f"{path} has the key {key!r:.60}, which is a {_type_name(key)}"
+                yield f"{path} has the key {key!r:.60}, which is {a_or_an(_type_name(key))}"
             yield from _culprits(part, f"{path}[{key!r:.60}]", (*above, id(value)))
     elif isinstance(value, list | tuple):
         for position, part in enumerate(value):
@@ -109,7 +111,7 @@ def _culprits(value: object, path: str, above: tuple[int, ...]) -> Iterator[str]
         if not math.isfinite(value):
             yield f"{path} is {value}"
     elif not isinstance(value, str | int | None):
-        yield f"{path} is a {_type_name(value)}"
+        yield f"{path} is {a_or_an(_type_name(value))}"
 
 
 def _type_name(value: object) -> str:

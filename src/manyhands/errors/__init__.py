@@ -73,6 +73,11 @@ class TaskTimeout(ManyhandsError, TimeoutError):
         super().__init__(f"{task} ran longer than timeout={seconds:g} s; {what}.{_indent_stack(stack)}")
 
 
+def a_or_an(noun: str) -> str:
+    """A noun with its article."""
+    return f"{'an' if noun[:1].lower() in set('aeiou') else 'a'} {noun}"
+
+
 class NotSerializable(ManyhandsError, pickle.PicklingError):
     """A function, argument or result cannot be sent to another process.
 
@@ -84,7 +89,7 @@ class NotSerializable(ManyhandsError, pickle.PicklingError):
     def __init__(self, *, path: str, type_name: str, reason: str, advice: str) -> None:
         self.path = path
         self.type_name = type_name
-        super().__init__(f"{path} (a {type_name}) cannot be sent to another process: {reason}. To mend it: {advice}.")
+        super().__init__(f"{path} ({a_or_an(type_name)}) cannot be sent to another process: {reason}. To mend it: {advice}.")
 
 
 class RemoteError(ManyhandsError, RuntimeError):
