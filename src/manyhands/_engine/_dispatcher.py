@@ -91,11 +91,14 @@ class Dispatcher:
             self.interrupt()
 
     def _glance(self) -> bool:
-        self._guarded(0)
+        if not self.ended:
+            self._guarded(0)
         return True
 
     def busy(self) -> bool:
         """Whether there is anything to drive for."""
+        if self.ended:
+            return False
         return self.working() or any(worker.retiring for worker in self.scheduler.workers.values())
 
     def working(self) -> bool:
@@ -119,6 +122,9 @@ class Dispatcher:
     # ------------------------------------------------------------ the turn
 
     def _turn(self, timeout: float | None) -> None:
+        if self.ended:  # by another thread; whoever drives waits for what will not come
+            msg = "the pool was shut down by another thread"
+            raise errors.PoolClosed(msg)
         self._guarded(timeout)
         self.outcomes.hand_out()
 
@@ -222,7 +228,8 @@ class Dispatcher:
             peer.kill()
 
     def retire_all(self) -> None:
-        """Let all workers finish what they have and go."""
+        """Let all workers finish what they have and go; no others come, whatever is submitted."""
+        self.limit = self.scheduler.limit = 0
         for worker in list(self.scheduler.workers.values()):
             self.scheduler.retire(worker)
 
@@ -440,7 +447,7 @@ class Dispatcher:
         """Give everything back. All workers must have ended."""
         self.driving.stop_background()
         self.ended = True
-        self.crew.close()
+        self.driving.exclusively(self.crew.close)
 
 
 class _Struck(BaseException):

@@ -185,6 +185,16 @@ class Driving:
         if self._background is not None and self._background.asleep and self._busy():
             self._background.call()
 
+    def exclusively(self, what: Callable[[], None]) -> None:
+        """Do something while nobody drives; who does is asked to give up the baton."""
+        while not self._token.acquire(timeout=_PATIENCE):
+            self._interrupt()
+        self._owner = threading.get_ident()
+        try:
+            what()
+        finally:
+            self.give_up()
+
     @property
     def mine(self) -> bool:
         """Whether the calling thread is the driver."""
