@@ -365,7 +365,7 @@ def test_a_result_that_is_not_json_is_that_tasks_failure(folder, what, said):
         (["nothere:f"], "there is no module 'nothere'"),
         (["nothere.py:f"], "there is no file 'nothere.py'"),
         (["tasks:uper"], "'tasks' has no 'uper'; it has upper"),
-        (["tasks:value"], "tasks:value is a int, which cannot be called"),
+        (["tasks:value"], "tasks:value is an int, which cannot be called"),
         (["broken:f"], "importing 'broken' failed: ZeroDivisionError: division by zero (line 1 of"),
         (["wrong:f"], "importing 'wrong' failed: SyntaxError"),
         (["leaves:f"], "importing 'leaves' failed: SystemExit"),

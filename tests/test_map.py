@@ -734,5 +734,5 @@ def test_progress_of_a_call_that_was_interrupted(tmp_path):
 
 
 def test_inputs_must_be_iterable():
-    with pytest.raises(TypeError, match=r"iterables: number 2 after the function is 5, a int; it must be iterable"):
+    with pytest.raises(TypeError, match=r"iterables: number 2 after the function is 5, an int; it must be iterable"):
         manyhands.map(tasks.add, [1], 5)
