@@ -635,22 +635,22 @@ def test_a_child_that_a_task_forks_takes_no_part(chunk):
     assert manyhands.map(tasks.square, range(4), workers=2) == [0, 1, 4, 9]
 
 
-def inputs_with_pauses(count):
-    for i in range(count):
-        if i % 50 == 0:
-            time.sleep(0.0002)  # another thread's turn
-        yield i
-
-
 def test_a_pool_that_is_shut_down_under_a_call_ends_the_call():
+    def inputs(stopping, after):
+        for i in range(10**6):
+            if i == after:
+                stopping.start()
+            if i % 50 == 0:
+                time.sleep(0.0002)  # another thread's turn
+            yield i
+
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
-        for attempt in range(10):
-            stopping = threading.Timer(0.02 + attempt * 0.003, manyhands.shutdown)
-            stopping.start()
+        for attempt in range(8):
+            stopping = threading.Thread(target=manyhands.shutdown)
             with pytest.raises((manyhands.PoolClosed, concurrent.futures.CancelledError)):
-                manyhands.map(tasks.square, inputs_with_pauses(10**7), workers=2)
+                manyhands.map(tasks.square, inputs(stopping, 1000 + 700 * attempt), workers=2)
             stopping.join()
     finally:
         sys.setswitchinterval(before)
