@@ -647,7 +647,7 @@ def test_a_pool_that_is_shut_down_under_a_call_ends_the_call():
     before = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
-        for attempt in range(8):
+        for attempt in range(3):
             stopping = threading.Thread(target=manyhands.shutdown)
             with pytest.raises((manyhands.PoolClosed, concurrent.futures.CancelledError)):
                 manyhands.map(tasks.square, inputs(stopping, 1000 + 700 * attempt), workers=2)

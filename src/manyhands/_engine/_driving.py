@@ -88,6 +88,7 @@ class Driving:
         self._waiters: list[_Waiter] = []
         self._background: _Background | None = None
         self._making = threading.Lock()  # of the background thread
+        self._over = False  # there will be no other
 
     # ------------------------------------------------------------ for whoever waits
 
@@ -228,15 +229,17 @@ class Driving:
         if background is None:
             with self._making:
                 background = self._background
-                if background is None:
+                if background is None and not self._over:
                     # No room for a thread: then only those who wait drive.
                     with contextlib.suppress(RuntimeError):
                         background = self._background = _Background(self, self._busy, self._watching)
         return background
 
     def stop_background(self) -> None:
-        """End the background thread; returns when it has ended."""
-        background, self._background = self._background, None
+        """End the background thread for good; returns when it has ended."""
+        with self._making:
+            self._over = True
+            background, self._background = self._background, None
         if background is not None:
             background.stop()
             self._interrupt()
