@@ -374,7 +374,7 @@ class Scheduler:
     # ------------------------------------------------------------ slow and overdue
 
     def _is_victim(self, worker: Worker) -> bool:
-        """Whether a worker has tasks that have not started and that others may help with."""
+        """Whether a worker has tasks that have not started and that others may help with; one that has none is not asked again."""
         if worker.unstarted():
             return worker.doom is None and self._may_be_helped(worker)
         del self._laden[worker.number]

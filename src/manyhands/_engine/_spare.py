@@ -6,6 +6,7 @@ The one in reserve has paid: it has run a task already.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import socket
@@ -21,30 +22,31 @@ _DESCRIPTORS = 3  # channel, slot, settings
 
 
 class Spare:
-    """The zygote's handle on it. ``fork`` returns 0 in the child, where :meth:`start` does not return."""
+    """The zygote's handle on it."""
 
     def __init__(self, pid: int, link: socket.socket) -> None:
         self.pid = pid
         self._link = link
 
     @classmethod
-    def start(cls, fork: Callable[[], int], lifeline: int) -> Spare:
-        """Fork one.
+    def start(cls, fork: Callable[[Callable[[], None]], int], lifeline: int) -> Spare:
+        """Fork one: ``fork(live)`` gives the pid of a child that does nothing but ``live()``.
 
         Raises:
             OSError: the machine has no room for it.
         """
         ours, theirs = _posix.channel_pair()
+
+        def live() -> None:
+            ours.close()
+            _wait(theirs, lifeline)
+
         with theirs:
             try:
-                pid = fork()
+                return cls(fork(live), ours)
             except OSError:
                 ours.close()
                 raise
-            if pid == 0:
-                ours.close()
-                _worker.to_the_end(lambda: _wait(theirs, lifeline))
-        return cls(pid, ours)
 
     def adopt(self, fds: Sequence[int]) -> bool:
         """Make it a worker on these descriptors, which stay the caller's; False if it is gone."""
@@ -63,7 +65,8 @@ class Spare:
 def _wait(link: socket.socket, lifeline: int) -> None:
     """In the child: be ready, wait for descriptors, and serve them."""
     _worker.join(lifeline)
-    importlib.import_module("manyhands._engine._rehearsal").rehearse()
+    with contextlib.suppress(Exception):  # without it its first task takes 2 ms more
+        importlib.import_module("manyhands._engine._rehearsal").rehearse()
     with link:
         _, fds, _, _ = socket.recv_fds(link, 1, _DESCRIPTORS)
     for fd in fds:

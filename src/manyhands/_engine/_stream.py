@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -147,10 +146,10 @@ class Stream:
             if arrivals:
                 if not self._eager:
                     self._pool.hand_over()  # the caller may be busy with the results for a while
-                for count in itertools.count(1):
+                count = 0
+                while arrivals and not self._closed:
                     yield self._next_arrival()
-                    if self._closed or not arrivals:
-                        break
+                    count += 1
                     if self._eager and count % _SOME == 0:
                         self._look_in()
             elif self._exhausted and arrivals.ended == self._submitted:

@@ -32,7 +32,7 @@ from manyhands._wire._poller import Poller
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from manyhands._wire._frames import Frame
 
@@ -150,26 +150,36 @@ class Zygote:
         _posix.close_quietly(frame.fds)
 
     def _fork_worker(self, channel_fd: int, slot_fd: int, settings_fd: int) -> int:
-        pid = self._fork()
-        if pid == 0:
-            _worker.main(channel_fd, slot_fd, self._lifeline, settings_fd)
-        return pid
+        return self._fork(lambda: _worker.main(channel_fd, slot_fd, self._lifeline, settings_fd))
 
-    def _fork(self) -> int:
-        """Fork; what is the zygote's alone is closed in the child."""
+    def _fork(self, live: Callable[[], None]) -> int:
+        """Fork a child that does nothing but ``live``; nothing of it, no error either, goes on in the frames above.
+
+        Raises:
+            OSError: the machine has no room for it.
+        """
+
+        def child() -> None:
+            self._let_go()
+            live()
+
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # a preloaded library may have started threads
             pid = os.fork()
         if pid == 0:
-            signal.set_wakeup_fd(-1)
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            self._poller.close()
-            for channel in (self._root, *self._controls.values()):
-                channel.close()
-            _posix.close_quietly(self._wake)
-            if self._spare is not None:
-                self._spare.dismiss()  # this copy of the link does not keep it
+            _worker.to_the_end(child)
         return pid
+
+    def _let_go(self) -> None:
+        """In a child: close what is the zygote's alone."""
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self._poller.close()
+        for channel in (self._root, *self._controls.values()):
+            channel.close()
+        _posix.close_quietly(self._wake)
+        if self._spare is not None:
+            self._spare.dismiss()  # this copy of the link does not keep it
 
     # ------------------------------------------------------------ the spare
 
