@@ -2,6 +2,7 @@
 
 ======================  =====================================================
 ``_worker.py``          what runs in a worker process
+``_reply.py``           what it has done and not sent yet
 ``_zygote.py``          the small process that workers are forked from
 ``_spare.py``           the worker in reserve, forked before it is needed
 ``_rehearsal.py``       what that one does once, so that its first task costs what its second does

@@ -21,6 +21,7 @@ import time
 import types
 
 from manyhands._codec import _failures, _packing, _pickling
+from manyhands._engine._reply import Reply
 from manyhands._wire import _frames, _posix, _slot
 from manyhands._wire._channel import Channel
 
@@ -344,64 +345,6 @@ class Worker:
                 self._words[_slot.CUT_OFF] = 1
                 raise EOFError from None
             raise
-
-
-class Reply:
-    """Results that have not been sent yet, all of consecutive tasks.
-
-    ``values`` are atoms, which go into one pickle. As soon as one result is none, all are pickled one by one, each when its task
-    returns: it is a snapshot, and a crash in there is that task's.
-    """
-
-    __slots__ = ("_first", "_pickles", "_worker", "since", "values")
-
-    def __init__(self, worker: Worker) -> None:
-        self._worker = worker
-        self._first = 0
-        self._pickles: list[Bytes] = []
-        self.values: list[object] = []
-        self.since = 0
-
-    def add(self, value: object, clock: Callable[[], int]) -> None:
-        """Take a result that is not an atom."""
-        payload, buffers = _pickling.encode(value)
-        if buffers:
-            self._send_large(payload, buffers, clock)
-            return
-        self._pickle_atoms()
-        self._pickles.append(payload)
-
-    def _pickle_atoms(self) -> None:
-        if self.values:
-            self._pickles += map(_packing.pickle_atom, self.values)
-            self.values.clear()
-
-    def _send_large(self, payload: bytes, buffers: Iterable[Bytes], clock: Callable[[], int]) -> None:
-        now = clock()
-        self.send(now)
-        pieces = _frames.pack(_frames.DONE, payload, list(buffers), count=1, ordinal=self._first, a=self.since, b=now - self.since)
-        self._worker.send(pieces)
-        self.restart(self._first + 1, now)
-
-    def send(self, now: int) -> None:
-        """Send what there is; ``now`` is when the last of it was ready."""
-        if self._pickles:
-            self._pickle_atoms()
-            count, flags, payload = len(self._pickles), 0, _packing.join_pickles(self._pickles)
-        elif self.values:
-            count, flags, payload = len(self.values), _frames.ONE_PICKLE, _packing.join_atoms(self.values)
-        else:
-            return
-        pieces = _frames.pack(_frames.DONE, payload, flags=flags, count=count, ordinal=self._first, a=self.since, b=now - self.since)
-        self._worker.send(pieces)
-        self.restart(self._first + count, now)
-
-    def restart(self, first: int, now: int) -> None:
-        """Begin anew with the results of task ``first``."""
-        self._first = first
-        self._pickles.clear()
-        self.values.clear()
-        self.since = now
 
 
 def _has_state(function: object, payload: Bytes) -> bool:
