@@ -7,8 +7,8 @@ VENV ?= .venv
 demo: $(VENV)/installed
 	$(VENV)/bin/manyhands demo
 
-test: $(VENV)/installed-dev
-	VENV=$(VENV) sh tools/test.sh
+test: lint
+	$(VENV)/bin/python tools/test.py
 
 lint: $(VENV)/installed-dev
 	VENV=$(VENV) sh tools/lint.sh

@@ -66,6 +66,12 @@ def _left(before: dict[str, object], now: dict[str, object]) -> dict[str, object
     return left
 
 
+def pytest_collection_finish() -> None:
+    """What is there before the first test is not looked at after each."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def no_leaks():
     """Whatever a test did: afterwards nothing of it is left."""

@@ -1,0 +1,79 @@
+"""Run the suite on this Python, and before that on each other supported one of this machine, all of those at a time.
+
+Each of the others gets an environment of its own, ``.venv-3.12``, and its output is shown when it has ended.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+SUPPORTED = ("3.11", "3.12", "3.13")
+ROOT = Path(__file__).parent.parent
+OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
+
+
+def find_python(version: str) -> str | None:
+    """A Python of that version that runs: a shim on the PATH may be there and not run."""
+    check = f"import sys, venv; sys.exit('%d.%d' % sys.version_info[:2] != {version!r})"
+    for python in (f"python{version}", *map(str, sorted(Path.home().glob(f".pyenv/versions/{version}.*/bin/python")))):
+        try:
+            if subprocess.run([python, "-c", check], capture_output=True, check=False).returncode == 0:
+                return python
+        except OSError:
+            continue
+    return None
+
+
+def prepare(python: str, folder: Path) -> str:
+    """The Python of an environment in ``folder`` with all that the suite needs."""
+    own = str(folder / "bin" / "python")
+    installed = folder / "installed"
+    if not os.path.exists(own):
+        subprocess.run([python, "-m", "venv", folder], check=True)
+    if not installed.exists() or installed.stat().st_mtime < (ROOT / "pyproject.toml").stat().st_mtime:
+        pip = [own, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        subprocess.run([*pip, "--upgrade", "pip>=25.1"], check=True)
+        subprocess.run([*pip, "--editable", ".", "--group", "test"], check=True, cwd=ROOT)
+        installed.touch()
+    return own
+
+
+def suite(version: str, python: str) -> tuple[str, bool]:
+    """What the suite prints on another Python, and whether it passed."""
+    folder = ROOT / f".venv-{version}"
+    own = prepare(python, folder)
+    temporary = folder / "tmp"  # the suite looks for what it leaves there, and must not find what another one is using
+    temporary.mkdir(exist_ok=True)
+    environment = {**os.environ, "TMPDIR": str(temporary)}
+    done = subprocess.run(
+        [own, "-m", "pytest", "--quiet"],
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    return done.stdout, done.returncode == 0
+
+
+def main() -> int:
+    """Run them all; the status is 1 if any failed."""
+    others = {version: python for version in SUPPORTED if version != OWN and (python := find_python(version))}
+    failed = False
+    if others:
+        print(f"== the suite on Python {', '.join(others)}: shown when they have ended", flush=True)
+        with ThreadPoolExecutor() as threads:
+            for version, (output, passed) in zip(others, threads.map(suite, *zip(*others.items(), strict=True)), strict=True):
+                print(f"== Python {version}: {'passed' if passed else 'FAILED'}\n{output}", flush=True)
+                failed = failed or not passed
+    print(f"== Python {OWN}", flush=True)
+    return subprocess.run([sys.executable, "-m", "pytest"], cwd=ROOT, check=False).returncode or int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
