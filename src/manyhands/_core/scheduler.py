@@ -69,6 +69,12 @@ class Scheduler:
         self._lookout = Lookout()
         self._actions: list[Action] = []
 
+    def successor(self) -> Scheduler:
+        """An empty one in the place of one that cannot be relied on; its workers have numbers that none has had."""
+        other = Scheduler(quota=self._quota)
+        other._next_number = self._next_number
+        return other
+
     @property
     def waiting(self) -> bool:
         """Whether any task is ready or delayed."""

@@ -33,6 +33,13 @@ class Call:
         self.cancelled: bool = False
         self.listed: bool = False  # among the calls that have batches ready
 
+    def forget_tasks(self) -> None:
+        """No scheduler knows any task of it any more."""
+        self.ready.clear()
+        self.running.clear()
+        self.outstanding = 0
+        self.listed = False
+
     def __repr__(self) -> str:
         return f"<Call {self.number}: {self.outstanding} outstanding>"
 

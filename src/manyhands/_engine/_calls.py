@@ -37,6 +37,9 @@ class Sink(Protocol):
     def cancelled(self, batch: Batch) -> None:
         """The one task of ``batch`` will not run, or was stopped."""
 
+    def lost(self, error: BaseException) -> None:
+        """Whatever was submitted and has not ended never will: the pool has failed."""
+
 
 class Function:
     """A function as it is sent: its bytes, and what is known of it.
@@ -102,7 +105,7 @@ class Form:
 class PoolCall(Call):
     """A call as the pool runs it."""
 
-    __slots__ = ("history", "policy", "sink", "submitted", "work")
+    __slots__ = ("__weakref__", "history", "policy", "sink", "submitted", "work")
 
     def __init__(self, number: int, sink: Sink, policy: Policy, *, limit: int, priority: int = 0) -> None:
         super().__init__(number, limit=limit, priority=priority, timeout=int((policy.timeout or 0) * NS))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import time
+import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from manyhands._core.tasks import Batch, Run, Worker
-    from manyhands._engine._calls import Form
+    from manyhands._engine._calls import Form, PoolCall
     from manyhands._engine._launch import Event, Launcher
     from manyhands._engine._settings import Settings
     from manyhands._engine._supervisor import Peer
@@ -56,6 +57,8 @@ class Dispatcher:
         self.peers: dict[int, Peer] = self.crew.peers
         self.observers: list[Callable[[events.Event], None]] = []
         self.outcomes = Outcomes(self._again, self.observers)
+        # All calls that somebody may still wait for, by number.
+        self.calls: weakref.WeakValueDictionary[int, PoolCall] = weakref.WeakValueDictionary()
         self.limit: int | None = None  # of workers, as the user wants it
         self.ended = False
         self.hungry = True  # whether a task that is posted now could be sent at once
@@ -430,16 +433,25 @@ class Dispatcher:
             self._fail_ready(lambda task: peer.obituary(f"{doing} {task}", status))
 
     def _collapse(self, error: BaseException) -> None:
-        """Something that cannot happen has happened: end all workers, and every task with an error that says so."""
+        """Something that cannot happen has happened: end all workers, and every call with an error that says so.
+
+        Where a task was when it happened cannot be told any more, so those who wait are asked what they were promised.
+        """
         for peer in list(self.peers.values()):
             peer.kill()
-            self.scheduler.workers.setdefault(peer.number, peer.worker)
-            self.scheduler.died(peer.worker, 0, time.monotonic_ns())
             self.crew.forget(peer)
             self.crew.launcher.forget(peer.number)
+        self._posted.clear()
+        self.scheduler = self.scheduler.successor()
+        self.scheduler.limit = 0 if self._ending else self.limit
+        self._lift_at = self._stillborn = 0
         internal = errors.InternalError(f"the pool has failed and was started anew: {type(error).__name__}: {error}")
         internal.__cause__ = error
-        self._fail_ready(lambda _: internal)
+        for reference in self.calls.valuerefs():
+            call = reference()
+            if call is not None:
+                call.forget_tasks()
+                self.outcomes.lost(call, internal)
 
     # ------------------------------------------------------------ the end
 

@@ -177,7 +177,7 @@ class Future(concurrent.futures.Future[T]):
             return False
         self._ran(worker, frame.a, frame.b)
         self._state = _FINISHED
-        self._batch = None
+        self._kept()
         if self._made_condition is not None:  # since just now
             self._tell(self._made_condition)
         return not self._done_callbacks
@@ -185,11 +185,17 @@ class Future(concurrent.futures.Future[T]):
     def _end(self, state: str) -> None:
         if self._state not in _DONE:
             self._state = state
-            self._batch = None
+            self._kept()
             if self._made_condition is not None:
                 self._tell(self._made_condition)
         if self._done_callbacks:  # those that are left as well, if Ctrl-C struck one of them and it is delivered again
             self._invoke_callbacks()
+
+    def _kept(self) -> None:
+        """It has what it was promised."""
+        batch, self._batch = self._batch, None
+        if batch is not None:
+            batch.call.sink.promised.discard(self)  # type: ignore[attr-defined]
 
     def _tell(self, condition: threading.Condition) -> None:
         with condition:
@@ -239,7 +245,18 @@ class Future(concurrent.futures.Future[T]):
 
 
 class FutureSink:
-    """Gives results to the futures that are their batches' tags."""
+    """Gives results to the futures that are their batches' tags.
+
+    ``promised`` are those that have not ended.
+    """
+
+    def __init__(self) -> None:
+        self.promised: set[Future[Any]] = set()
+
+    def promise(self, future: Future[Any], batch: Batch) -> None:
+        """``future`` is what waits for the one task of ``batch``."""
+        future._batch = batch  # noqa: SLF001 - made for this
+        self.promised.add(future)
 
     def take(self, batch: Batch, offset: int, frame: Frame, worker: int) -> bool:
         future: Future[object] = batch.tag  # type: ignore[assignment]
@@ -268,3 +285,14 @@ class FutureSink:
     def cancelled(self, batch: Batch) -> None:
         future: Future[object] = batch.tag  # type: ignore[assignment]
         future._end(_CANCELLED)  # noqa: SLF001 - set_exception would not make it cancelled()
+
+    def lost(self, error: BaseException) -> None:
+        for future in self.promised.copy():
+            if (batch := future._batch) is not None:  # noqa: SLF001 - as above
+                batch.cancelled = True  # should it be found somewhere
+            try:
+                future.set_exception(error)
+            except KeyboardInterrupt:
+                raise  # whoever is left is told when this is delivered again
+            except BaseException:  # noqa: BLE001 - a callback of the user's, which concerns none of the others
+                continue

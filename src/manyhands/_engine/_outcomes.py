@@ -15,13 +15,12 @@ from manyhands import errors
 from manyhands._codec import _failures
 from manyhands._core import events, scheduler
 from manyhands._core.policy import add_note, attempt_line
-from manyhands._core.tasks import NS
+from manyhands._core.tasks import NS, Batch, Cost
 from manyhands._engine import _calls
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from manyhands._core.tasks import Batch
     from manyhands._engine._calls import PoolCall, Ran, Sink
     from manyhands._engine._supervisor import Peer
     from manyhands._wire._frames import Frame
@@ -74,6 +73,10 @@ class Outcomes:
         """Tasks that will not run."""
         for piece in pieces:
             self._note(piece, partial(_sink(piece).cancelled, piece))
+
+    def lost(self, call: PoolCall, error: BaseException) -> None:
+        """Nothing more will come of what has been submitted of a call."""
+        self._noted.append((Batch(call, 0, (), Cost()), 0, None, partial(call.sink.lost, error)))
 
     def _note(self, piece: Batch, deliver: Callable[[], object]) -> None:
         self._noted.append((piece, 0, None, deliver))

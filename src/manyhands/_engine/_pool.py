@@ -136,7 +136,9 @@ class ProcessPool:
         self.check_open()
         if limit > self._width:
             self._width = limit
-        return PoolCall(next(self._calls), sink, policy, limit=limit, priority=priority)
+        call = PoolCall(next(self._calls), sink, policy, limit=limit, priority=priority)
+        self._dispatcher.calls[call.number] = call
+        return call
 
     def check_open(self) -> None:
         """Raise PoolClosed unless work can be submitted."""
@@ -245,7 +247,11 @@ class ProcessPool:
         answers: list[bool] = []
 
         def answer() -> None:
-            answers.append(self._cancel_task(batch, running=running))
+            done = False
+            try:
+                done = self._cancel_task(batch, running=running)
+            finally:
+                answers.append(done)  # also if that fails: it is waited for
 
         if self.driving.mine:
             answer()

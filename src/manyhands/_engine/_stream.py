@@ -33,7 +33,7 @@ _SOME = 16
 class Arrivals:
     """The sink of a stream: results as they came, still encoded.
 
-    ``ended`` counts the tasks that have, ``failures`` those that failed for good.
+    ``ended`` counts the tasks that have, ``failures`` those that failed for good. ``fault``: why no others will, if the pool has failed.
     """
 
     def __init__(self) -> None:
@@ -41,6 +41,7 @@ class Arrivals:
         self.failed_tasks: deque[Failed] = deque()
         self.ended = 0
         self.failures = 0
+        self.fault: BaseException | None = None
 
     def take(self, batch: Batch, offset: int, frame: Frame, worker: int) -> bool:
         self.raw.append((batch, offset, frame))
@@ -59,6 +60,9 @@ class Arrivals:
         from concurrent.futures import CancelledError  # noqa: PLC0415 - 5 ms; only if the pool is ended under a call
 
         self.refuse(batch.first, CancelledError("the pool was shut down"))
+
+    def lost(self, error: BaseException) -> None:
+        self.fault = error
 
     def refuse(self, index: int, error: BaseException) -> None:
         """Task ``index`` has failed for good."""
@@ -119,9 +123,10 @@ class Stream:
     def finish(self) -> None:
         """Read all inputs and wait until every task has ended; results can be taken afterwards, also when the pool is gone."""
         self._eager = True
-        while not self._closed and not (self._exhausted and self.arrivals.ended == self._submitted):
+        arrivals = self.arrivals
+        while not self._closed and arrivals.fault is None and not (self._exhausted and arrivals.ended == self._submitted):
             self._fill()
-            self._pool.wait(lambda: self.arrivals.ended == self._submitted or (not self._exhausted and self._room() > 0))
+            self._pool.wait(lambda: bool(arrivals.fault) or arrivals.ended == self._submitted or (not self._exhausted and self._room() > 0))
 
     # ------------------------------------------------------------ chunks
 
@@ -152,6 +157,8 @@ class Stream:
                     count += 1
                     if self._eager and count % _SOME == 0:
                         self._look_in()
+            elif arrivals.fault is not None:
+                raise arrivals.fault
             elif self._exhausted and arrivals.ended == self._submitted:
                 return
             elif not self._pool.wait(self._has_news, self.deadline):
@@ -191,7 +198,9 @@ class Stream:
     # ------------------------------------------------------------ inputs
 
     def _has_news(self) -> bool:
-        return bool(self.arrivals) or self._closed or (not self._exhausted and self._room() > 0)
+        if self.arrivals or self._closed or self.arrivals.fault is not None:
+            return True
+        return not self._exhausted and self._room() > 0
 
     def _room(self) -> int:
         """How many more tasks should be submitted now."""

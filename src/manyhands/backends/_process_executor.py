@@ -134,8 +134,9 @@ class Executor(concurrent.futures.Executor):
         form, items = _feed.encode_one(function, args, kwargs)
         future: Future[T] = Future(pool)
         call.submitted += 1
-        future._batch = Batch(call, call.submitted, items, function.cost, form, future)  # noqa: SLF001 - made for this
-        pool.submit(future._batch)  # noqa: SLF001
+        batch = Batch(call, call.submitted, items, function.cost, form, future)
+        call.sink.promise(future, batch)  # type: ignore[attr-defined]
+        pool.submit(batch)
         return future
 
     def with_options(
