@@ -257,6 +257,23 @@ def test_no_main_guard_is_needed(how, tmp_path):
     assert (done.stdout, done.stderr) == ("[True, True] [2, 3] [2, 4]\n", "")
 
 
+@pytest.mark.parametrize("method", ["zygote", "spawn"])
+@pytest.mark.parametrize("flags", [[], ["-O"], ["-b"], ["-X", "utf8=1", "-W", "error::UserWarning"], ["-I"]])
+def test_workers_are_started_with_the_flags_of_the_program(method, flags):
+    # All flags but the last two: one is never to be theirs (they are handed the import path), one is a number.
+    code = (
+        "import sys, manyhands\n"
+        "def flags(_): return tuple(sys.flags)[:-2], dict(sys._xoptions), sys.warnoptions\n"
+        "def ours(): return flags(None)\n"
+        f"with manyhands.options(start_method={method!r}): (theirs,) = manyhands.map(flags, [0], workers=2)\n"
+        "print(theirs == ours() or (theirs, ours()))\n"
+    )
+    env = scripts.environment()
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # it is a flag as well
+    done = subprocess.run([sys.executable, *flags, "-c", code], capture_output=True, text=True, timeout=40, env=env, check=False)
+    assert (done.stdout, done.stderr) == ("True\n", "")
+
+
 def test_interactive_session():
     lines = "import manyhands\ndef f(x): return x + 1\n\nprint(manyhands.map(f, [1, 2], workers=2))\n"
     done = subprocess.run(
