@@ -330,6 +330,8 @@ def test_ending_the_workers(how, tmp_path):
     getattr(executor, how)()
     for future in running:
         assert isinstance(future.exception(timeout=20), manyhands.WorkerDied)
+        assert "was stopped while it ran task" in str(future.exception())
+        assert "its pool was shut down" in str(future.exception())
     assert all(future.cancelled() for future in waiters)
     with pytest.raises(manyhands.PoolClosed):
         executor.submit(tasks.square, 1)

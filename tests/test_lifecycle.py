@@ -666,7 +666,7 @@ def test_a_pool_that_is_shut_down_under_a_call_ends_the_call():
     try:
         for attempt in range(3):
             stopping = threading.Thread(target=manyhands.shutdown)
-            with pytest.raises((manyhands.PoolClosed, concurrent.futures.CancelledError)):
+            with pytest.raises((manyhands.PoolClosed, manyhands.WorkerDied, concurrent.futures.CancelledError), match="shut down"):
                 manyhands.map(tasks.square, inputs(stopping, 1000 + 700 * attempt), workers=2)
             stopping.join()
     finally:

@@ -126,7 +126,7 @@ class Dispatcher:
 
     def _turn(self, timeout: float | None) -> None:
         if self.ended:  # by another thread; whoever drives waits for what will not come
-            msg = "the pool was shut down by another thread"
+            msg = "the pool was shut down while this call was under way"
             raise errors.PoolClosed(msg)
         self._guarded(timeout)
         self.outcomes.hand_out()
@@ -248,6 +248,7 @@ class Dispatcher:
         self.scheduler.limit = 0
         for peer in self.peers.values():
             self.scheduler.left(peer.worker)
+            peer.dismissed = True
             peer.kill(number)
             if peer.pid is None:
                 peer.kill_at = 1  # as soon as its pid is known

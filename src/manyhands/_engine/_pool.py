@@ -151,9 +151,12 @@ class ProcessPool:
 
     def check_usable(self) -> None:
         """Raise PoolClosed if it has ended, or belongs to another process: what was submitted before cannot go on either."""
-        if self._dispatcher.ended or self.pid != os.getpid():
-            self.closed = True
+        if self.pid != os.getpid():
             self.check_open()
+        if self._dispatcher.ended:
+            self.closed = True
+            msg = "the pool was shut down while this call was under way"
+            raise errors.PoolClosed(msg)
 
     def submit(self, batch: Batch) -> None:
         """Post one batch and see to it that somebody drives. For those who do not wait at once."""

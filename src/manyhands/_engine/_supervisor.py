@@ -48,6 +48,7 @@ class Peer:
         self.set_up = True  # known to be False when it ended before
         self.cut_off = False  # it has closed its channel, and lived on until it was killed
         self.garbled = False  # it has sent what is no message
+        self.dismissed = False  # its pool has ended it
         self.kill_at = 0  # it has been asked for its stack, and will be killed then
         self._oom_kills = _posix.oom_kills()
         self.theirs: socket.socket
@@ -106,6 +107,8 @@ class Peer:
         return errors.WorkerDied(message, pid=self.pid, exit_code=status, cause=cause, stack=stack)
 
     def _explain(self, status: int | None) -> tuple[str, str]:
+        if self.dismissed:
+            return "was stopped", "its pool was shut down, or told to end its workers"
         if self.garbled:
             return "was stopped", "the task wrote to a descriptor that was not its own, the one over which its results travel"
         if self.cut_off:
