@@ -10,6 +10,7 @@ import gc
 import itertools
 import os
 import queue
+import signal
 import threading
 import time
 import weakref
@@ -19,6 +20,7 @@ import tasks
 import waiting
 
 import manyhands
+from manyhands._engine import _state
 
 
 def test_submit_and_map():
@@ -335,6 +337,25 @@ def test_ending_the_workers(how, tmp_path):
     assert all(future.cancelled() for future in waiters)
     with pytest.raises(manyhands.PoolClosed):
         executor.submit(tasks.square, 1)
+
+
+@pytest.mark.parametrize("how", ["terminate_workers", "kill_workers"])
+def test_workers_that_are_just_being_started_are_ended_too(how):
+    with manyhands.Executor(2) as executor:
+        executor.submit(tasks.square, 1).result()
+    executor = manyhands.Executor(2)
+    zygote = _state.zygote().pid
+    os.kill(zygote, signal.SIGSTOP)
+    try:
+        futures = [executor.submit(tasks.hang, tasks.BAD) for _ in range(2)]
+        ending = threading.Thread(target=getattr(executor, how))
+        ending.start()
+        waiting.until(lambda: executor._pool._dispatcher._ending)
+    finally:
+        os.kill(zygote, signal.SIGCONT)
+    ending.join(30)
+    assert not ending.is_alive()
+    assert all(future.done() for future in futures)
 
 
 def test_leaving_the_block_by_ctrl_c_stops_what_runs(tmp_path):

@@ -539,13 +539,15 @@ def test_stop_iteration_of_a_task():
 def test_cancelling_an_async_iteration_does_not_wait_for_its_tasks(tmp_path):
     async def main():
         stream = manyhands.aimap(tasks.hang, [3, 3], [str(tmp_path)] * 2, workers=2)
+        taking = asyncio.ensure_future(anext(stream))
+        await asyncio.to_thread(waiting.noted, tmp_path, "started", 2)
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(anext(stream), 0.3)
+            await asyncio.wait_for(taking, 0.01)
+        begin = time.monotonic()
         await stream.aclose()
+        assert time.monotonic() - begin < 10
 
-    begin = time.monotonic()
     asyncio.run(main())
-    assert time.monotonic() - begin < 10
     assert all(waiting.gone(int(pid)) for pid in waiting.noted(tmp_path, "started"))
 
 

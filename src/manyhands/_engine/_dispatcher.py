@@ -21,7 +21,7 @@ from manyhands._engine._crew import Crew
 from manyhands._engine._driving import Driving
 from manyhands._engine._outcomes import Outcomes
 from manyhands._engine._supervisor import STACK_NS
-from manyhands._wire import _frames
+from manyhands._wire import _frames, _posix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -250,8 +250,6 @@ class Dispatcher:
             self.scheduler.left(peer.worker)
             peer.dismissed = True
             peer.kill(number)
-            if peer.pid is None:
-                peer.kill_at = 1  # as soon as its pid is known
 
     # ------------------------------------------------------------ tasks without a worker
 
@@ -381,12 +379,12 @@ class Dispatcher:
     def _launcher_event(self, event: Event) -> None:
         kind, number, detail = event
         peer = self.peers.get(number)
-        if peer is None:
+        if peer is None and kind == "started":
+            _posix.kill_group(detail)  # type: ignore[arg-type] # given up before anybody knew its pid
+        elif peer is None:
             self.crew.launcher.forget(number)
         elif kind == "started":
             peer.started(detail)  # type: ignore[arg-type]
-            if peer.kill_at or peer.worker.doom is not None:
-                peer.kill()
             for observe in self.observers:
                 observe(events.WorkerStarted(detail, time.monotonic()))  # type: ignore[arg-type]
         elif kind == "orphaned":
@@ -441,7 +439,6 @@ class Dispatcher:
         for peer in list(self.peers.values()):
             peer.kill()
             self.crew.forget(peer)
-            self.crew.launcher.forget(peer.number)
         self._posted.clear()
         self.scheduler = self.scheduler.successor()
         self.scheduler.limit = 0 if self._ending else self.limit

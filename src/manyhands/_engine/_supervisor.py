@@ -49,6 +49,7 @@ class Peer:
         self.cut_off = False  # it has closed its channel, and lived on until it was killed
         self.garbled = False  # it has sent what is no message
         self.dismissed = False  # its pool has ended it
+        self._fate = 0  # the signal that it gets as soon as its pid is known
         self.kill_at = 0  # it has been asked for its stack, and will be killed then
         self._oom_kills = _posix.oom_kills()
         self.theirs: socket.socket
@@ -64,11 +65,17 @@ class Peer:
         """It runs, and has its descriptors."""
         self.pid = pid
         self._release_theirs()
+        self._meet_fate()
 
     def orphaned(self) -> None:
         """Whether it runs is not known: if it does not, its channel is at its end now."""
         self._release_theirs()
         self.pid = self.slot.pid()
+        self._meet_fate()
+
+    def _meet_fate(self) -> None:
+        if self._fate:
+            self.kill(self._fate)
 
     def _release_theirs(self) -> None:
         self.theirs.close()
@@ -82,9 +89,11 @@ class Peer:
         return True
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """End it and all that it has started, now."""
+        """End it and all that it has started, now; or as soon as there is somebody to end."""
         pid = self.pid or self.slot.pid()
-        if pid is not None:
+        if pid is None:
+            self._fate = number
+        else:
             _posix.kill_group(pid, number)
 
     def close(self) -> None:
