@@ -51,6 +51,57 @@ def test_killed_parent_takes_what_tasks_started_with_it():
         waiting.until(lambda: all(waiting.gone(pid) for pid in family), seconds=2)
 
 
+STOPPED_AT_ITS_START = """
+import ctypes, itertools, os, signal, sys
+import waiting
+from manyhands._engine import _worker
+from manyhands._wire import _posix
+
+def stop_at(number):
+    calls = itertools.count()
+    def look(frame, event, arg):
+        if event == "c_call" and next(calls) == number:
+            sys.setprofile(None)
+            os.kill(os.getpid(), signal.SIGSTOP)
+    sys.setprofile(look)
+
+ctypes.CDLL(None).prctl(36, 1, 0, 0, 0)  # subreaper: or the kernel wakes those that are stopped when their parent ends
+for number in itertools.count():
+    lifeline, held = os.pipe()
+    told, tell = os.pipe()
+    zygote = os.fork()
+    if zygote == 0:
+        os.close(held)
+        _posix.die_with(lifeline)
+        child = os.fork()
+        if child == 0:
+            stop_at(number)
+            _worker.join(lifeline)
+            sys.setprofile(None)
+            os.write(tell, b"joined")
+            signal.pause()
+        os.waitpid(child, os.WUNTRACED)
+        os.write(tell, str(child).encode())
+        signal.pause()
+    first = os.read(told, 20)
+    if first == b"joined":
+        os.close(held)
+        os.waitpid(zygote, 0)
+        print("stopped at", number > 5)
+        break
+    os.close(held)
+    os.waitpid(zygote, 0)
+    waiting.until(lambda: waiting.gone(int(first)), seconds=5)
+    for fd in (lifeline, told, tell):
+        os.close(fd)
+"""
+
+
+def test_a_worker_that_is_stopped_at_any_moment_of_its_start_dies_with_the_parent():
+    done = scripts.run(STOPPED_AT_ITS_START)
+    assert (done.stdout, done.stderr) == ("stopped at True\n", "")
+
+
 def test_stopped_workers_die_with_the_parent():
     with scripts.started(HANGING, "hang", "zygote") as process:
         family = scripts.descendants(process, 3)

@@ -81,7 +81,6 @@ def to_the_end(live: Callable[[], None]) -> None:
 def join(lifeline_fd: int) -> None:
     """Be a process of its own, that ends when the parent does."""
     atexit._clear()  # noqa: SLF001 - under "fork", what the parent registered is not this process's to do
-    _posix.own_group()
     _posix.die_with(lifeline_fd)
     _posix.go_first_for_memory()
 

@@ -142,8 +142,6 @@ class Zygote:
         except OSError as error:
             self._say(control, _frames.FORK_FAILED, str(error).encode(), a=frame.a, b=error.errno or 0)
         else:
-            with contextlib.suppress(OSError):  # the child does it as well; whoever comes first
-                os.setpgid(pid, pid)
             self._children[pid] = (control.fileno(), frame.a)
             self._say(control, _frames.FORKED, a=frame.a, b=pid)
             self._spare_is_due = True

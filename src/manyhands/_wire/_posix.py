@@ -170,12 +170,6 @@ def interpreter_flags() -> list[str]:
     return flags
 
 
-def own_group() -> None:
-    """Make this process the leader of a group of its own, so that it ends together with what it starts."""
-    with contextlib.suppress(OSError):  # it is one already
-        os.setpgid(0, 0)
-
-
 def kill_group(pid: int, number: int = signal.SIGKILL) -> None:
     """Send a signal to a worker and to everything it has started; it is no error that it is gone."""
     try:
@@ -215,10 +209,11 @@ def peek_exit(pid: int) -> tuple[bool, int | None]:
 
 
 def die_with(lifeline: int) -> None:
-    """Have the kernel kill this process group when the other end of the pipe ``lifeline`` is closed.
+    """Lead a process group of its own, and have the kernel kill it when the other end of the pipe ``lifeline`` is closed.
 
     **Guarantee**: once this returns, SIGKILL reaches every process of the group as soon as the last holder of the
-    write end is gone, also while this process sleeps, is stopped, or is inside C code that holds the GIL.
+    write end is gone, also while this process sleeps, is stopped, or is inside C code that holds the GIL. Until then it reaches this
+    process, if it reaches the group from which it comes: there is no moment between the two.
 
     A pipe whose write end closes signals whoever registered for it (``O_ASYNC``), and the signal may be chosen
     (``F_SETSIG``). The owner belongs to the open file, which forked workers share, so each opens the pipe anew.
@@ -226,10 +221,13 @@ def die_with(lifeline: int) -> None:
     """
     try:
         fd = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        fcntl.fcntl(fd, fcntl.F_SETOWN, -os.getpgrp())
+        fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())
         fcntl.fcntl(fd, _F_SETSIG, signal.SIGKILL)
         fcntl.fcntl(fd, fcntl.F_SETFL, fcntl.fcntl(fd, fcntl.F_GETFL) | os.O_ASYNC)
+        _lead_group()
+        fcntl.fcntl(fd, fcntl.F_SETOWN, -os.getpgrp())
     except OSError:  # no /proc, or not Linux
+        _lead_group()
         _die_with_thread(lifeline)
         return
     # Closed between the fork and here: no signal will come any more, but the pipe is at its end.
@@ -239,6 +237,11 @@ def die_with(lifeline: int) -> None:
         gone = False
     if gone:
         os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+def _lead_group() -> None:
+    with contextlib.suppress(OSError):  # it does already
+        os.setpgid(0, 0)
 
 
 def _die_with_thread(lifeline: int) -> None:
