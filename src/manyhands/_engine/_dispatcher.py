@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import signal
 import time
-import weakref
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from manyhands._codec import _failures
 from manyhands._core import events, scheduler
 from manyhands._core.scheduler import Scheduler
 from manyhands._core.tasks import NS
+from manyhands._engine._calls import OpenCalls
 from manyhands._engine._crew import Crew
 from manyhands._engine._driving import Driving
 from manyhands._engine._outcomes import Outcomes
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from manyhands._core.tasks import Batch, Run, Worker
-    from manyhands._engine._calls import Form, PoolCall
+    from manyhands._engine._calls import Form
     from manyhands._engine._launch import Event, Launcher
     from manyhands._engine._settings import Settings
     from manyhands._engine._supervisor import Peer
@@ -57,8 +57,7 @@ class Dispatcher:
         self.peers: dict[int, Peer] = self.crew.peers
         self.observers: list[Callable[[events.Event], None]] = []
         self.outcomes = Outcomes(self._again, self.observers)
-        # All calls that somebody may still wait for, by number.
-        self.calls: weakref.WeakValueDictionary[int, PoolCall] = weakref.WeakValueDictionary()
+        self.calls = OpenCalls()
         self.limit: int | None = None  # of workers, as the user wants it
         self.ended = False
         self.hungry = True  # whether a task that is posted now could be sent at once
@@ -445,11 +444,9 @@ class Dispatcher:
         self._lift_at = self._stillborn = 0
         internal = errors.InternalError(f"the pool has failed and was started anew: {type(error).__name__}: {error}")
         internal.__cause__ = error
-        for reference in self.calls.valuerefs():
-            call = reference()
-            if call is not None:
-                call.forget_tasks()
-                self.outcomes.lost(call, internal)
+        for call in self.calls:
+            call.forget_tasks()
+            self.outcomes.lost(call, internal)
 
     # ------------------------------------------------------------ the end
 

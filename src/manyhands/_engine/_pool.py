@@ -137,7 +137,7 @@ class ProcessPool:
         if limit > self._width:
             self._width = limit
         call = PoolCall(next(self._calls), sink, policy, limit=limit, priority=priority)
-        self._dispatcher.calls[call.number] = call
+        self._dispatcher.calls.add(call)
         return call
 
     def check_open(self) -> None:
