@@ -129,6 +129,28 @@ def test_imap_starts_results_before_inputs_end():
     assert results == [4, 16]
 
 
+def test_closing_an_iterator_from_another_thread_while_it_submits(monkeypatch):
+    from manyhands.backends.threads import ThreadExecutor
+
+    submit, closing = ThreadExecutor.submit, threading.Event()
+
+    def submit_when_closed(executor, *args):
+        if closing.is_set():
+            waiting.until(lambda: executor._closed)
+        return submit(executor, *args)
+
+    def inputs():
+        yield from range(5)
+        closing.set()
+        threading.Thread(target=results.close).start()
+        yield from range(5)
+
+    monkeypatch.setattr(ThreadExecutor, "submit", submit_when_closed)
+    results = manyhands.imap(tasks.square, inputs(), workers=1, chunk=1, backend="threads")
+    got = list(results)
+    assert got == [0, 1, 4, 9, 16][: len(got)]
+
+
 def test_closing_an_iterator_stops_what_runs(tmp_path):
     results = manyhands.imap(tasks.hang, itertools.chain([0], itertools.repeat(3)), itertools.repeat(str(tmp_path)), workers=2, chunk=1)
     assert next(results) == 0

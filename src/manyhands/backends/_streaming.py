@@ -257,8 +257,15 @@ class ExecutorStream:
 
     def _ship(self, shipment: _Shipment) -> None:
         run = functools.partial(run_rows, shipment.first, shipment.rows)
-        future: Future[Any] = self._executor.submit(run, shipment.started) if self._local else self._executor.submit(run)
+        try:
+            future: Future[Any] = self._executor.submit(run, shipment.started) if self._local else self._executor.submit(run)
+        except RuntimeError:
+            if self._closed:  # by another thread, meanwhile, and the executor with it
+                return
+            raise
         self._under_way[future] = shipment
+        if self._closed:  # the same, and it has not seen this one
+            future.cancel()
         future.add_done_callback(self._finished.put)
 
     def _send_delayed(self) -> None:
