@@ -21,6 +21,7 @@ import waiting
 
 import manyhands
 from manyhands._engine import _state
+from manyhands._engine._futures import Future
 
 
 def test_submit_and_map():
@@ -611,3 +612,22 @@ def test_whoever_waits_may_have_all_the_time_of_the_world(timeout):
     with manyhands.Executor(1) as executor:
         assert executor.submit(tasks.spin, 0.01).result(timeout) == 0.01
         assert list(executor.map(tasks.spin, [0.01], timeout=timeout, chunksize=2)) == [0.01]
+
+
+def test_states_do_not_change_under_those_who_wait(monkeypatch):
+    """``wait`` holds the conditions of all its futures while it counts those that are done."""
+    tell = Future._tell
+
+    def tell_slowly(future, condition):
+        waiting.until(lambda: next(looks) > 20)
+        tell(future, condition)
+
+    monkeypatch.setattr(Future, "_tell", tell_slowly)
+    with manyhands.Executor(2) as executor:
+        for _ in range(10):
+            looks = itertools.count()
+            futures = [executor.submit(tasks.spin, 0.002 * n) for n in range(8)]
+            concurrent.futures.wait(futures, timeout=0.001)  # each has its condition now
+            done, not_done = concurrent.futures.wait(futures, timeout=20)
+            assert (len(done), len(not_done)) == (8, 0)
+            assert set(concurrent.futures.as_completed(futures, timeout=20)) == set(futures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import collections
 import functools
 import itertools
 import math
@@ -18,6 +19,7 @@ import tasks
 import waiting
 
 import manyhands
+from manyhands._engine import _stream
 
 
 def test_like_the_builtin():
@@ -760,3 +762,43 @@ def test_progress_of_a_call_that_was_interrupted(tmp_path):
 def test_inputs_must_be_iterable():
     with pytest.raises(TypeError, match=r"iterables: number 2 after the function is 5, an int; it must be iterable"):
         manyhands.map(tasks.add, [1], 5)
+
+
+class Hesitant(collections.deque):
+    """Whoever looks into it or puts something into it is held up, as by another thread's turn."""
+
+    def __bool__(self):
+        found = len(self) > 0
+        if not found:
+            time.sleep(0.03)
+        return found
+
+    def append(self, item):
+        super().append(item)
+        time.sleep(0.005)
+
+
+def test_results_that_another_thread_brings_in_the_last_moment_are_there(monkeypatch):
+    """The caller looks for results and whether all tasks have ended, while the other thread drives: in either order."""
+    make = _stream.Arrivals.__init__
+
+    def make_hesitant(arrivals):
+        make(arrivals)
+        if threading.current_thread() is threading.main_thread():
+            arrivals.raw = Hesitant()
+
+    monkeypatch.setattr(_stream.Arrivals, "__init__", make_hesitant)
+    stop = threading.Event()
+
+    def drive():
+        while not stop.is_set():
+            manyhands.map(tasks.spin, [0.005] * 20, workers=2)
+
+    other = threading.Thread(target=drive)
+    other.start()
+    try:
+        for n in [1, 5] * 3:
+            assert manyhands.map(tasks.square, range(n), workers=2, chunk=1) == [i * i for i in range(n)]
+    finally:
+        stop.set()
+        other.join()

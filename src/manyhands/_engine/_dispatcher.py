@@ -101,13 +101,13 @@ class Dispatcher:
         """Whether there is anything to drive for."""
         if self.ended:
             return False
-        return self.working() or any(worker.retiring for worker in self.scheduler.workers.values())
+        return self.working() or any(worker.retiring for worker in list(self.scheduler.workers.values()))
 
     def working(self) -> bool:
-        """Whether any task has not ended, or its result has not been handed out."""
+        """Whether any task has not ended, or its result has not been handed out; for others than the driver it may seem so or not."""
         if self._has_news() or self.scheduler.waiting:
             return True
-        return any(worker.window for worker in self.scheduler.workers.values())
+        return any(worker.window for worker in list(self.scheduler.workers.values()))
 
     def watching(self) -> bool:
         """Whether anything could happen by itself: an idle worker leaves, or is killed."""

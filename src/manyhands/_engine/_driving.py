@@ -188,13 +188,15 @@ class Driving:
 
     def exclusively(self, what: Callable[[], None]) -> None:
         """Do something while nobody drives; who does is asked to give up the baton."""
-        while not self._token.acquire(timeout=_PATIENCE):
-            self._interrupt()
-        self._owner = threading.get_ident()
-        try:
-            what()
-        finally:
-            self.give_up()
+        with self._shield:
+            while not self._token.acquire(timeout=_PATIENCE):
+                self._shield.check()
+                self._interrupt()
+            self._owner = threading.get_ident()
+            try:
+                what()
+            finally:
+                self.give_up()
 
     @property
     def mine(self) -> bool:

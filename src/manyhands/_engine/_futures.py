@@ -29,14 +29,16 @@ T = TypeVar("T")
 _PENDING = _base.PENDING
 _CANCELLED = _base.CANCELLED_AND_NOTIFIED
 _FINISHED = _base.FINISHED
-_making = threading.Lock()  # of what a future gets only by need
+# Of what a future gets only by need, and of the states of those that do not have it. Re-entrant: a finalizer or a signal's handler may
+# end another future in the midst of it.
+_making = threading.RLock()
 _DONE = frozenset({_CANCELLED, _base.CANCELLED, _FINISHED})
 
 
 def _renew_lock() -> None:
     """In a forked child: the thread that held it may not be there."""
     global _making  # noqa: PLW0603
-    _making = threading.Lock()
+    _making = threading.RLock()
 
 
 os.register_at_fork(after_in_child=_renew_lock)
@@ -45,8 +47,7 @@ os.register_at_fork(after_in_child=_renew_lock)
 class _Lazy:
     """Makes what the standard library's ``wait`` and ``as_completed`` use when it is first asked for: ``_condition`` and ``_waiters``.
 
-    A state is set first and looks for a condition afterwards; whoever makes one looks at the state afterwards. So one of the two
-    sees the other. What a future does not have costs no time, and the garbage collector need not visit it.
+    What a future does not have costs no time, and the garbage collector need not visit it.
     """
 
     def __init__(self, made: str, make: Callable[[], object]) -> None:
@@ -59,8 +60,11 @@ class _Lazy:
             with _making:
                 found = getattr(future, self._made)
                 if found is None:
-                    found = self._make()
-                    setattr(future, self._made, found)
+                    made = self._make()
+                    found = getattr(future, self._made)  # a finalizer may have been faster
+                    if found is None:
+                        setattr(future, self._made, made)
+                        found = made
         return found
 
 
@@ -176,18 +180,13 @@ class Future(concurrent.futures.Future[T]):
         except Exception:  # noqa: BLE001 - it is garbled: that is for set_exception, which calls back
             return False
         self._ran(worker, frame.a, frame.b)
-        self._state = _FINISHED
-        self._kept()
-        if self._made_condition is not None:  # since just now
-            self._tell(self._made_condition)
+        if self._become(_FINISHED):
+            self._kept()
         return not self._done_callbacks
 
     def _end(self, state: str) -> None:
-        if self._state not in _DONE:
-            self._state = state
+        if self._become(state):
             self._kept()
-            if self._made_condition is not None:
-                self._tell(self._made_condition)
         if self._done_callbacks:  # those that are left as well, if Ctrl-C struck one of them and it is delivered again
             self._invoke_callbacks()
 
@@ -197,15 +196,30 @@ class Future(concurrent.futures.Future[T]):
         if batch is not None:
             batch.call.sink.promised.discard(self)  # type: ignore[attr-defined]
 
-    def _tell(self, condition: threading.Condition) -> None:
+    def _become(self, state: str) -> bool:
+        """Be done, in this way; False if it is already. Whoever holds the condition, if there is one, sees no change of the state."""
+        with _making:  # nobody makes a condition now
+            condition = self._made_condition
+            if condition is None:
+                if self._state in _DONE:
+                    return False
+                self._state = state
+                return True
         with condition:
-            for waiter in self._waiters:
-                if self._state == _FINISHED:
-                    tell = waiter.add_result if self._exception is None else waiter.add_exception
-                else:
-                    tell = waiter.add_cancelled
-                tell(self)
-            condition.notify_all()
+            if self._state in _DONE:
+                return False
+            self._state = state
+            self._tell(condition)
+        return True
+
+    def _tell(self, condition: threading.Condition) -> None:
+        for waiter in self._waiters:
+            if self._state == _FINISHED:
+                tell = waiter.add_result if self._exception is None else waiter.add_exception
+            else:
+                tell = waiter.add_cancelled
+            tell(self)
+        condition.notify_all()
 
     def add_done_callback(self, fn: Callable[[Future[T]], object]) -> None:
         """Call ``fn`` with this future when it is done; at once if it is already."""

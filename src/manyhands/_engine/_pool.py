@@ -336,8 +336,11 @@ class ProcessPool:
             self.wait(lambda: not self.has_work())
 
     def has_work(self) -> bool:
-        """Whether any task has not ended, or its result has not been handed out."""
-        return self._dispatcher.working()
+        """Whether any task has not ended, or its result has not been handed out. Where another thread drives: True, it cannot be told."""
+        if self.driving.mine:
+            return self._dispatcher.working()
+        drove, working = self.driving.try_drive(self._dispatcher.working)
+        return working or not drove
 
     def shutdown(self) -> None:
         """End all workers and give everything back. Tasks that have not ended are lost: see :meth:`drain`."""
@@ -354,7 +357,9 @@ class ProcessPool:
 
     def _end_workers(self) -> None:
         dispatcher = self._dispatcher
-        if not dispatcher.working():
+        working: list[bool] = []
+        self.driving.exclusively(lambda: working.append(dispatcher.working()))  # in the midst of a turn it cannot be told
+        if not working[0]:
             dispatcher.command(dispatcher.retire_all)
             self.wait(lambda: all(peer.hung_up for peer in dispatcher.peers.values()), time.monotonic() + _LEAVE)
             if self.wait(lambda: not dispatcher.peers, time.monotonic() + _DEATH):

@@ -33,42 +33,61 @@ _SOME = 16
 class Arrivals:
     """The sink of a stream: results as they came, still encoded.
 
-    ``ended`` counts the tasks that have, ``failures`` those that failed for good. ``fault``: why no others will, if the pool has failed.
+    ``fault``: why no others will come, if the pool has failed.
+
+    Whoever drives brings them, and counts each when it lies here; the caller takes them, and counts what it could not send or read.
     """
 
     def __init__(self) -> None:
         self.raw: deque[tuple[Batch, int, Frame]] = deque()
         self.failed_tasks: deque[Failed] = deque()
-        self.ended = 0
-        self.failures = 0
         self.fault: BaseException | None = None
+        self._came = 0
+        self._failed = 0
+        self._unsent = 0
+        self._unread = 0
+
+    @property
+    def ended(self) -> int:
+        """How many tasks have. Ask first, and look for results afterwards."""
+        return self._came + self._unsent
+
+    @property
+    def failures(self) -> int:
+        """How many tasks have failed for good."""
+        return self._failed + self._unsent + self._unread
 
     def take(self, batch: Batch, offset: int, frame: Frame, worker: int) -> bool:
         self.raw.append((batch, offset, frame))
-        self.ended += frame.count
+        self._came += frame.count
         return True
 
     def deliver(self, batch: Batch, offset: int, frame: Frame, worker: int) -> None:
         self.take(batch, offset, frame, worker)
 
     def failed(self, batch: Batch, error: BaseException, ran: Ran | None) -> None:
-        self.refuse(batch.first, error)
+        self.failed_tasks.append(Failed(batch.first, error))
+        self._failed += 1
+        self._came += 1
 
     def cancelled(self, batch: Batch) -> None:
         if batch.call.cancelled:
             return  # nobody asks for it any more
         from concurrent.futures import CancelledError  # noqa: PLC0415 - 5 ms; only if the pool is ended under a call
 
-        self.refuse(batch.first, CancelledError("the pool was shut down"))
+        self.failed(batch, CancelledError("the pool was shut down"), None)
 
     def lost(self, error: BaseException) -> None:
         self.fault = error
 
-    def refuse(self, index: int, error: BaseException) -> None:
-        """Task ``index`` has failed for good."""
+    def unsent(self, index: int, error: BaseException) -> None:
+        """Task ``index`` cannot be sent."""
         self.failed_tasks.append(Failed(index, error))
-        self.ended += 1
-        self.failures += 1
+        self._unsent += 1
+
+    def unread(self) -> None:
+        """A result cannot be read."""
+        self._unread += 1
 
     def __bool__(self) -> bool:
         return bool(self.raw or self.failed_tasks)
@@ -124,7 +143,7 @@ class Stream:
         """Read all inputs and wait until every task has ended; results can be taken afterwards, also when the pool is gone."""
         self._eager = True
         arrivals = self.arrivals
-        while not self._closed and arrivals.fault is None and not (self._exhausted and arrivals.ended == self._submitted):
+        while not self._closed and arrivals.fault is None and not self._complete():
             self._fill()
             self._pool.wait(lambda: bool(arrivals.fault) or arrivals.ended == self._submitted or (not self._exhausted and self._room() > 0))
 
@@ -148,6 +167,7 @@ class Stream:
         arrivals = self.arrivals
         while not self._closed:
             self._fill()
+            fault, complete = arrivals.fault, self._complete()  # first: another thread may bring the last results just now
             if arrivals:
                 if not self._eager:
                     self._pool.hand_over()  # the caller may be busy with the results for a while
@@ -157,10 +177,10 @@ class Stream:
                     count += 1
                     if self._eager and count % _SOME == 0:
                         self._look_in()
-            elif arrivals.fault is not None:
-                raise arrivals.fault
-            elif self._exhausted and arrivals.ended == self._submitted:
+            elif complete:
                 return
+            elif fault is not None:
+                raise fault
             elif not self._pool.wait(self._has_news, self.deadline):
                 raise TimeoutError
             else:
@@ -192,13 +212,16 @@ class Stream:
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - __setstate__ may raise anything; then this task has failed
-            self.arrivals.failures += 1
+            self.arrivals.unread()
             return Failed(index, _failures.of_unpickling(error, f"the result of task {index}"))
 
     # ------------------------------------------------------------ inputs
 
+    def _complete(self) -> bool:
+        return self._exhausted and self.arrivals.ended == self._submitted
+
     def _has_news(self) -> bool:
-        if self.arrivals or self._closed or self.arrivals.fault is not None:
+        if self._complete() or self.arrivals or self._closed or self.arrivals.fault is not None:
             return True
         return not self._exhausted and self._room() > 0
 
@@ -221,8 +244,9 @@ class Stream:
 
     def _fill(self) -> None:
         """Read inputs and submit them, as long as the workers or the buffer have room."""
-        if not self._exhausted:
-            self._pool.check_usable()
+        if self._exhausted or self.arrivals.fault is not None:
+            return
+        self._pool.check_usable()
         until = time.monotonic_ns() + READING
         while not self._exhausted and (room := self._room()) > 0:
             size = self._batch_size()
@@ -249,7 +273,7 @@ class Stream:
             else:
                 index, error = batch
                 add_note(error, f"so task {index} could not be sent")
-                self.arrivals.refuse(index, error)
+                self.arrivals.unsent(index, error)
         self._exhausted = count < size
         if begin:
             took = time.monotonic_ns() - begin
