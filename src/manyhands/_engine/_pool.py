@@ -361,7 +361,7 @@ class ProcessPool:
         self.driving.exclusively(lambda: working.append(dispatcher.working()))  # in the midst of a turn it cannot be told
         if not working[0]:
             dispatcher.command(dispatcher.retire_all)
-            self.wait(lambda: all(peer.hung_up for peer in dispatcher.peers.values()), time.monotonic() + _LEAVE)
+            self.wait(lambda: all(peer.hung_up for peer in list(dispatcher.peers.values())), time.monotonic() + _LEAVE)
             if self.wait(lambda: not dispatcher.peers, time.monotonic() + _DEATH):
                 return
         self.kill()
