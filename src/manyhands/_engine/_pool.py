@@ -358,7 +358,8 @@ class ProcessPool:
     def _end_workers(self) -> None:
         dispatcher = self._dispatcher
         working: list[bool] = []
-        self.driving.exclusively(lambda: working.append(dispatcher.working()))  # in the midst of a turn it cannot be told
+        dispatcher.command(lambda: working.append(dispatcher.working()))  # another thread may be in the midst of a turn
+        self.wait(lambda: bool(working))
         if not working[0]:
             dispatcher.command(dispatcher.retire_all)
             self.wait(lambda: all(peer.hung_up for peer in list(dispatcher.peers.values())), time.monotonic() + _LEAVE)
