@@ -704,6 +704,22 @@ def test_a_child_that_a_task_forks_takes_no_part(chunk):
     assert manyhands.map(tasks.square, range(4), workers=2) == [0, 1, 4, 9]
 
 
+def test_shutting_down_does_not_wait_for_what_another_thread_waits_for(tmp_path):
+    ends = []
+
+    def call():
+        with pytest.raises(manyhands.WorkerDied, match="its pool was shut down") as caught:
+            manyhands.map(tasks.hang, [tasks.BAD], [str(tmp_path)], workers=2)
+        ends.append(caught.value)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    waiting.noted(tmp_path, "started")
+    manyhands.shutdown()
+    thread.join(20)
+    assert len(ends) == 1
+
+
 def test_a_pool_that_is_shut_down_under_a_call_ends_the_call():
     def inputs(stopping, after):
         for i in range(10**6):
