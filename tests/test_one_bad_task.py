@@ -410,3 +410,15 @@ def test_a_task_that_closes_its_workers_connection_is_told_so(fn):
     assert (good, list(bad)) == (GOOD, [BAD])
     assert "was stopped while it ran task 3" in str(bad[BAD])
     assert "the task closed a descriptor that is not its own" in str(bad[BAD])
+
+
+def seldom_slow(x):
+    if x % 16 in {3, 4, 5, 6}:
+        time.sleep(0.25)
+    return x
+
+
+def test_slow_tasks_among_quick_ones_have_a_time_each():
+    """Their sum is beyond the time-out, none of them is; that most are quick was learnt before."""
+    manyhands.map(seldom_slow, [0] * 20_000, workers=1)
+    assert manyhands.map(seldom_slow, range(16), workers=1, chunk=16, timeout=0.6) == list(range(16))

@@ -56,6 +56,7 @@ def suite(version: str, python: str) -> tuple[str, bool]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        errors="replace",
         check=False,
     )
     return done.stdout, done.returncode == 0

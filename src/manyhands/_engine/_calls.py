@@ -76,8 +76,8 @@ class Form:
         self.function: Function = function
         self.flags: int = flags
 
-    def pack(self, items: Sequence[object], ordinal: int, epoch: int) -> list[Bytes]:
-        """The pieces of a frame that runs ``items``."""
+    def pack(self, items: Sequence[object], ordinal: int, epoch: int, *, timed: bool) -> list[Bytes]:
+        """The pieces of a frame that runs ``items``; ``timed``: when each starts has to be known, even if they are quick."""
         buffers: Sequence[Bytes] = ()
         if self.flags & _frames.ONE_PICKLE:
             payload = _packing.join_atoms(items)
@@ -90,7 +90,7 @@ class Form:
             _frames.RUN,
             payload,
             buffers,
-            flags=self.flags | _frames.QUICK if cost is not None and cost < _QUICK else self.flags,
+            flags=self.flags | _frames.QUICK if cost is not None and cost < _QUICK and not timed else self.flags,
             count=len(items),
             ordinal=ordinal,
             a=self.function.number,

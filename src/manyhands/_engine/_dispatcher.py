@@ -203,7 +203,7 @@ class Dispatcher:
         if function.number not in peer.known:
             peer.known.add(function.number)
             peer.channel.queue(_frames.pack(_frames.FUNCTION, function.payload, function.buffers, a=function.number))
-        peer.channel.queue(form.pack(run.batch.items, run.ordinal, worker.epoch))
+        peer.channel.queue(form.pack(run.batch.items, run.ordinal, worker.epoch, timed=run.batch.call.timeout > 0))
         self.crew.has_post(peer)
 
     def recall(self, worker: Worker) -> int:

@@ -163,12 +163,14 @@ class Future(concurrent.futures.Future[T]):
 
     def set_result(self, result: T) -> None:
         """Only for whoever runs the task."""
-        self._result = result
+        if self._state not in _DONE:
+            self._result = result
         self._end(_FINISHED)
 
     def set_exception(self, exception: BaseException | None) -> None:
         """Only for whoever runs the task."""
-        self._exception = exception
+        if self._state not in _DONE:
+            self._exception = exception
         self._end(_FINISHED)
 
     def _end_quietly(self, worker: int, frame: Frame) -> bool:

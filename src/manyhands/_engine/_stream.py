@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -133,6 +134,7 @@ class Stream:
         self._looked = 0  # when the workers were looked after last
         self._submitted = 0
         self._taken = 0
+        self._filling = threading.RLock()
 
     def start(self) -> None:
         """Submit the first inputs without waiting."""
@@ -246,9 +248,15 @@ class Stream:
         """Read inputs and submit them, as long as the workers or the buffer have room."""
         if self._exhausted or self.arrivals.fault is not None:
             return
+        with self._filling:  # an executor that is shut down reads the inputs while another thread takes the results
+            self._fill_alone()
+
+    def _fill_alone(self) -> None:
+        if self._exhausted:  # meanwhile
+            return
         self._pool.check_usable()
         until = time.monotonic_ns() + READING
-        while not self._exhausted and (room := self._room()) > 0:
+        while not self._exhausted and self.arrivals.fault is None and (room := self._room()) > 0:
             size = self._batch_size()
             if not self._eager or self._ahead is not None:
                 size = min(size, room)
