@@ -92,6 +92,21 @@ def test_every_future_ends(fault, afterwards):
         assert executor.submit(tasks.square, 4).result() == 16
 
 
+def test_a_callback_of_a_lost_future_may_wait_for_another(monkeypatch):
+    found = []
+    with manyhands.Executor(1) as executor:
+        assert executor.submit(tasks.square, 3).result() == 9
+        futures = [executor.submit(tasks.spin, 0.05) for _ in range(4)]
+        for future, other in zip(futures, reversed(futures), strict=True):
+            future.add_done_callback(lambda _, other=other: found.append(other.exception(timeout=20)))
+        monkeypatch.setattr(scheduling.Scheduler, "reported", _raise)
+        concurrent.futures.wait(futures, timeout=30)
+        monkeypatch.undo()
+        assert executor.submit(tasks.square, 4).result() == 16
+    assert len(found) == 4
+    assert all(map(is_told, found))
+
+
 def test_other_threads_that_wait_are_told(fault):
     together = threading.Barrier(4)
     ends = []

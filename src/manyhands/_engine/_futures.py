@@ -10,6 +10,7 @@ import concurrent.futures
 import os
 import threading
 import time
+from collections import deque
 from concurrent.futures import _base
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -192,6 +193,16 @@ class Future(concurrent.futures.Future[T]):
         if self._done_callbacks:  # those that are left as well, if Ctrl-C struck one of them and it is delivered again
             self._invoke_callbacks()
 
+    def _lose(self, error: BaseException) -> bool:
+        """Its task will never end: be done, and call nobody back yet; False if it is done already."""
+        if (batch := self._batch) is not None:
+            batch.cancelled = True  # should it be found somewhere
+        if self._state not in _DONE:
+            self._exception = error
+        lost = self._become(_FINISHED)
+        self._kept()
+        return lost
+
     def _kept(self) -> None:
         """It has what it was promised."""
         batch, self._batch = self._batch, None
@@ -268,6 +279,7 @@ class FutureSink:
 
     def __init__(self) -> None:
         self.promised: set[Future[Any]] = set()
+        self._lost: deque[Future[Any]] = deque()  # whose callbacks have not been called
 
     def promise(self, future: Future[Any], batch: Batch) -> None:
         """``future`` is what waits for the one task of ``batch``."""
@@ -304,11 +316,15 @@ class FutureSink:
 
     def lost(self, error: BaseException) -> None:
         for future in self.promised.copy():
-            if (batch := future._batch) is not None:  # noqa: SLF001 - as above
-                batch.cancelled = True  # should it be found somewhere
+            if future._lose(error):  # noqa: SLF001 - as above
+                self._lost.append(future)
+        # Not before all have ended: a callback of one may wait for another.
+        while self._lost:
+            future = self._lost.popleft()
             try:
-                future.set_exception(error)
+                future._invoke_callbacks()  # noqa: SLF001 - as above
             except KeyboardInterrupt:
-                raise  # whoever is left is told when this is delivered again
+                self._lost.appendleft(future)  # those that are left are called when this is delivered again
+                raise
             except BaseException:  # noqa: BLE001 - a callback of the user's, which concerns none of the others
                 continue
