@@ -41,7 +41,10 @@ class Sink(Protocol):
         """The one task of ``batch`` will not run, or was stopped."""
 
     def lost(self, error: BaseException) -> None:
-        """Whatever was submitted and has not ended never will: the pool has failed."""
+        """Whatever was submitted and has not ended never will: the pool has failed, or ended."""
+
+    def account(self, worker: int, tasks: int, nanoseconds: int) -> None:
+        """A worker has spent so long on so many tasks."""
 
 
 class Function:
@@ -108,7 +111,7 @@ class Form:
 class PoolCall(Call):
     """A call as the pool runs it."""
 
-    __slots__ = ("__weakref__", "history", "policy", "sink", "submitted", "work")
+    __slots__ = ("__weakref__", "history", "policy", "sink", "submitted")
 
     def __init__(self, number: int, sink: Sink, policy: Policy, *, limit: int, priority: int = 0) -> None:
         super().__init__(number, limit=limit, priority=priority, timeout=int((policy.timeout or 0) * NS))
@@ -116,7 +119,6 @@ class PoolCall(Call):
         self.policy: Policy = policy
         self.submitted: int = 0  # counted by whoever numbers its tasks
         self.history: dict[int, list[str]] = {}  # index of a task: its failed attempts
-        self.work: dict[int, list[int]] = {}  # pid of a worker: [tasks, nanoseconds]
 
 
 class OpenCalls:

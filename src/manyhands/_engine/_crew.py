@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from manyhands._engine._supervisor import Peer
@@ -14,6 +15,11 @@ if TYPE_CHECKING:
     from manyhands._engine._launch import Event, Launcher
     from manyhands._engine._settings import Settings
     from manyhands._wire._frames import Frame
+
+# Nanoseconds for the word of a worker's end to come: to wait before it is killed when it has closed its channel, since it may live on,
+# and after that. A zygote that is stopped, or hangs, tells nothing; one that imports what is to be preloaded may be late.
+_LINGER = 1_000_000_000
+_WORD = 5_000_000_000
 
 
 class Crew:
@@ -66,13 +72,26 @@ class Crew:
         self._hang_up(peer)
         peer.close()
 
+    def await_end(self, peer: Peer) -> None:
+        """It has hung up: its end is told soon, or else brought about."""
+        if peer.pid is not None and not peer.kill_at and not peer.overdue:
+            peer.kill_at = time.monotonic_ns() + _LINGER
+
     def kill_overdue(self, now: int) -> None:
-        """Kill those whose last moment is over."""
+        """Kill those whose last moment is over; and who does not tell of their end."""
         for peer in self.peers.values() if self._kills_due(now) else ():
             if peer.kill_at and peer.kill_at <= now:
-                peer.kill_at = 0
-                peer.cut_off = peer.hung_up
-                peer.kill()
+                self._kill_overdue(peer, now)
+
+    def _kill_overdue(self, peer: Peer, now: int) -> None:
+        peer.kill_at = 0
+        if peer.overdue:
+            self.launcher.give_up()
+        elif peer.hung_up:
+            peer.overdue = True
+            peer.kill_at = now + _WORD
+            peer.cut_off = peer.pid is not None and not _posix.has_ended(peer.pid)
+        peer.kill()
 
     def _kills_due(self, now: int) -> bool:
         return any(peer.kill_at and peer.kill_at <= now for peer in self.peers.values())
@@ -179,8 +198,15 @@ class Crew:
 
     # ------------------------------------------------------------ the end
 
+    def dismiss(self) -> None:
+        """End all members at once, and forget them with what they have said."""
+        for peer in list(self.peers.values()):
+            peer.kill()
+            self.forget(peer)
+
     def close(self) -> None:
-        """Give everything back. All members must have ended."""
+        """Give everything back."""
+        self.dismiss()
         self.launcher.close()
         self._poller.close()
         fds, self._wake = self._wake, (-1, -1)

@@ -6,13 +6,11 @@ batches and commands in the inbox, and interrupt the driver if it sleeps.
 
 from __future__ import annotations
 
-import signal
 import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from manyhands import errors
-from manyhands._codec import _failures
 from manyhands._core import events, scheduler
 from manyhands._core.scheduler import Scheduler
 from manyhands._core.tasks import NS
@@ -20,29 +18,19 @@ from manyhands._engine._calls import OpenCalls
 from manyhands._engine._crew import Crew
 from manyhands._engine._driving import Driving
 from manyhands._engine._outcomes import Outcomes
+from manyhands._engine._staffing import Staffing
 from manyhands._engine._supervisor import STACK_NS
-from manyhands._wire import _frames, _posix
+from manyhands._wire import _frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from manyhands._core.tasks import Batch, Run, Worker
     from manyhands._engine._calls import Form
-    from manyhands._engine._launch import Event, Launcher
+    from manyhands._engine._launch import Launcher
     from manyhands._engine._settings import Settings
     from manyhands._engine._supervisor import Peer
     from manyhands._wire._frames import Frame
-
-# Nanoseconds until another worker is tried after the machine had no room for one.
-_HARD_TIMES = 1_000_000_000
-# So many workers in a row that end before they have run anything are no accident.
-_STILLBORN = 4
-# If they were killed it may have been from outside, which is no fault of what waits; but it may have been for the memory that they
-# take to be set up, and then it would go on for ever.
-_KILLED = 40
-_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM)
-# Nanoseconds for the word of its end to come, when a worker has closed its channel.
-_LINGER = 1_000_000_000
 
 
 class Dispatcher:
@@ -57,6 +45,7 @@ class Dispatcher:
         self.peers: dict[int, Peer] = self.crew.peers
         self.observers: list[Callable[[events.Event], None]] = []
         self.outcomes = Outcomes(self._again, self.observers)
+        self.staffing = Staffing(self.scheduler, self.crew, self.outcomes, self.observers, self._hear, self._fail_ready)
         self.calls = OpenCalls()
         self.limit: int | None = None  # of workers, as the user wants it
         self.ended = False
@@ -65,8 +54,6 @@ class Dispatcher:
         self.interrupt: Callable[[], None] = self.crew.interrupt
         self.driving = Driving(self._turn, self.busy, lambda: bool(self.outcomes), self.watching, self.interrupt)
         self._ending = False  # nothing is to be started any more
-        self._lift_at = 0  # when more workers may be tried after one could not be started
-        self._stillborn = 0
         self._posted: deque[Batch] = deque()
         self._commands: deque[Callable[[], object]] = deque()
 
@@ -147,13 +134,14 @@ class Dispatcher:
             self.inside = False
 
     def _advance(self, timeout: float | None) -> None:
-        self._take_in()
+        self.take_in()
         self._act()
         self._receive(timeout)
-        self._take_in()
+        self.take_in()
         self._act()
 
-    def _take_in(self) -> None:
+    def take_in(self) -> None:
+        """Take up what others have left; for the driver."""
         posted = self._posted
         submit = self.scheduler.submit
         while posted:
@@ -167,8 +155,7 @@ class Dispatcher:
         now = time.monotonic_ns()
         if self._ending:
             self._cancel_ready()
-        elif 0 < self._lift_at <= now:
-            self._lift_at = 0
+        elif self.staffing.may_grow(now):
             self.scheduler.limit = self.limit
         while actions := self.scheduler.decide(now):
             for action in actions:
@@ -182,7 +169,7 @@ class Dispatcher:
         if kind == scheduler.SEND:
             self._send(worker, action[2])  # type: ignore[misc]
         elif kind == scheduler.START:
-            self._start(worker, now)
+            self.staffing.start(worker, now)
         elif worker.number not in self.peers:
             return  # it has ended since
         elif kind == scheduler.STOP:
@@ -281,7 +268,7 @@ class Dispatcher:
             self._hear(peer)
             launcher = launcher or peer.hung_up
         if launcher:
-            self._handle_launcher()
+            self.staffing.attend()
 
     def _timeout(self, timeout: float | None) -> float | None:
         if timeout == 0:
@@ -334,114 +321,23 @@ class Dispatcher:
         self._account(peer, batch, frame)
 
     def _account(self, peer: Peer, batch: Batch, frame: Frame) -> None:
-        self._stillborn = 0
+        self.staffing.stillborn = 0
         form: Form = batch.form  # type: ignore[assignment]
         form.function.cost.measured(frame.count, frame.b, len(frame.payload))
-        work = batch.call.work.get(peer.pid)  # type: ignore[attr-defined]
-        if work is None:
-            work = batch.call.work[peer.pid] = [0, 0]  # type: ignore[attr-defined]
-        work[0] += frame.count
-        work[1] += frame.b
+        batch.call.sink.account(peer.pid, frame.count, frame.b)  # type: ignore[attr-defined]
 
-    # ------------------------------------------------------------ workers come and go
-
-    def _start(self, worker: Worker, now: int) -> None:
-        try:
-            self.crew.start(worker)
-        except OSError as error:
-            self._start_failed(worker, error, now)
-            return
-        self._handle_launcher()
-
-    def _start_failed(self, worker: Worker, error: OSError, now: int) -> None:
-        self.scheduler.died(worker, 0, now)
-        if self.peers:
-            # Fewer workers do the work as well. For a while, no more are asked for.
-            self.scheduler.limit = len(self.peers)
-            self._lift_at = now + _HARD_TIMES
-            return
-        cause = f"{type(error).__name__}: {error}"
-        self._fail_ready(lambda _: errors.CannotStart(f"no worker process could be started: {cause}"))
-
-    def _handle_launcher(self) -> None:
-        while happened := self.crew.launcher_events():
-            for event in happened:
-                self._launcher_event(event)
-        for peer in [peer for peer in self.peers.values() if peer.hung_up]:
-            if not self.crew.launcher.tracks(peer.number):
-                # Its zygote was killed: nobody will tell how it ended, but ended it has, or is of no use.
-                peer.kill()
-                self._bury(peer, None)
-            elif peer.pid is not None and not peer.kill_at and not peer.cut_off:
-                peer.kill_at = time.monotonic_ns() + _LINGER  # it may have closed its channel and live on
-
-    def _launcher_event(self, event: Event) -> None:
-        kind, number, detail = event
-        peer = self.peers.get(number)
-        if peer is None and kind == "started":
-            _posix.kill_group(detail)  # type: ignore[arg-type] # given up before anybody knew its pid
-        elif peer is None:
-            self.crew.launcher.forget(number)
-        elif kind == "started":
-            peer.started(detail)  # type: ignore[arg-type]
-            for observe in self.observers:
-                observe(events.WorkerStarted(detail, time.monotonic()))  # type: ignore[arg-type]
-        elif kind == "orphaned":
-            peer.orphaned()
-        elif kind == "exited":
-            while not peer.hung_up and self._hear(peer):
-                pass
-            self.crew.launcher.forget(number)
-            self._bury(peer, detail)  # type: ignore[arg-type]
-        else:
-            self.crew.forget(peer)
-            self._start_failed(peer.worker, detail, time.monotonic_ns())  # type: ignore[arg-type]
-
-    def _bury(self, peer: Peer, status: int | None) -> None:
-        """A worker has ended: one task at most goes with it, all others run elsewhere."""
-        now = time.monotonic_ns()
-        retiring = peer.worker.retiring
-        ready = peer.set_up = peer.slot.ready()
-        peer.cut_off = peer.slot.cut_off() or (peer.cut_off and status == -signal.SIGKILL)
-        too_large = peer.leaving is not None and peer.leaving.a == _frames.LEAVES_TOO_LARGE
-        blame = scheduler.DEADLY if too_large else int(ready and not retiring)
-        culprit, reason = self.scheduler.died(peer.worker, peer.slot.started(), now, blame=blame)
-        for observe in self.observers:
-            observe(events.WorkerEnded(peer.pid, status, time.monotonic()))
-        if culprit is not None and too_large:
-            self.outcomes.failed([culprit], self._too_large)
-        elif culprit is not None:
-            self.outcomes.died(culprit, reason, peer, status)
-        elif peer.leaving is not None and peer.leaving.a == _frames.LEAVES_SETUP:
-            failure = peer.leaving.payload
-            self._fail_ready(lambda task: _setup_error(task, failure))
-        elif not retiring and peer.pid is not None and not ready:
-            self._count_stillborn(peer, status)
-        self.crew.forget(peer)
-
-    def _too_large(self, task: str) -> BaseException:
-        limit = (self.outcomes.memory_limit or 0) / 2**20
-        return MemoryError(f"{task} needs more memory than a worker may hold: its memory_limit is {limit:.0f} MiB")
-
-    def _count_stillborn(self, peer: Peer, status: int | None) -> None:
-        self._stillborn += 1
-        if self._stillborn >= (_KILLED if status in _OUTSIDE else _STILLBORN):
-            others, self._stillborn = self._stillborn - 1, 0
-            doing = f"before it ran anything, as did {others} others; so no worker can run"
-            self._fail_ready(lambda task: peer.obituary(f"{doing} {task}", status))
+    # ------------------------------------------------------------ what cannot happen
 
     def _collapse(self, error: BaseException) -> None:
         """Something that cannot happen has happened: end all workers, and every call with an error that says so.
 
         Where a task was when it happened cannot be told any more, so those who wait are asked what they were promised.
         """
-        for peer in list(self.peers.values()):
-            peer.kill()
-            self.crew.forget(peer)
+        self.crew.dismiss()
         self._posted.clear()
-        self.scheduler = self.scheduler.successor()
+        self.scheduler = self.staffing.scheduler = self.scheduler.successor()
         self.scheduler.limit = 0 if self._ending else self.limit
-        self._lift_at = self._stillborn = 0
+        self.staffing.reset()
         internal = errors.InternalError(f"the pool has failed and was started anew: {type(error).__name__}: {error}")
         internal.__cause__ = error
         for call in self.calls:
@@ -451,10 +347,18 @@ class Dispatcher:
     # ------------------------------------------------------------ the end
 
     def close(self) -> None:
-        """Give everything back. All workers must have ended."""
+        """Give everything back, and tell those who submit in this very moment."""
         self.driving.stop_background()
         self.ended = True
-        self.driving.exclusively(self.crew.close)
+        self.driving.exclusively(self._give_back)
+
+    def _give_back(self) -> None:
+        self.crew.close()
+        self._posted.clear()
+        closed = errors.PoolClosed("the pool was shut down while this call was under way")
+        for call in self.calls:
+            self.outcomes.lost(call, closed)
+        self.outcomes.hand_out()
 
 
 class _Struck(BaseException):
@@ -463,11 +367,3 @@ class _Struck(BaseException):
     def __init__(self, error: BaseException) -> None:
         super().__init__(error)
         self.error = error
-
-
-def _setup_error(task: str, failure: object) -> BaseException:
-    cause = _failures.decode_failure(failure)  # type: ignore[arg-type]
-    what = f"a worker's initializer raised {type(cause).__name__}: {cause}; so no worker can run {task}"
-    error = errors.WorkerDied(what, pid=None, exit_code=None)
-    error.__cause__ = cause
-    return error

@@ -326,10 +326,10 @@ class _Background:
         """Drive until somebody else wants to; False if somebody does."""
         if not self._driving.try_take():
             return False
-        self._leaving = self._stopped
+        self._leaving = False
         self.drives = True
         try:
-            self._driving.drive_until(lambda: self._leaving)
+            self._driving.drive_until(lambda: self._leaving or self._stopped)
         finally:
             self.drives = False
             self._driving.give_up()

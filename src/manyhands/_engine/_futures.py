@@ -15,6 +15,7 @@ from concurrent.futures import _base
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands._codec import _failures, _packing, _pickling
+from manyhands._engine._interrupts import is_interrupt
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
@@ -190,7 +191,8 @@ class Future(concurrent.futures.Future[T]):
     def _end(self, state: str) -> None:
         if self._become(state):
             self._kept()
-        if self._done_callbacks:  # those that are left as well, if Ctrl-C struck one of them and it is delivered again
+        # Those that are left as well, if Ctrl-C struck one of them and it is delivered again.
+        if self._done_callbacks and not self._pool.puts_off(self._invoke_callbacks):
             self._invoke_callbacks()
 
     def _lose(self, error: BaseException) -> bool:
@@ -263,7 +265,9 @@ class Future(concurrent.futures.Future[T]):
                 return
             try:
                 callback(self)
-            except Exception:  # noqa: BLE001 - as above
+            except BaseException as error:  # as above; the driver cannot end for what the user's code raises
+                if is_interrupt(error):
+                    raise
                 _base.LOGGER.exception("exception calling callback for %r", self)
 
     def __repr__(self) -> str:
@@ -297,9 +301,9 @@ class FutureSink:
         try:
             atom = frame.flags & _frames.ONE_PICKLE
             result = _packing.split_atoms(frame.payload)[0] if atom else _pickling.decode_result(frame.payload, frame.buffers)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # noqa: BLE001 - __setstate__ may raise anything; then this task has failed
+        except BaseException as error:  # __setstate__ may raise anything; then this task has failed
+            if is_interrupt(error):
+                raise
             future.set_exception(_failures.of_unpickling(error, "the task's result"))
         else:
             future.set_result(result)
@@ -314,6 +318,9 @@ class FutureSink:
         future: Future[object] = batch.tag  # type: ignore[assignment]
         future._end(_CANCELLED)  # noqa: SLF001 - set_exception would not make it cancelled()
 
+    def account(self, worker: int, tasks: int, nanoseconds: int) -> None:
+        return  # nobody asks; and an executor may live long, and wear out many workers
+
     def lost(self, error: BaseException) -> None:
         for future in self.promised.copy():
             if future._lose(error):  # noqa: SLF001 - as above
@@ -323,8 +330,6 @@ class FutureSink:
             future = self._lost.popleft()
             try:
                 future._invoke_callbacks()  # noqa: SLF001 - as above
-            except KeyboardInterrupt:
-                self._lost.appendleft(future)  # those that are left are called when this is delivered again
+            except BaseException:  # Ctrl-C: those that are left are called when this is delivered again
+                self._lost.appendleft(future)
                 raise
-            except BaseException:  # noqa: BLE001 - a callback of the user's, which concerns none of the others
-                continue

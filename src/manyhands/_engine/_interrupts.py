@@ -112,6 +112,11 @@ class Shield:
 _main_ident = threading.main_thread().ident
 
 
+def is_interrupt(error: BaseException) -> bool:
+    """Whether an exception may be Ctrl-C, and not one that looks like it, raised by the user's code in another thread."""
+    return isinstance(error, KeyboardInterrupt) and threading.get_ident() == _main_ident
+
+
 def _find_main_thread() -> None:
     """In a forked child the thread that forked is the main one."""
     global _main_ident  # noqa: PLW0603

@@ -17,6 +17,7 @@ from manyhands._core import events, scheduler
 from manyhands._core.policy import add_note, attempt_line
 from manyhands._core.tasks import NS, Batch, Cost
 from manyhands._engine import _calls
+from manyhands._engine._interrupts import is_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -41,16 +42,20 @@ class Outcomes:
         # A batch and (the first task that has a result, its frame, the worker), or (0, None, what tells of the one task).
         # Plain tuples: many may lie here, and the garbage collector visits each object.
         self._noted: deque[tuple[Batch, int, Frame, int] | tuple[Batch, int, None, Callable[[], object]]] = deque()
+        self._put_off: deque[Callable[[], object]] = deque()  # the same, until ``hand_out`` is not within itself
+        self._depth = 0  # of ``hand_out``
 
     def __bool__(self) -> bool:
-        """Whether there is anything to hand out."""
-        return bool(self._noted)
+        """Whether there is anything that can be handed out."""
+        return bool(self._noted or (self._put_off and not self._depth))
 
     # ------------------------------------------------------------ noted
 
     def results(self, batch: Batch, offset: int, frame: Frame, pid: int) -> None:
         """Tasks of ``batch`` from ``offset`` on have returned."""
         sink = batch.call.sink  # type: ignore[attr-defined]
+        if batch.attempt > 1:
+            self._history(batch)
         if not sink.take(batch, offset, frame, pid):
             self._noted.append((batch, offset, frame, pid))
 
@@ -72,6 +77,7 @@ class Outcomes:
     def cancelled(self, pieces: Iterable[Batch]) -> None:
         """Tasks that will not run."""
         for piece in pieces:
+            self._history(piece)
             self._note(piece, partial(_sink(piece).cancelled, piece))
 
     def lost(self, call: PoolCall, error: BaseException) -> None:
@@ -85,22 +91,47 @@ class Outcomes:
 
     def hand_out(self) -> None:
         """Give everybody what has come for him."""
-        noted = self._noted
         if self.muted:
-            noted.clear()
+            self._noted.clear()
+        self._depth += 1
+        try:
+            self._deliver_noted()
+            while self._put_off and self._depth == 1:
+                call_back = self._put_off.popleft()
+                try:
+                    call_back()
+                except BaseException:  # Ctrl-C: those that are left are called another time
+                    self._put_off.appendleft(call_back)
+                    raise
+                self._deliver_noted()
+        finally:
+            self._depth -= 1
+
+    def puts_off(self, call_back: Callable[[], object]) -> bool:
+        """Have callbacks called when those that run now have returned, if any do; for the driver.
+
+        One that waits drives the pool itself; if others were called meanwhile, and waited, there would be no end to the stack.
+        """
+        if self._depth < 2:
+            return False
+        self._put_off.append(call_back)
+        return True
+
+    def _deliver_noted(self) -> None:
+        noted = self._noted
         while noted:
             outcome = noted.popleft()
+            batch, first, frame, deliver = outcome
             try:
-                if outcome[2] is None:
-                    outcome[3]()
+                if frame is None:
+                    deliver()  # type: ignore[operator]
                 else:
-                    _sink(outcome[0]).deliver(*outcome)
-            except KeyboardInterrupt:
-                noted.appendleft(outcome)  # nothing that was computed is lost
-                raise
-            except BaseException as error:  # noqa: BLE001 - the user's code, in the end; a task that cannot be delivered has failed
-                batch, first, frame, _ = outcome
-                _undeliverable(batch, first, 1 if frame is None else frame.count, error)
+                    _sink(batch).deliver(batch, first, frame, deliver)  # type: ignore[arg-type] # the worker
+            except BaseException as error:  # the user's code, in the end; a task that cannot be delivered has failed
+                if is_interrupt(error):
+                    noted.appendleft(outcome)  # nothing that was computed is lost
+                    raise
+                _undeliverable(batch, first, len(batch) if frame is None else frame.count, error)
 
     def _deliver_exception(self, piece: Batch, frame: Frame, pid: int) -> None:
         error = _failures.decode_failure(frame.payload)
@@ -139,9 +170,13 @@ class Outcomes:
             piece.attempt += 1
             self._again(piece, time.monotonic_ns() + delay if delay else 0)
             return
-        for earlier in call.history.pop(piece.first, ()):
+        for earlier in self._history(piece):
             add_note(error, f"earlier {earlier}")
         call.sink.failed(piece, error, ran)
+
+    def _history(self, piece: Batch) -> list[str]:
+        """The failed attempts of a task that has ended; forgotten with that."""
+        return piece.call.history.pop(piece.first, [])  # type: ignore[attr-defined, no-any-return]
 
 
 def _sink(piece: Batch) -> Sink:

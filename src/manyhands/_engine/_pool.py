@@ -43,6 +43,7 @@ _QUICK = 100_000
 _SUCCESSION = 200_000
 # How long the end of a worker that was killed may take to be told. Whoever does not tell it by then is stopped, or hangs.
 _DEATH = 1.0
+_SUBMITTED_TOO_LATE = "the pool was shut down while this was being submitted"
 # How long a worker that was told to leave may take for what the user's code does at exit.
 _LEAVE = 5.0
 
@@ -162,6 +163,9 @@ class ProcessPool:
         """Post one batch and see to it that somebody drives. For those who do not wait at once."""
         dispatcher = self._dispatcher
         dispatcher.post(batch)
+        if dispatcher.ended:  # just now, and who ended it may not have seen this one
+            batch.call.sink.lost(errors.PoolClosed(_SUBMITTED_TOO_LATE))  # type: ignore[attr-defined]
+            return
         if self.driving.driven or not self._may_lie(batch):
             self._nudged = time.monotonic_ns()
             dispatcher.nudge()
@@ -205,6 +209,10 @@ class ProcessPool:
         if self._dispatcher.backlog and self.driving.driven:
             self._dispatcher.nudge()
         return self.driving.wait(done, deadline)
+
+    def puts_off(self, call_back: Callable[[], object]) -> bool:
+        """Have callbacks called a little later, if this thread is in the midst of another that waits; whether it is."""
+        return self.driving.mine and self._dispatcher.outcomes.puts_off(call_back)
 
     def notify(self) -> None:
         """Something that somebody may wait for has come about outside the loop."""
@@ -256,11 +264,14 @@ class ProcessPool:
             finally:
                 answers.append(done)  # also if that fails: it is waited for
 
-        if self.driving.mine:
-            answer()
-        else:
+        if not self.driving.mine:
             self._dispatcher.command(answer)
             self.wait(lambda: bool(answers))
+        elif self._dispatcher.inside:  # called by the garbage collector in the middle of a turn: it is done later
+            self._dispatcher.command(lambda: self._cancel_late(batch, running=running))
+            return False
+        else:
+            answer()
         return answers[0]
 
     def _cancel_task(self, batch: Batch, *, running: bool) -> bool:
@@ -274,6 +285,10 @@ class ProcessPool:
         if machine.cancel_batch(batch):
             return True
         return running and self._condemn(worker, lambda other: other is batch)
+
+    def _cancel_late(self, batch: Batch, *, running: bool) -> None:
+        if self._cancel_task(batch, running=running):
+            self._dispatcher.outcomes.cancelled([batch])
 
     def is_running(self, batch: Batch) -> bool:
         """Whether a worker has started the one task of ``batch``. A snapshot."""
@@ -358,7 +373,12 @@ class ProcessPool:
     def _end_workers(self) -> None:
         dispatcher = self._dispatcher
         working: list[bool] = []
-        dispatcher.command(lambda: working.append(dispatcher.working()))  # another thread may be in the midst of a turn
+
+        def ask() -> None:  # of the driver: another thread may be in the midst of a turn
+            dispatcher.take_in()  # commands behind this one may be no work
+            working.append(dispatcher.working())
+
+        dispatcher.command(ask)
         self.wait(lambda: bool(working))
         if not working[0]:
             dispatcher.command(dispatcher.retire_all)

@@ -34,7 +34,7 @@ _SOME = 16
 class Arrivals:
     """The sink of a stream: results as they came, still encoded.
 
-    ``fault``: why no others will come, if the pool has failed.
+    ``fault``: why those that are awaited will not come, if the pool has failed.
 
     Whoever drives brings them, and counts each when it lies here; the caller takes them, and counts what it could not send or read.
     """
@@ -43,6 +43,7 @@ class Arrivals:
         self.raw: deque[tuple[Batch, int, Frame]] = deque()
         self.failed_tasks: deque[Failed] = deque()
         self.fault: BaseException | None = None
+        self.work: dict[int, list[int]] = {}  # pid of a worker: [tasks, nanoseconds]
         self._came = 0
         self._failed = 0
         self._unsent = 0
@@ -80,6 +81,13 @@ class Arrivals:
 
     def lost(self, error: BaseException) -> None:
         self.fault = error
+
+    def account(self, worker: int, tasks: int, nanoseconds: int) -> None:
+        work = self.work.get(worker)
+        if work is None:
+            work = self.work[worker] = [0, 0]
+        work[0] += tasks
+        work[1] += nanoseconds
 
     def unsent(self, index: int, error: BaseException) -> None:
         """Task ``index`` cannot be sent."""
@@ -145,7 +153,7 @@ class Stream:
         """Read all inputs and wait until every task has ended; results can be taken afterwards, also when the pool is gone."""
         self._eager = True
         arrivals = self.arrivals
-        while not self._closed and arrivals.fault is None and not self._complete():
+        while not self._closed and self._fault() is None and not self._complete():
             self._fill()
             self._pool.wait(lambda: bool(arrivals.fault) or arrivals.ended == self._submitted or (not self._exhausted and self._room() > 0))
 
@@ -169,7 +177,7 @@ class Stream:
         arrivals = self.arrivals
         while not self._closed:
             self._fill()
-            fault, complete = arrivals.fault, self._complete()  # first: another thread may bring the last results just now
+            fault, complete = self._fault(), self._complete()  # first: another thread may bring the last results just now
             if arrivals:
                 if not self._eager:
                     self._pool.hand_over()  # the caller may be busy with the results for a while
@@ -222,6 +230,13 @@ class Stream:
     def _complete(self) -> bool:
         return self._exhausted and self.arrivals.ended == self._submitted
 
+    def _fault(self) -> BaseException | None:
+        """Why results that are awaited will not come. What befell the pool when none were does not concern this call."""
+        arrivals = self.arrivals
+        if arrivals.fault is not None and arrivals.ended == self._submitted:
+            arrivals.fault = None
+        return arrivals.fault
+
     def _has_news(self) -> bool:
         if self._complete() or self.arrivals or self._closed or self.arrivals.fault is not None:
             return True
@@ -246,7 +261,7 @@ class Stream:
 
     def _fill(self) -> None:
         """Read inputs and submit them, as long as the workers or the buffer have room."""
-        if self._exhausted or self.arrivals.fault is not None:
+        if self._exhausted or self._fault() is not None:
             return
         with self._filling:  # an executor that is shut down reads the inputs while another thread takes the results
             self._fill_alone()

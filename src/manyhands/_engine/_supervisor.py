@@ -50,7 +50,8 @@ class Peer:
         self.garbled = False  # it has sent what is no message
         self.dismissed = False  # its pool has ended it
         self._fate = 0  # the signal that it gets as soon as its pid is known
-        self.kill_at = 0  # it has been asked for its stack, and will be killed then
+        self.kill_at = 0  # it has been asked for its stack, or has hung up, and will be killed then
+        self.overdue = False  # it has hung up, was killed, and nobody tells of its end
         self._oom_kills = _posix.oom_kills()
         self.theirs: socket.socket
         self.slot = Slot()

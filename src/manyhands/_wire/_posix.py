@@ -208,6 +208,12 @@ def peek_exit(pid: int) -> tuple[bool, int | None]:
     return True, info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
 
 
+def has_ended(pid: int) -> bool:
+    """Whether a process has, also one that is no child of this one, and of whose end nobody has been told. False if that cannot be seen."""
+    stat = _read(f"/proc/{pid}/stat")
+    return stat.rpartition(")")[2].split()[:1] in (["Z"], ["X"]) if stat else os.path.isdir("/proc/self")
+
+
 def die_with(lifeline: int) -> None:
     """Lead a process group of its own, and have the kernel kill it when the other end of the pipe ``lifeline`` is closed.
 

@@ -201,9 +201,13 @@ class Executor(concurrent.futures.Executor):
             eager=buffersize is None,
         )
         stream = ProcessStream(self._pool, plan, zip(*iterables, strict=False), deadline=deadline)
-        stream.start()
         if buffersize is None:
             self._unfinished.add(stream)
+        try:
+            stream.start()
+        except BaseException:
+            self._unfinished.discard(stream)
+            raise
         return _flat(stream)
 
     def resize(self, max_workers: int) -> None:

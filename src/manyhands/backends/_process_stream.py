@@ -66,7 +66,7 @@ class ProcessStream:
 
     def counts(self) -> Counts:
         """Where the call stands."""
-        work = dict(self._call.work)
+        work = dict(self._arrivals.work)
         return Counts(self._stream.submitted, self._arrivals.ended, self._arrivals.failures, len(self._call.running), work)
 
 
