@@ -8,15 +8,15 @@ import signal
 import sys
 import threading
 import time
-from collections import OrderedDict
 from functools import partial
 from typing import TYPE_CHECKING
 
 from manyhands import errors
 from manyhands._codec import _pickling
 from manyhands._core import scheduler
-from manyhands._engine._calls import Function, PoolCall, function_name
+from manyhands._engine._calls import PoolCall
 from manyhands._engine._dispatcher import Dispatcher
+from manyhands._engine._functions import Functions
 from manyhands._engine._launch import make_launcher
 from manyhands._wire import _cpus, _frames
 
@@ -25,14 +25,11 @@ if TYPE_CHECKING:
 
     from manyhands._core.policy import Policy
     from manyhands._core.tasks import Batch, Worker
-    from manyhands._engine._calls import Sink
+    from manyhands._engine._calls import Function, Sink
     from manyhands._engine._driving import Driving
     from manyhands._engine._settings import Settings
     from manyhands._engine._zygote_handle import Zygote
 
-# What is kept of functions, here and in each worker.
-_MAX_FUNCTIONS = 1000
-_MAX_FUNCTION_BYTES = 64 << 20
 # How long running tasks of a call that was given up may go on before they are stopped. Most end by themselves,
 # and a warm worker is worth keeping. A guess.
 _GRACE = 0.1
@@ -82,10 +79,7 @@ class ProcessPool:
         self.post: Callable[[Batch], None] = self._dispatcher.post
         self.nudge: Callable[[], None] = self._dispatcher.nudge
         self._calls = itertools.count(1)
-        self._functions: OrderedDict[object, Function] = OrderedDict()  # by all their bytes
-        self._function_bytes = 0
-        self._function_numbers = itertools.count(1)
-        self._lock = threading.Lock()  # of the functions
+        self.function: Callable[[Callable[..., object]], Function] = Functions(self._let_go).get
         self._ending = threading.Lock()  # one thread ends it
         self._nudged = 0  # when a submission was last taken up at once
 
@@ -96,31 +90,8 @@ class ProcessPool:
         if self._zygote is not None and not self._dispatcher.peers:
             self._zygote.prepare(fn)
 
-    def function(self, fn: Callable[..., object]) -> Function:
-        """The function as it is now.
-
-        Raises:
-            NotSerializable: it cannot be sent.
-        """
-        payload, buffers = _pickling.encode(fn)
-        key = (payload, *buffers) if buffers else payload
-        known = self._functions.get(key)
-        if known is not None:
-            return known
-        with self._lock:
-            known = self._functions.get(key)
-            if known is None:
-                known = self._functions[key] = Function(next(self._function_numbers), payload, buffers, function_name(fn))
-                self._function_bytes += known.size
-                self._forget_old_functions()
-        return known
-
-    def _forget_old_functions(self) -> None:
-        """Functions by value may be large, and new at each call."""
-        while len(self._functions) > _MAX_FUNCTIONS or (self._function_bytes > _MAX_FUNCTION_BYTES and len(self._functions) > 1):
-            _, old = self._functions.popitem(last=False)
-            self._function_bytes -= old.size
-            self._dispatcher.command(partial(self._forget_function, old.number))
+    def _let_go(self, function: Function) -> None:
+        self._dispatcher.command(partial(self._forget_function, function.number))
 
     def _forget_function(self, number: int) -> None:
         for peer in self._dispatcher.peers.values():
