@@ -333,7 +333,7 @@ def test_errors_raise_stops(folder):
     assert done.returncode == 1
     assert results(done.stdout) == ["a"]
     assert "in picky" in done.stderr  # the traceback
-    assert "stopped after the first failure" in done.stderr
+    assert "stopped after the first failure; 2 tasks, 1 failed" in done.stderr
 
 
 def test_retries(folder):
@@ -670,11 +670,21 @@ def test_a_file_that_is_no_journal_is_left_alone(folder, content):
     assert (folder / "precious").read_text() == content
 
 
-def test_a_changed_file_is_another_input(folder):
-    (folder / "one.txt").write_text("1")
-    run(folder, "map", "--each-file", "tasks:size", "one.txt", "--resume", "journal")
-    (folder / "one.txt").write_text("other")
-    done = run(folder, "map", "--each-file", "tasks:size", "one.txt", "--resume", "journal")
+@pytest.mark.parametrize("order", ["--unordered", None])
+def test_a_file_that_has_changed_runs_again(folder, order):
+    names = ["one.txt", "two.txt", "three.txt"]
+    for name in names:
+        (folder / name).write_text("1")
+    arguments = ["map", "--each-file", "tasks:size", *names, "--resume", "journal", *([order] if order else [])]
+    assert [line["result"] for line in lines(run(folder, *arguments).stdout)] == [1, 1, 1]
+    (folder / "two.txt").write_text("other")
+    for known in (2, 3):
+        done = run(folder, *arguments)
+        assert done.returncode == 0
+        assert sorted((line["index"], line["result"]) for line in lines(done.stdout)) == [(0, 1), (1, 5), (2, 1)]
+        assert f"3 tasks ({known} from the journal)" in done.stderr
+    (folder / "two.txt").unlink()
+    done = run(folder, "map", "--each-file", "tasks:size", "three.txt", "one.txt", "--resume", "journal")
     assert done.returncode == 2
     assert "input 0 is not the one" in done.stderr
 
@@ -701,8 +711,7 @@ def test_records_are_found_while_others_are_appended(tmp_path, size):
             journal.record(i, str(i), tails[i])
     with contextlib.closing(_journal.Journal(path, header)) as journal:
         for i, tail in enumerate(tails):
-            if i in journal:
-                journal.check(i, str(i))
+            if journal.holds(i, str(i)):
                 assert journal.tail(i) == tail
             else:
                 journal.record(i, str(i), tail)

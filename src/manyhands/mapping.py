@@ -110,19 +110,21 @@ def map(  # noqa: A001
 
     Args:
         fn: any function; it need not be importable where it runs.
-        workers: at most so many at a time; None: one for each processor that may be used.
-        chunk: how many tasks go in one message; "auto": as many as take some 10 ms, by measured time.
-        timeout: seconds that each task may run, counted from its start; then it is stopped and fails with ``TaskTimeout``. None, and what
-            is above 20 days: no limit.
-        retries: how often a task that failed runs again.
-        retry_on: the failures for which it does.
-        backoff: seconds before the first repetition, doubled for each further one, up to a day.
-        errors: "raise": the first failure, in the order of the inputs, is raised, the others are noted on it. "return": the
+        workers: at most so many at a time; None (the default): one for each processor that may be used.
+        chunk: how many tasks go in one message; "auto" (the default): as many as take some 10 ms, by measured time.
+        timeout: seconds that each task may run, counted from its start; then it is stopped and fails with ``TaskTimeout``. None (the
+            default), and what is above 20 days: no limit.
+        retries: how often a task that failed runs again; by default it does not.
+        retry_on: the failures for which it does, an exception class or several; by default ``Exception``.
+        backoff: seconds before the first repetition, doubled for each further one, up to a day; by default 0.
+        errors: "raise" (the default): the first failure, in the order of the inputs, is raised, the others are noted on it. "return": the
             result of a failed task is a :class:`Failure`. "skip": it is left out.
-        progress: show a progress bar (plain lines where there is no terminal).
-        ordered: results in the order of the inputs; False: as they come.
-        backend: "processes", "threads", "sequential", a registered name, or an executor.
-        priority: of calls that run at the same time, the tasks of the one with the higher priority start first.
+        progress: show a progress bar (plain lines where there is no terminal); by default not.
+        ordered: results in the order of the inputs (the default); False: as they come.
+        backend: "processes" (the default), "threads", "sequential", a registered name, or an executor.
+        priority: of calls that run at the same time, the tasks of the one with the higher priority start first; by default 0.
+
+    These are the defaults where neither :func:`manyhands.options` nor the environment (``MANYHANDS_WORKERS`` and so on) says otherwise.
 
     **Promises.** Inputs are copied when they are read from the iterables, which happens in this thread. A task that
     crashes, hangs or returns what cannot be sent fails alone. When ``map`` returns or raises, none of its tasks runs any more.
@@ -187,7 +189,9 @@ def imap(
     """Like :func:`map`, as an iterator: results while the inputs are still being read. Inputs may be endless.
 
     Args:
-        buffer: how many tasks may be read from the inputs whose results have not been taken. "auto": a few messages for each worker.
+        buffer: how many tasks may be read from the inputs whose results have not been taken. "auto" (the default): a few messages for each
+            worker.
+        workers, chunk, timeout, retries, retry_on, backoff, errors, progress, ordered, backend, priority: as for :func:`map`.
 
     The inputs are read in the thread that takes the results, and only while it takes them. While that waits for an input, results that
     come in the meantime wait, too, however they are ordered: with inputs that come slowly, ``buffer=1`` gives each result before the
@@ -233,7 +237,7 @@ def aimap(
 
 
 def aimap(fn: Callable[..., T], *iterables: Iterable[Any], **options: Any) -> AsyncGenerator[T, None] | AsyncGenerator[T | Failure, None]:
-    """Like :func:`imap`, with the same options, for ``async for``.
+    """Like :func:`imap`, with the same options and the same (ordinary) iterables, for ``async for``.
 
     The event loop goes on meanwhile; the inputs are read in a thread of their own. When the iteration is cancelled, its tasks are stopped;
     the thread, if it waits for an input just then, is left to end when that has come.

@@ -133,8 +133,8 @@ class Executor(concurrent.futures.Executor):
         function = pool.function(fn)
         form, items = _feed.encode_one(function, args, kwargs)
         future: Future[T] = Future(pool)
-        call.submitted += 1
         batch = Batch(call, call.submitted, items, function.cost, form, future)
+        call.submitted += 1
         call.sink.promise(future, batch)  # type: ignore[attr-defined]
         pool.submit(batch)
         return future

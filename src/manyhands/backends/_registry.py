@@ -59,7 +59,7 @@ def get(backend: object) -> Backend:
         return _registered[backend]()
     if backend not in _BUILT_IN:
         known = ", ".join(map(repr, names()))
-        msg = f"backend={backend!r} is not known; known are {known}; manyhands.backends.register() adds one"
+        msg = f"backend={backend!r} is not known; known are {known}; manyhands.backends.register() adds one (import manyhands.backends)"
         raise errors.BackendMissing(msg)
     module, name = _BUILT_IN[backend]
     factory: Callable[[], Backend] = getattr(importlib.import_module(module), name)

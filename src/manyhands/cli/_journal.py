@@ -56,16 +56,15 @@ class Header:
 
 
 def digest(text: str, reads: str) -> str:
-    """What an input is known by: its text; of a file path, size and time of change."""
-    state = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16)
-    if reads == "files":
-        try:
-            facts = os.stat(text)
-        except OSError:
-            state.update(b"\0missing")
-        else:
-            state.update(f"\0{facts.st_size}\0{facts.st_mtime_ns}".encode())
-    return state.hexdigest()
+    """What an input is known by: a digest of its text; of a file, of its path, and behind a dash its size and time of change."""
+    known_by = hashlib.blake2b(text.encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+    if reads != "files":
+        return known_by
+    try:
+        facts = os.stat(text)
+    except OSError:
+        return f"{known_by}-missing"
+    return f"{known_by}-{facts.st_size}-{facts.st_mtime_ns}"
 
 
 def entry_line(index: int, known_by: str, tail: str) -> bytes:
@@ -188,11 +187,22 @@ class Journal:
     def __contains__(self, index: int) -> bool:
         return index < len(self._offsets) and self._offsets[index] >= 0
 
-    def check(self, index: int, known_by: str) -> None:
-        """Raise JournalError unless the record of ``index`` is of this input."""
-        if self._read(index)[1] != known_by:
+    def holds(self, index: int, known_by: str) -> bool:
+        """Whether there is a result of this input. That of a file which has changed since is forgotten.
+
+        Raises:
+            JournalError: there is one, of another input.
+        """
+        if index not in self:
+            return False
+        found = self._read(index)[1]
+        if found == known_by:
+            return True
+        if found.partition("-")[0] != known_by.partition("-")[0]:
             msg = f"input {index} is not the one that journal {self.path!r} holds the result of; use the same inputs, or another journal"
             raise JournalError(msg)
+        self._offsets[index] = -1
+        return False
 
     def check_end(self, count: int) -> None:
         """Raise JournalError if there are records of inputs beyond the first ``count``."""

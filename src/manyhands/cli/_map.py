@@ -72,7 +72,8 @@ def command(function: str, inputs: tuple[str, ...], as_json: bool, each_file: bo
     """Call a function for each line of the INPUTs, in parallel, and write the results as JSON Lines.
 
     MODULE is a module (the current directory is searched first) or a .py file. Without INPUT, or for "-", standard input is read; it may
-    be endless. What the function prints goes to standard error.
+    be endless. With --each-file each INPUT is a task, or each line of standard input, a path. What the function prints goes to standard
+    error.
 
     \b
     Examples:
@@ -94,8 +95,9 @@ def command(function: str, inputs: tuple[str, ...], as_json: bool, each_file: bo
         ... | jq 'select(has("result")) | .result'    results only
 
     --resume FILE writes results to a journal as well. When the run is interrupted (Ctrl-C, kill -9, power), the same command goes on: what
-    is in the journal is written out from there, in order; only the rest, and what failed, runs. The inputs must be the same; the
-    code may have changed: what is in the journal is not done again.
+    is in the journal is written out from there, in order; only the rest, and what failed, runs; so do tasks that had just ended and were
+    not in the journal yet, and, with --each-file, files that have changed since. The inputs must be the same; the code may have
+    changed: what is in the journal is not done again.
 
     Exit status: 0 all well, 1 tasks failed, 2 wrong usage, 130 after Ctrl-C, 141 when the reader of the output went away.
     """

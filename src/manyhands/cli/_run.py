@@ -110,8 +110,7 @@ class Run:
         for text in self._inputs:
             index = self._read
             known_by = "" if journal is None else _journal.digest(text, choices.reads)
-            if journal is not None and index in journal:
-                journal.check(index, known_by)
+            if journal is not None and journal.holds(index, known_by):
                 self._read += 1
                 self._place_recorded(index)
                 continue
@@ -143,6 +142,7 @@ class Run:
         if self._choices.errors == "raise":
             if "traceback" in facts:
                 say(str(facts["traceback"]).rstrip())
+            self.ended += 1
             raise Failed
         if self._choices.errors == "skip":
             self._place(read.index, None)
