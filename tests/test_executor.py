@@ -566,6 +566,47 @@ def test_an_executor_with_options_is_one():
         assert "retries=2" in repr(careful)
 
 
+def test_leaving_the_block_of_an_executor_with_options_waits_for_what_it_was_given(tmp_path):
+    with manyhands.Executor(2) as executor:
+        other = executor.submit(tasks.hang, tasks.BAD)
+        with executor.with_options(retries=1) as careful:
+            future = careful.submit(tasks.spin, 0.2)
+            results = careful.map(tasks.square, range(100), chunksize=0)
+        assert future.done()
+        assert list(results) == [x * x for x in range(100)]
+        with pytest.raises(manyhands.PoolClosed, match="after shutdown"):
+            careful.submit(tasks.square, 3)
+        assert not other.done()
+        assert executor.submit(tasks.square, 3).result() == 9
+        with pytest.raises(KeyboardInterrupt), executor.with_options() as careful:
+            hanging = careful.submit(tasks.hang, tasks.BAD, str(tmp_path))
+            waiting.noted(tmp_path, "started")
+            raise KeyboardInterrupt
+        assert hanging.cancelled()
+        assert other.cancel(running=True)
+
+
+def test_an_executor_takes_the_options_of_its_block(tmp_path):
+    with manyhands.options(timeout=0.3, retries=1):
+        executor = manyhands.Executor(1)
+    with executor:
+        with pytest.raises(manyhands.TaskTimeout) as caught:
+            executor.submit(tasks.hang, tasks.BAD).result()
+        assert "attempt 1" in caught.value.__notes__[0]
+        bound = executor.with_options(retries=2)
+        assert bound.submit(tasks.fail_until, 1, str(tmp_path), 2).result() == 1
+        with pytest.raises(manyhands.TaskTimeout):
+            list(bound.map(tasks.hang, range(6), chunksize=3))
+        with pytest.raises(TypeError, match="'workers' is not an option of an executor's tasks"):
+            bound.with_options(workers=3)
+
+
+def test_workers_of_an_executor_have_their_share_of_the_processors():
+    for workers in (1, manyhands.cpu_count()):
+        with manyhands.Executor(workers) as executor:
+            assert executor.submit(manyhands.cpu_count).result() == manyhands.cpu_count() // workers
+
+
 @pytest.mark.parametrize("wrong", [0, -1, 2.5, "3", True])
 def test_number_of_workers_is_checked_by_its_name(wrong):
     with pytest.raises(ValueError, match=r"max_workers=.* is not allowed; max_workers is a number"):

@@ -63,7 +63,7 @@ ways = pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
 
 
 def index_in(error):
-    """The index that a message names. Futures of an executor are counted from 1."""
+    """The index that a message names."""
     return int(re.search(r"task (\d+)", "\n".join([str(error), *getattr(error, "__notes__", [])])).group(1))
 
 
@@ -90,7 +90,7 @@ def test_worker_killed(way, fn, number, cause):
     assert number.name in text
     assert cause in text
     assert f"{fn.__name__}(3)" in text
-    assert index_in(error) in {BAD, BAD + 1}
+    assert index_in(error) == BAD
 
 
 def test_the_last_stack_of_a_crash_is_in_the_message():
@@ -183,19 +183,32 @@ def test_argument_that_kills_while_it_is_unpickled(way):
     assert isinstance(failed[BAD], manyhands.WorkerDied)
 
 
-@pytest.mark.parametrize("way", [by_map, by_map_in_one_batch, by_parallel], ids=lambda way: way.__name__)
+@ways
 def test_argument_that_does_not_pickle(way):
     good, failed = way(tasks.identity, with_bad(lambda _: (n for n in ())))
     assert good == GOOD
     assert isinstance(failed[BAD], manyhands.NotSerializable)
     assert "generator" in str(failed[BAD])
+    assert f"so task {BAD} could not be sent" in failed[BAD].__notes__
 
 
-def test_argument_that_does_not_pickle_fails_submit_at_once():
+@pytest.mark.parametrize("chunksize", [0, 1, 3])
+def test_an_argument_that_does_not_pickle_costs_no_other_result_of_executor_map(chunksize):
     with manyhands.Executor(1) as executor:
+        results = executor.map(tasks.identity, with_bad(lambda _: (n for n in ())), chunksize=chunksize)
+        assert [next(results) for _ in range(BAD)] == list(range(BAD))
         with pytest.raises(manyhands.NotSerializable, match="generator"):
-            executor.submit(tasks.identity, {"a": [], "b": (n for n in ())})
+            next(results)
         assert executor.submit(tasks.square, 3).result() == 9
+
+
+@pytest.mark.parametrize("chunksize", [0, 1, 3])
+def test_executor_map_counts_its_own_tasks(chunksize):
+    with manyhands.Executor(1) as executor:
+        assert executor.submit(tasks.square, 3).result() == 9
+        with pytest.raises(manyhands.WorkerDied) as caught:
+            list(executor.map(tasks.kill_self, INPUTS, chunksize=chunksize))
+        assert index_in(caught.value) == BAD
 
 
 @ways
@@ -386,9 +399,10 @@ def test_what_cannot_be_sent_names_its_task():
 
     failed = manyhands.map(len, [[1], [threading.Lock()]], errors="return")[1].error
     assert failed.__notes__ == ["so task 1 could not be sent"]
-    with manyhands.Executor(1) as executor, pytest.raises(manyhands.NotSerializable) as caught:
-        executor.submit(len, [threading.Lock()])
-    assert "an argument of len() cannot be sent" in caught.value.__notes__[0]
+    with manyhands.Executor(1) as executor:
+        error = executor.submit(len, [threading.Lock()]).exception()
+    assert "an argument of len() cannot be sent" in error.__notes__[0]
+    assert error.__notes__[1] == "so task 0 could not be sent"
 
 
 def closes_descriptors(x):

@@ -106,11 +106,14 @@ class ProcessPool:
             PoolClosed: the pool has been shut down, or belongs to the parent of this process.
         """
         self.check_open()
-        if limit > self._width:
-            self._width = limit
+        self._widen(limit)
         call = PoolCall(next(self._calls), sink, policy, limit=limit, priority=priority)
         self._dispatcher.calls.add(call)
         return call
+
+    def _widen(self, limit: int) -> None:
+        """So many workers are asked for; those that are started from now on share the processors accordingly."""
+        self._width = max(self._width, min(limit, self._dispatcher.limit or limit))
 
     def check_open(self) -> None:
         """Raise PoolClosed unless work can be submitted."""
@@ -295,6 +298,7 @@ class ProcessPool:
         """
         self.check_open()
         self._dispatcher.limit = limit
+        self._widen(limit or 1)
         self._dispatcher.command(lambda: self._dispatcher.scheduler.resize(limit))
 
     def _settings(self) -> Settings:

@@ -1,0 +1,185 @@
+"""What an executor of worker processes and its views with other options have in common: submitting."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import os
+import time
+from collections import deque
+from functools import partial
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+from manyhands import errors
+from manyhands._core.options import checked_count
+from manyhands._core.policy import Failed, Policy, add_note
+from manyhands._core.tasks import Batch
+from manyhands._engine import _feed
+from manyhands._engine._futures import Future, FutureSink
+from manyhands.backends._contract import Plan
+from manyhands.backends._process_stream import ProcessStream
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from weakref import WeakKeyDictionary
+
+    from manyhands._core.options import Options
+    from manyhands._engine._calls import PoolCall
+    from manyhands._engine._pool import ProcessPool
+
+    Unfinished = WeakKeyDictionary[ProcessStream, "Submitter"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_ALL = 2**62  # more tasks than there are
+
+
+class Submitter(concurrent.futures.Executor):
+    """Submits to a pool under one policy.
+
+    ``unfinished`` are streams of :meth:`map` whose inputs may not all have been read, with whoever began them.
+    """
+
+    def __init__(self, pool: ProcessPool, options: Options, unfinished: Unfinished) -> None:
+        self._pool = pool
+        self._options = options
+        self._policy = Policy(options.timeout, options.retries, options.retry_on, options.backoff)
+        self._unfinished = unfinished
+        self._sink = FutureSink()
+        self._closed = False
+        self._call = self._open()
+
+    def _open(self) -> PoolCall:
+        # The pool's own limit bounds the workers; the executor may be resized beyond what it has now.
+        return self._pool.open_call(self._sink, self._policy, limit=2**31, priority=self._options.priority)
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Run ``fn(*args, **kwargs)`` in a worker and return its future.
+
+        Arguments are copied now. What cannot be sent is no error here: its future fails with ``NotSerializable``, which tells which part.
+
+        Raises:
+            PoolClosed: the executor has been shut down.
+        """
+        return self._submit(self._call, fn, args, kwargs)
+
+    def _submit(self, call: PoolCall, fn: Callable[..., T], args: tuple[object, ...], kwargs: dict[str, object]) -> Future[T]:
+        pool = self._pool
+        if pool.closed or self._closed or pool.pid != os.getpid():
+            self._check_open()
+        index = call.submitted
+        call.submitted += 1
+        future: Future[T] = Future(pool)
+        try:
+            function = pool.function(fn)
+            form, items = _feed.encode_one(function, args, kwargs)
+        except Exception as error:  # noqa: BLE001 - this task fails, the others need not
+            add_note(error, f"so task {index} could not be sent")
+            future.set_exception(error)
+            return future
+        batch = Batch(call, index, items, function.cost, form, future)
+        self._sink.promise(future, batch)
+        pool.submit(batch)
+        return future
+
+    def _check_open(self) -> None:
+        self._pool.check_open()
+        if self._closed:
+            msg = "cannot schedule new tasks after shutdown; the executor itself may still be open"
+            raise errors.PoolClosed(msg)
+
+    def map(
+        self,
+        fn: Callable[..., T],
+        *iterables: Iterable[Any],
+        timeout: float | None = None,
+        chunksize: int = 1,
+        buffersize: int | None = None,
+    ) -> Iterator[T]:
+        """Results of ``fn`` over the inputs, in order: an iterator, like the standard library's.
+
+        Args:
+            timeout: seconds from now until the last result has to be there.
+            chunksize: how many calls go in one message; 0 lets manyhands choose by measured time.
+            buffersize: how many tasks may be submitted whose results have not been taken. None: all inputs are read, at once, or with
+                ``chunksize=0`` as workers need them; at the latest when the executor is shut down.
+
+        Raises:
+            TimeoutError: from the iterator, when ``timeout`` has passed.
+        """
+        if not callable(fn):
+            msg = f"fn={fn!r} is not callable"
+            raise TypeError(msg)
+        checked_count("chunksize", chunksize, 0, "a number of calls from 1 on, or 0 for automatic")
+        if buffersize is not None:
+            checked_count("buffersize", buffersize, 1, "a number of tasks from 1 on, or None")
+        self._check_open()
+        deadline = None if timeout is None else time.monotonic() + timeout
+        if chunksize == 1:
+            submit = partial(self._submit, self._open(), fn)
+            return _one_by_one(submit, zip(*iterables, strict=False), buffersize, deadline)
+        plan = Plan(
+            function=fn,
+            star=True,
+            workers=self._width(),
+            chunk=chunksize or None,
+            buffer=buffersize,
+            ahead=_ALL if chunksize and buffersize is None else None,
+            eager=buffersize is None,
+            policy=self._policy,
+            priority=self._options.priority,
+        )
+        stream = ProcessStream(self._pool, plan, zip(*iterables, strict=False), deadline=deadline)
+        if buffersize is None:
+            self._unfinished[stream] = self
+        try:
+            stream.start()
+        except BaseException:
+            self._unfinished.pop(stream, None)
+            raise
+        return _flat(stream)
+
+    def _width(self) -> int:
+        raise NotImplementedError
+
+    def _finish(self) -> None:
+        """Read the inputs of all :meth:`map` that were begun here, and wait for their results, which are kept."""
+        for stream, owner in list(self._unfinished.items()):
+            if owner is self:
+                stream.finish()
+
+
+def _one_by_one(
+    submit: Callable[[tuple[Any, ...], dict[str, object]], Future[T]],
+    rows: Iterator[tuple[Any, ...]],
+    buffersize: int | None,
+    deadline: float | None,
+) -> Iterator[T]:
+    ahead = deque(submit(row, {}) for row in islice(rows, buffersize))
+
+    def take() -> Iterator[T]:
+        try:
+            while ahead:
+                left = None if deadline is None else deadline - time.monotonic()
+                value = ahead[0].result(left)
+                ahead.popleft()
+                if buffersize is not None:
+                    ahead.extend(submit(row, {}) for row in islice(rows, 1))
+                yield value
+        finally:
+            for future in ahead:
+                future.cancel()
+
+    return take()
+
+
+def _flat(stream: ProcessStream) -> Iterator[Any]:
+    try:
+        for _, values in stream.chunks():
+            for value in values:
+                if type(value) is Failed:
+                    raise value.error
+                yield value
+    finally:
+        stream.close()
