@@ -184,6 +184,19 @@ def fail_until(x, folder, times, how="raise"):
     return x
 
 
+def fail_from(x, first):
+    """Fails for all inputs from ``first`` on."""
+    if x >= first:
+        raise ValueError(f"number {x}")
+    return x
+
+
+def fail_after(seconds, x, folder):
+    log(x, folder)
+    spin(seconds)
+    raise ValueError(f"number {x}")
+
+
 def eat_memory(x):
     if x == BAD:
         block = bytearray(1 << 30)

@@ -175,6 +175,29 @@ def test_arguments_that_end_the_program_when_they_are_shown(kind):
     assert isinstance(failure.error, ValueError)
 
 
+@pytest.mark.parametrize("options", [{}, {"retries": 2}, {"retries": 1, "backoff": 0.01}], ids=str)
+@pytest.mark.parametrize("chunk", [1, 3])
+def test_the_first_of_quick_failures_is_raised(kind, options, chunk):
+    for _ in range(5):
+        with pytest.raises(ValueError, match="number 2") as caught:
+            manyhands.map(tasks.fail_from, range(8), [2] * 8, chunk=chunk, **options)
+        notes = caught.value.__notes__
+        assert sum("earlier attempt" in note for note in notes) == options.get("retries", 0)
+        with pytest.raises(ValueError, match="number 2"):
+            manyhands.Parallel(2, resolved().backend, batch_size=chunk, **options)(
+                manyhands.delayed(tasks.fail_from)(n, 2) for n in range(8)
+            )
+
+
+def test_an_earlier_failure_has_a_moment_to_come(kind, tmp_path):
+    """Task 1 has failed when task 0, which runs, is about to; nothing later starts meanwhile."""
+    for _ in range(3):
+        with pytest.raises(ValueError, match="number 0") as caught:
+            manyhands.map(tasks.fail_after, [0.03, 0, 0, 0, 0, 0], range(6), [str(tmp_path)] * 6, chunk=1)
+        if len(caught.value.__notes__) > 1:  # where tasks do not run one after the other
+            assert "task 1 failed as well: ValueError: number 1" in caught.value.__notes__
+
+
 @pytest.mark.parametrize("kind", ["threads", "foreign"], indirect=True)
 def test_the_first_failure_in_the_order_of_the_inputs_is_raised(kind):
     parallel = manyhands.Parallel(2, resolved().backend, batch_size=1)

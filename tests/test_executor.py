@@ -578,7 +578,7 @@ def test_leaving_the_block_of_an_executor_with_options_waits_for_what_it_was_giv
             careful.submit(tasks.square, 3)
         assert not other.done()
         assert executor.submit(tasks.square, 3).result() == 9
-        with pytest.raises(KeyboardInterrupt), executor.with_options() as careful:
+        with pytest.raises(KeyboardInterrupt), executor.with_options() as careful:  # noqa: PT012 - the end of the block is what is tested
             hanging = careful.submit(tasks.hang, tasks.BAD, str(tmp_path))
             waiting.noted(tmp_path, "started")
             raise KeyboardInterrupt

@@ -235,6 +235,32 @@ def test_ctrl_c_without_a_handler_shows_one_traceback(tmp_path):
         assert process.returncode in {130, -signal.SIGINT}
 
 
+def test_ctrl_c_ends_what_other_threads_wait_for(tmp_path):
+    code = """
+        import sys, threading, tasks, manyhands
+        executor = manyhands.Executor(2)
+        def call():
+            manyhands.map(tasks.hang, [3], [sys.argv[1]], workers=2)
+        def wait():
+            executor.submit(tasks.hang, 3, sys.argv[1]).result()
+        def take():
+            list(manyhands.imap(tasks.hang, [3], [sys.argv[1]], workers=2))
+        for work in (call, wait, take):
+            threading.Thread(target=work).start()
+        manyhands.map(tasks.hang, [3], [sys.argv[1]], workers=2)
+    """
+    with scripts.started(code, str(tmp_path)) as process:
+        waiting.noted(tmp_path, "started", 3)  # at most two at a time on the shared pool
+        family = scripts.descendants(process, 4)
+        sent = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+        assert time.monotonic() - sent < 2
+        assert errors.count("Traceback") == 1
+        assert errors.rstrip().endswith("KeyboardInterrupt")
+        assert all(waiting.gone(pid) for pid in family)
+
+
 def test_pool_is_usable_after_ctrl_c(tmp_path):
     code = """
         import os, signal, sys, tasks, manyhands

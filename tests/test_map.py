@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import functools
+import gc
 import itertools
 import math
 import re
@@ -399,6 +400,53 @@ def test_nested_pools_of_processes():
             return sum(executor.map(tasks.square, range(n)))
 
     assert manyhands.map(inner, [5, 6], workers=2) == [30, 55]
+
+
+def test_nested_calls_can_be_stopped_and_crash_alone():
+    def inner(n):
+        outcomes = manyhands.map(tasks.hang if n else tasks.hard_exit, range(5), errors="return", **({"timeout": 0.3} if n else {}))
+        return [type(value.error).__name__ if isinstance(value, manyhands.Failure) else value for value in outcomes]
+
+    found = manyhands.map(inner, [0, 1], workers=manyhands.cpu_count() + 1)
+    assert found == [[0, 1, 2, "WorkerDied", 4], [0, 1, 2, "TaskTimeout", 4]]
+
+
+def until_error(iterator):
+    """What an iterator gives, and what it raises at last."""
+    taken = []
+    try:
+        for value in iterator:
+            taken.append(value)
+    except KeyError as error:
+        return taken, error.args
+    return taken, None
+
+
+@pytest.mark.parametrize("backend", ["processes", "threads", "sequential"])
+@pytest.mark.parametrize("ordered", [True, False])
+def test_results_of_the_inputs_before_one_that_cannot_be_read_come_first(backend, ordered):
+    def inputs():
+        yield from range(5)
+        raise KeyError("no more")
+
+    with manyhands.imap(tasks.square, inputs(), backend=backend, ordered=ordered) as results:
+        taken, error = until_error(results)
+    assert (sorted(taken), error) == ([0, 1, 4, 9, 16], ("no more",))
+    parallel = manyhands.Parallel(2, backend, return_as="generator" if ordered else "generator_unordered")
+    taken, error = until_error(parallel(manyhands.delayed(tasks.square)(n) for n in inputs()))
+    assert (sorted(taken), error) == ([0, 1, 4, 9, 16], ("no more",))
+
+
+def test_an_iterator_that_is_dropped_ends_its_call(tmp_path):
+    results = manyhands.imap(tasks.hang, [0, 1, 2, tasks.BAD, 4], [str(tmp_path)] * 5, workers=1, chunk=1)
+    assert next(results) == 0
+    waiting.noted(tmp_path, "started")
+    gc.disable()
+    try:
+        del results
+    finally:
+        gc.enable()
+    assert manyhands.map(tasks.square, [1, 2], workers=1) == [1, 4]  # the one worker hangs no more
 
 
 def test_thread_budget_of_workers():

@@ -181,7 +181,7 @@ class Driver:
         (task,) = piece.items
         task.process = None
         call = piece.call
-        if piece.attempt <= call.retries and not (call.cancelled or piece.cancelled):
+        if piece.attempt <= call.retries and not (piece.first >= call.end or piece.cancelled):
             piece.attempt += 1
             self.limbo.append((piece, call.delay))
         else:
@@ -373,6 +373,10 @@ class Driver:
         for worker in self.scheduler.cancel_call(call):
             self.recall(worker)
 
+    def cut_call(self, call, end):
+        for worker in self.scheduler.cut_call(call, end):
+            self.recall(worker)
+
     def kill_running(self, call):
         for worker in [self.scheduler.workers[number] for number in call.running]:
             self._condemn_if(worker, lambda batch: batch.call is call)
@@ -393,7 +397,7 @@ class Driver:
     def check(self):
         """Every task is in one place, and the scheduler's books agree with one another."""
         places = self._places()
-        for task in [task for task in self.open if task.call.cancelled and task not in places]:
+        for task in [task for task in self.open if task.index >= task.call.end and task not in places]:
             task.forbidden = True
             self.end(task, "cancelled")
         for task, count in places.items():
@@ -588,7 +592,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     @rule(index=indexes, sizes=st.lists(st.integers(1, 5), min_size=1, max_size=4), cost=indexes, settle=st.booleans())
     def submit(self, index, sizes, cost, settle):
         call = self.call(index)
-        if call.cancelled:
+        if call.end <= call.submitted:
             call = self.driver.new_call(limit=2)
         for size in sizes:
             self.driver.submit(call, size, self.costs[cost % 3])
@@ -613,6 +617,11 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.driver.cancel_call(self.call(index))
         if kill:
             self.driver.kill_running(self.call(index))
+
+    @rule(index=indexes, race=races, end=st.integers(0, 80))
+    def cut_call(self, index, race, end):
+        self.driver.race = race
+        self.driver.cut_call(self.call(index), end)
 
     @rule(index=indexes, race=races)
     def kill_running(self, index, race):

@@ -198,6 +198,8 @@ def imap(
     next input is asked for. Closing the iterator early
     (``close()``, or leaving its ``with`` block) ends the call: nothing of it runs any more.
 
+    If reading an input raises an exception, it comes after the results of all inputs before it.
+
     Under ``errors="raise"``, the results of all inputs before the one that failed come first (with ``ordered=False``: what has come by
     then). A ``StopIteration`` that a task raised would end a loop as if all were done; it comes as the cause of a ``RuntimeError``.
 
@@ -281,15 +283,7 @@ class Results(Generic[T]):
 
     def __init__(self, call: _Call) -> None:
         self._call = call
-        self._values = self._iterate()
-
-    def _iterate(self) -> Generator[T, None, None]:
-        with self._call as call:
-            for _, values in call.chunks():
-                yield from values  # type: ignore[misc]
-            failed = call.failed()
-            if failed is not None:
-                raise _stopped(failed) if isinstance(failed.error, StopIteration) else failed.error
+        self._values: Generator[T, None, None] = _values(call)  # not a method: its frame would keep this, and so nothing would end it
 
     def __iter__(self) -> Results[T]:
         return self
@@ -322,6 +316,16 @@ class Results(Generic[T]):
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _values(call: _Call) -> Generator[Any, None, None]:
+    with call:
+        for _, values in call.chunks():
+            yield from values
+        failed = call.failed()
+        if failed is not None:
+            raise _stopped(failed) if isinstance(failed.error, StopIteration) else failed.error
+        call.inputs.check()
 
 
 def _stopped(failed: Failed) -> RuntimeError:
@@ -372,8 +376,9 @@ class _Call:
                 kind = errors.a_or_an(type(iterable).__name__)
                 msg = f"iterables: number {number} after the function is {iterable!r:.60}, {kind}; it must be iterable"
                 raise TypeError(msg)
-        inputs = iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False)
-        self.stream: TaskStream = backend.stream(plan, inputs, options)
+        self.inputs = Readable(iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False))
+        # A list of results is lost anyway; an iterator gives those of the inputs that could be read.
+        self.stream: TaskStream = backend.stream(plan, self.inputs.all if eager or plan.settled else iter(self.inputs), options)
         self._bar: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
         if options.progress:
             from manyhands.progress import Bar  # noqa: PLC0415 - rich takes 50 ms
@@ -416,6 +421,28 @@ class _Call:
             self._bar.__exit__(kind, error, trace)  # type: ignore[arg-type]
 
 
+class Readable:
+    """Inputs up to the first that cannot be read, which is an error only when all before it have been dealt with: see :meth:`check`.
+
+    ``all`` are the inputs as they are.
+    """
+
+    def __init__(self, inputs: Iterator[Any]) -> None:
+        self.all: Iterator[Any] = inputs
+        self._error: Exception | None = None
+
+    def __iter__(self) -> Iterator[Any]:
+        try:
+            yield from self.all
+        except Exception as error:  # noqa: BLE001 - whatever the user's iterator raises
+            self._error = error
+
+    def check(self) -> None:
+        """Raise what the inputs have raised."""
+        if self._error is not None:
+            raise self._error
+
+
 def raise_first(stream: TaskStream, failed: list[Failed]) -> NoReturn:
     """Give the call up; raise the first failure."""
     raise first_failure(stream, failed).error
@@ -436,18 +463,23 @@ def choose(options: Options) -> tuple[backends.Backend, int]:
     """The backend and the number of workers.
 
     In a worker whose share of the processors is one, nested calls run in the worker itself: more processes would only get
-    in each other's way.
+    in each other's way. Unless they ask for what only a process of their own can give: then they have one, while the worker waits.
     """
     workers = options.workers or cpu_count()
     nested = "MANYHANDS_WORKER" in os.environ
     if nested:
         workers = min(workers, cpu_count())
-    if nested and workers == 1 and options.backend in {"processes", "threads"}:
+    if nested and workers == 1 and (options.backend == "threads" or (options.backend == "processes" and not _needs_isolation(options))):
         import logging  # noqa: PLC0415 - 6 ms, and only nested calls have anything to say
 
         logging.getLogger("manyhands").info("a nested call runs in its worker itself, whose share of the processors is one")
         return backends.get("sequential"), 1
     return backends.get(options.backend), workers
+
+
+def _needs_isolation(options: Options) -> bool:
+    """Whether tasks may have to be stopped, or must not take their caller with them."""
+    return options.errors != "raise" or options.retries > 0 or options.timeout is not None or options.memory_limit is not None
 
 
 def _length(iterables: tuple[Iterable[Any], ...]) -> int | None:

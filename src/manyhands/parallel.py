@@ -17,7 +17,7 @@ from manyhands._core.policy import Failed, Policy
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends import Plan
 from manyhands.errors import BackendMissing
-from manyhands.mapping import choose, raise_first
+from manyhands.mapping import Readable, choose, raise_first
 from manyhands.settings import UNSET, resolved
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ class Parallel:
         backend: "loky", "multiprocessing" or "processes" (worker processes), "threading" or "threads", "sequential", a registered name, or
             an executor.
         return_as: "list"; "generator": an iterator of results in order; "generator_unordered": as they come.
-        verbose: above 0 progress messages, above 10 one for each task, above 50 on standard output instead of standard error.
+        verbose: above 0 progress messages, above 10 one whenever results have come, above 50 on standard output instead of standard error.
         timeout: seconds that each call may take; then it is stopped, and ``TaskTimeout`` (a ``TimeoutError``) is raised.
         pre_dispatch: how many messages are sent ahead: a number, an expression like "2 * n_jobs", or "all". Left alone,
             with batch_size="auto", as many as keep the workers busy.
@@ -166,9 +166,10 @@ class Parallel:
         backend, workers = self._backend()
         inputs = list(iterable) if self._ahead == _ALL else iterable
         plan = self._plan(workers, len(inputs) if isinstance(inputs, list | tuple) else None)
-        stream = self._stream = backend.stream(plan, _checked(iter(inputs)), self._options)
+        calls = Readable(_checked(iter(inputs)))
+        stream = self._stream = backend.stream(plan, calls.all if plan.eager else iter(calls), self._options)
         narrator = _Narrator(self, backend.capabilities.name, workers, plan.total) if self.verbose else None
-        chunks = _chunks(stream, narrator)
+        chunks = _chunks(stream, calls, narrator)
         if self.return_as != "list":
             generator = _values(chunks, stream)
             next(generator)
@@ -237,7 +238,7 @@ def _values(chunks: Generator[list[object]], stream: TaskStream) -> Generator[ob
             yield from values
 
 
-def _chunks(stream: TaskStream, narrator: _Narrator | None) -> Generator[list[object]]:
+def _chunks(stream: TaskStream, calls: Readable, narrator: _Narrator | None) -> Generator[list[object]]:
     at_once = False
     try:
         yield []  # begun: it closes the stream from here on
@@ -249,6 +250,7 @@ def _chunks(stream: TaskStream, narrator: _Narrator | None) -> Generator[list[ob
                 if failed:
                     raise_first(stream, failed)
             yield values
+        calls.check()
         if narrator is not None:
             narrator.finished()
     except BaseException as error:

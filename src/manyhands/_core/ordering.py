@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     Chunk = tuple[int, list["T"]]
 
@@ -51,12 +51,10 @@ class Reorder(Generic[T]):
     def __len__(self) -> int:
         return sum(map(len, self._waiting.values()))
 
-    def chunks(self, arriving: Iterator[Chunk[T]], urgent: Callable[[list[T]], bool]) -> Iterator[Chunk[T]]:
-        """Runs of results as they arrive, ``(index of the first, values)``, each in its turn; those that are ``urgent`` at once."""
+    def chunks(self, arriving: Iterator[Chunk[T]]) -> Iterator[Chunk[T]]:
+        """Runs of results as they arrive, ``(index of the first, values)``, each in its turn."""
         for first, values in arriving:
-            if urgent(values):
-                yield first, values
-            elif first == self.next and not self._waiting:
+            if first == self.next and not self._waiting:
                 self.next += len(values)
                 yield first, values
             else:

@@ -31,9 +31,9 @@ class ReadyQueue:
         return any(self.levels.values())
 
     def put(self, batch: Batch, *, front: bool = False) -> None:
-        """A batch is ready; unless it was cancelled."""
+        """A batch is ready; unless it was cancelled, or its call ends before it."""
         call = batch.call
-        if call.cancelled or batch.cancelled:
+        if batch.cancelled or batch.first >= call.end:
             call.outstanding -= len(batch.items)
             return
         batch.worker = WAITING
@@ -70,7 +70,7 @@ class ReadyQueue:
 
     def delay(self, batch: Batch, not_before: int) -> None:
         """A batch is to be ready at ``not_before``."""
-        if batch.cancelled or batch.call.cancelled:
+        if batch.cancelled or batch.first >= batch.call.end:
             self.put(batch)
             return
         batch.worker = WAITING
@@ -96,14 +96,18 @@ class ReadyQueue:
         while self.delayed and self.delayed[0][2].cancelled:
             heapq.heappop(self.delayed)
 
-    def remove(self, call: Call) -> None:
-        """Take out all batches of a call."""
-        delayed = [entry[2] for entry in self.delayed if entry[2].call is call]
+    def cut(self, call: Call) -> None:
+        """Take out all batches of a call from its end on."""
+
+        def goes(batch: Batch) -> bool:
+            return batch.call is call and batch.first >= call.end
+
+        delayed = [entry[2] for entry in self.delayed if goes(entry[2])]
         if delayed:
-            self.delayed = [entry for entry in self.delayed if entry[2].call is not call]
+            self.delayed = [entry for entry in self.delayed if not goes(entry[2])]
             heapq.heapify(self.delayed)
-        call.outstanding -= sum(len(batch.items) for batch in _alive((*call.ready, *delayed)))
-        call.ready.clear()
+        call.outstanding -= sum(len(batch.items) for batch in _alive((*filter(goes, call.ready), *delayed)))
+        call.ready = deque(batch for batch in call.ready if not goes(batch))
         self.drop_cancelled(call)
 
     def drain(self) -> list[Batch]:

@@ -198,7 +198,12 @@ class Scheduler:
         Each must be recalled; what it then still holds is running.
         """
         call.cancelled = True
-        self._ready.remove(call)
+        return self.cut_call(call, 0)
+
+    def cut_call(self, call: Call, end: int) -> list[Worker]:
+        """The same for the tasks from index ``end`` on."""
+        call.end = min(call.end, end)
+        self._ready.cut(call)
         return [self.workers[number] for number in call.running]
 
     def doom(self, worker: Worker, reason: str, ordinal: int) -> None:

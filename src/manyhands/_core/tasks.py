@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 NS = 1_000_000_000
+_NEVER = 2**62  # no index is as high
 # In the place of a worker's number: a batch that is ready or delayed.
 WAITING = 0
 
@@ -17,10 +18,11 @@ class Call:
     """One ``map``, one ``Parallel``, or the submissions of one executor: tasks that share a policy.
 
     ``number`` tells calls apart; ``limit`` is how many workers may work on it together; of calls with tasks ready, those of the
-    highest ``priority`` go first, in turn. ``timeout`` is nanoseconds for each task, 0 for no limit.
+    highest ``priority`` go first, in turn. ``timeout`` is nanoseconds for each task, 0 for no limit. Tasks from index ``end`` on do not
+    start any more.
     """
 
-    __slots__ = ("cancelled", "limit", "listed", "number", "outstanding", "priority", "ready", "running", "timeout")
+    __slots__ = ("cancelled", "end", "limit", "listed", "number", "outstanding", "priority", "ready", "running", "timeout")
 
     def __init__(self, number: int, *, limit: int, priority: int = 0, timeout: int = 0) -> None:
         self.number: int = number
@@ -31,6 +33,7 @@ class Call:
         self.running: dict[int, int] = {}  # worker: how many batches it holds
         self.outstanding: int = 0  # tasks submitted that have not ended
         self.cancelled: bool = False
+        self.end: int = _NEVER
         self.listed: bool = False  # among the calls that have batches ready
 
     def forget_tasks(self) -> None:

@@ -329,20 +329,21 @@ class Dispatcher:
     # ------------------------------------------------------------ what cannot happen
 
     def _collapse(self, error: BaseException) -> None:
-        """Something that cannot happen has happened: end all workers, and every call with an error that says so.
+        """Something that cannot happen has happened. Where a task was then cannot be told, so who waits is asked what he was promised."""
+        internal = errors.InternalError(f"the pool has failed and was started anew: {type(error).__name__}: {error}")
+        internal.__cause__ = error
+        self.break_off(internal)
 
-        Where a task was when it happened cannot be told any more, so those who wait are asked what they were promised.
-        """
+    def break_off(self, error: BaseException) -> None:
+        """End all workers, and every call with an error; the pool begins anew."""
         self.crew.dismiss()
         self._posted.clear()
         self.scheduler = self.staffing.scheduler = self.scheduler.successor()
         self.scheduler.limit = 0 if self._ending else self.limit
         self.staffing.reset()
-        internal = errors.InternalError(f"the pool has failed and was started anew: {type(error).__name__}: {error}")
-        internal.__cause__ = error
         for call in self.calls:
             call.forget_tasks()
-            self.outcomes.lost(call, internal)
+            self.outcomes.lost(call, error)
 
     # ------------------------------------------------------------ the end
 

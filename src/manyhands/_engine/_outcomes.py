@@ -164,7 +164,7 @@ class Outcomes:
         for observe in self._observers:
             name = piece.form.function.name  # type: ignore[attr-defined]
             observe(events.TaskFailed(call.number, name, piece.first, piece.attempt, line, time.monotonic()))
-        if call.policy.repeats(error, piece.attempt) and not (call.cancelled or piece.cancelled or self.ending):
+        if call.policy.repeats(error, piece.attempt) and not (piece.first >= call.end or piece.cancelled or self.ending):
             call.history.setdefault(piece.first, []).append(line)
             delay = call.policy.delay(piece.attempt)
             piece.attempt += 1

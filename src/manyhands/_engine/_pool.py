@@ -199,7 +199,7 @@ class ProcessPool:
         """Nothing of this call runs any more when this returns. What runs has a moment to end by itself."""
         if self.pid != os.getpid() or self._dispatcher.ended:
             return
-        self._dispatcher.command(lambda: self._cancel_unstarted(call))
+        self._dispatcher.command(lambda: self._recall(self._dispatcher.scheduler.cancel_call(call)))
         still = time.monotonic() + (0 if at_once else _GRACE)
         try:
             self.wait(lambda: call.cancelled and not call.running, still)
@@ -207,8 +207,13 @@ class ProcessPool:
             self._dispatcher.command(lambda: self._kill_running(call))
         self.wait(lambda: not call.running)
 
-    def _cancel_unstarted(self, call: PoolCall) -> None:
-        for worker in self._dispatcher.scheduler.cancel_call(call):
+    def cut_call(self, call: PoolCall, end: int) -> None:
+        """Have no task of this call start any more from index ``end`` on."""
+        if self.pid == os.getpid() and not self._dispatcher.ended:
+            self._dispatcher.command(lambda: self._recall(self._dispatcher.scheduler.cut_call(call, end)))
+
+    def _recall(self, workers: list[Worker]) -> None:
+        for worker in workers:
             if worker.number in self._dispatcher.peers:
                 self._dispatcher.recall(worker)
 
@@ -394,6 +399,13 @@ class ProcessPool:
         if not self.wait(lambda: not self._dispatcher.peers, time.monotonic() + _DEATH):
             self._dispatcher.command(self._dispatcher.crew.launcher.give_up)
             self.wait(lambda: not self._dispatcher.peers)
+
+    def break_off(self, error: BaseException) -> None:
+        """End all workers at once, and every call with this error, in the threads that wait for it. Does not wait."""
+        self.closed = True
+        if self.pid == os.getpid() and not self._dispatcher.ended:
+            self._dispatcher.command(lambda: self._dispatcher.break_off(error))
+            self.driving.need_background()  # whoever drives just now may be the one that is told
 
     def terminate(self) -> None:
         """Like :meth:`kill`, but ask first: workers have a moment to handle SIGTERM."""

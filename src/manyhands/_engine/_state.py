@@ -110,8 +110,13 @@ def _after_fork() -> None:
 
 
 def _finish_work() -> None:
-    """Wait for the futures of executors, unless the program was interrupted."""
+    """Wait for the futures of executors; unless the program was interrupted: then end what other threads wait for.
+
+    They, too, have to end before the program does. SystemExit ends a thread without a word.
+    """
     if getattr(sys, "last_type", None) is KeyboardInterrupt:
+        for pool in list(_state.pools):
+            pool.break_off(SystemExit("the program was interrupted"))
         return
     for pool in list(_state.pending):
         pool.drain()

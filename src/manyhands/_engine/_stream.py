@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from manyhands._codec import _failures, _packing, _pickling
 from manyhands._core.batching import READING, Pace, batches_ahead
+from manyhands._core.failing import FirstFailure
 from manyhands._core.ordering import Reorder
 from manyhands._core.policy import Failed, add_note
 from manyhands._core.tasks import Batch
@@ -134,6 +135,7 @@ class Stream:
         self._eager = eager  # results are taken as soon as they are there
         self._fail_fast = fail_fast
         self._order: Reorder[object] = Reorder()
+        self._first_failure = FirstFailure()
         self.deadline: float | None = None  # by when all results have to be there, on the monotonic clock
         self._closed = False
         self._exhausted = False
@@ -160,14 +162,14 @@ class Stream:
     # ------------------------------------------------------------ chunks
 
     def chunks(self, *, ordered: bool) -> Iterator[tuple[int, list[object]]]:
-        """Chunks as they come, or in the order of the inputs."""
+        """Chunks as they come, or in the order of the inputs; what has failed last, if those before it do not end in time."""
         arriving = self._as_they_come()
-        for chunk in self._order.chunks(arriving, self._is_urgent) if ordered else arriving:
+        self._fail_fast = self._fail_fast and ordered  # otherwise each failure is given out at once
+        for chunk in self._order.chunks(arriving) if ordered else arriving:
             yield chunk
             self._taken += len(chunk[1])
-
-    def _is_urgent(self, values: list[object]) -> bool:
-        return self._fail_fast and self.arrivals.failures > 0 and any(type(value) is Failed for value in values)
+        if self._first_failure.index is not None and (failed := self.held_back()):
+            yield failed[0].index, list(failed)
 
     def held_back(self) -> list[Failed]:
         """Failures whose turn has not come."""
@@ -175,7 +177,7 @@ class Stream:
 
     def _as_they_come(self) -> Iterator[tuple[int, list[object]]]:
         arrivals = self.arrivals
-        while not self._closed:
+        while not self._closed and not self._first_failure.is_final(time.monotonic()):
             self._fill()
             fault, complete = self._fault(), self._complete()  # first: another thread may bring the last results just now
             if arrivals:
@@ -191,10 +193,21 @@ class Stream:
                 return
             elif fault is not None:
                 raise fault
-            elif not self._pool.wait(self._has_news, self.deadline):
-                raise TimeoutError
-            else:
+            elif self._pool.wait(self._has_news, self._until()):
                 self._looked = time.monotonic_ns()
+            elif self.deadline is not None and time.monotonic() >= self.deadline:
+                raise TimeoutError
+
+    def _until(self) -> float | None:
+        return min((when for when in (self.deadline, self._first_failure.until) if when is not None), default=None)
+
+    def _note_failure(self, index: int) -> None:
+        """Read no more, and have nothing start that comes after it; what comes before may fail as well."""
+        if not self._fail_fast or not self._first_failure.note(index, time.monotonic()):
+            return
+        self._exhausted = True
+        if index > self._order.next:
+            self._pool.cut_call(self.call, index)
 
     def _look_in(self) -> bool:
         """Look after the workers, if it was long ago that somebody did; whether it was."""
@@ -208,6 +221,7 @@ class Stream:
     def _next_arrival(self) -> tuple[int, list[object]]:
         if self.arrivals.failed_tasks:
             failed = self.arrivals.failed_tasks.popleft()
+            self._note_failure(failed.index)
             return failed.index, [failed]
         batch, offset, frame = self.arrivals.raw.popleft()
         first = batch.first + offset
@@ -223,6 +237,7 @@ class Stream:
             raise
         except BaseException as error:  # noqa: BLE001 - __setstate__ may raise anything; then this task has failed
             self.arrivals.unread()
+            self._note_failure(index)
             return Failed(index, _failures.of_unpickling(error, f"the result of task {index}"))
 
     # ------------------------------------------------------------ inputs
@@ -314,6 +329,7 @@ class Stream:
     def close(self, *, at_once: bool = False) -> None:
         """End the call: when this returns, nothing of it runs any more."""
         self._closed = self._exhausted = True
+        at_once = at_once or self._first_failure.is_final(time.monotonic())  # then they have had their time
         if self.arrivals.ended < self._submitted:
             self._pool.cancel_call(self.call, at_once=at_once)
             self._pool.notify()

@@ -46,7 +46,7 @@ class Plan(NamedTuple):
     ``settled``: the inputs exist beforehand, so that reading one cannot change another.
     ``buffer``: how many tasks may be read whose results have not been taken; ``ahead``: that have not ended.
     ``eager``: all results are kept as soon as they are there, so that ``buffer`` does not count.
-    ``fail_fast``: a chunk with a failure comes at once, even if it is not its turn.
+    ``fail_fast``: when a task has failed, nothing later starts; those before it have a moment to end, then it comes, its turn or not.
     """
 
     function: Callable[..., object] | None

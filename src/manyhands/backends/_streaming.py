@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
 from manyhands._core.batching import READING, FunctionCost, Pace, batches_ahead
+from manyhands._core.failing import FirstFailure
 from manyhands._core.ordering import Reorder
 from manyhands._core.policy import Failed, add_note, attempt_line
 from manyhands.backends._contract import Counts
@@ -81,6 +82,7 @@ class ExecutorStream:
         self._delayed: list[tuple[float, int, _Shipment]] = []
         self._tie = count()
         self._order: Reorder[object] = Reorder()
+        self._first_failure = FirstFailure()
         self._history: dict[int, list[str]] = {}
         self._exhausted = self._closed = False
         self.at_once: bool = False  # given up without waiting: not to be waited for by who closes it again, in another thread
@@ -92,12 +94,11 @@ class ExecutorStream:
     def chunks(self) -> Iterator[tuple[int, list[object]]]:
         """Results as the contract has them."""
         arriving = self._as_they_come()
-        for chunk in self._order.chunks(arriving, self._is_urgent) if self._plan.ordered else arriving:
+        for chunk in self._order.chunks(arriving) if self._plan.ordered else arriving:
             yield chunk
             self._taken += len(chunk[1])
-
-    def _is_urgent(self, values: list[object]) -> bool:
-        return self._plan.fail_fast and self._failures > 0 and any(type(value) is Failed for value in values)
+        if self._first_failure.index is not None and (failed := self.leftovers()):
+            yield failed[0].index, list(failed)
 
     @property
     def failures(self) -> int:
@@ -111,7 +112,7 @@ class ExecutorStream:
 
     def _as_they_come(self) -> Iterator[tuple[int, list[object]]]:
         ready = self._ready
-        while not self._closed:
+        while not self._closed and not self._first_failure.is_final(time.monotonic()):
             self._fill()
             if self._under_way or self._delayed:
                 self._wait()
@@ -161,7 +162,8 @@ class ExecutorStream:
 
     def _failed(self, index: int, row: Row, attempt: int, error: BaseException) -> None:
         policy: Policy = self._plan.policy
-        if policy.repeats(error, attempt) and not self._closed:
+        first = self._first_failure.index
+        if policy.repeats(error, attempt) and not self._closed and (first is None or index < first):
             self._history.setdefault(index, []).append(attempt_line(attempt, error))
             again = _Shipment(index, [row], attempt + 1)
             heapq.heappush(self._delayed, (time.monotonic() + policy.delay(attempt) / 1e9, next(self._tie), again))
@@ -172,11 +174,24 @@ class ExecutorStream:
         self._ended += 1
         self._failures += 1
         self._ready.append((index, [Failed(index, error)]))
+        if self._plan.fail_fast and self._plan.ordered and self._first_failure.note(index, time.monotonic()):
+            self._cut(index)
+
+    def _cut(self, end: int) -> None:
+        """Read no more, and have no task start from index ``end`` on."""
+        self._exhausted = True
+        self._delayed = [entry for entry in self._delayed if entry[2].first < end]
+        heapq.heapify(self._delayed)
+        for future, shipment in list(self._under_way.items()):
+            if shipment.first >= end and future.cancel():
+                del self._under_way[future]
 
     # ------------------------------------------------------------ time
 
     def _next_deadline(self) -> float | None:
         times = [self._delayed[0][0]] if self._delayed else []
+        if self._first_failure.until is not None:
+            times.append(self._first_failure.until)
         timeout = self._plan.policy.timeout
         if timeout is not None:
             for shipment in self._under_way.values():
