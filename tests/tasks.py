@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
 import sys
 import threading
@@ -195,6 +196,27 @@ def fail_after(seconds, x, folder):
     log(x, folder)
     spin(seconds)
     raise ValueError(f"number {x}")
+
+
+def wait_for_fifo(x, path, then="return"):
+    """Task ``BAD`` computes until something is written to a FIFO."""
+    log(x, os.path.dirname(path))
+    if x == BAD:
+        fd = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+        while not select.select([fd], [], [], 0)[0]:
+            continue
+        os.close(fd)
+        if then == "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+    return [x]
+
+
+def of_any_kind(x):
+    """Results and failures of all kinds that are sent in ways of their own."""
+    kind = x % 7
+    if kind == 0:
+        raise ValueError(f"number {x}")
+    return [x, [x], b"x" * x, {"a": [x]}, bytearray(100_000), "text"][kind - 1]
 
 
 def eat_memory(x):

@@ -9,6 +9,7 @@
 ``overdue.py``          when to look whether a worker takes too long
 ``batching.py``         how many tasks go into one message
 ``policy.py``           what happens to tasks that fail
+``failing.py``          which failure ends a call
 ``ordering.py``         results in the order of the inputs
 ``events.py``           facts about a run, for progress bars and watchers
 ======================  =====================================================

@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 # the kernel lets a ready process wait on a busy machine.
 LOST_NS = 100_000_000
 
+# A worker that has had several tasks in one message, and has said nothing for so long, may hold results of the first: it sends them when a
+# task ends, and then only if it has held them for a millisecond.
+HELD_NS = 10_000_000
+
 # What a look finds.
 TIMEOUT = "timeout"
 LOST = "lost"
+HELD = "held"
 
 
 class Lookout:
@@ -32,11 +37,13 @@ class Lookout:
         """The next task of ``worker`` may have started now, or not: look after it in time."""
         if not worker.window or worker.doom is not None:
             return
-        timeout = worker.window[0].batch.call.timeout
+        run = worker.window[0]
+        timeout = run.batch.call.timeout
+        patience = LOST_NS if run.count - run.done == 1 else HELD_NS
         if timeout:
-            self._look(worker, now + min(timeout, LOST_NS))
+            self._look(worker, now + min(timeout, patience))
         elif not worker.check_at:
-            self._look(worker, now + LOST_NS)
+            self._look(worker, now + patience)
 
     def _look(self, worker: Worker, when: int) -> None:
         worker.check_at = when
@@ -58,7 +65,7 @@ class Lookout:
         return due
 
     def finding(self, worker: Worker, started: int, since: int, now: int, *, help_is_there: bool) -> str | None:
-        """What is wrong with a worker that started task ``started`` at ``since``: TIMEOUT, LOST or nothing.
+        """What is the matter with a worker that started task ``started`` at ``since``: TIMEOUT, LOST, HELD or nothing.
 
         It is lost only if there is help: somebody else who could do what it has not started.
         """
@@ -72,10 +79,15 @@ class Lookout:
             late = due <= now
             self._look(worker, now + patience if late else min(due, now + patience))
             return LOST if late and help_is_there else None
+        held = HELD if run.ordinal + run.done < started < run.ordinal + run.count else None
+        if run.count - run.done > 1:
+            # Further and further apart, so that a task of hours costs a few looks.
+            self._look(worker, now + max(HELD_NS, now - since))
         if not timeout:
-            return None  # nothing to look after until the next
+            return held
         due = since + timeout if started < run.ordinal + run.count else now + timeout
         overdue = due <= now
         # If it ends just now, and is not stopped: the next task.
-        self._look(worker, now + timeout if overdue else due)
-        return TIMEOUT if overdue else None
+        due = now + timeout if overdue else due
+        self._look(worker, min(due, worker.check_at or due))
+        return TIMEOUT if overdue else held

@@ -415,7 +415,7 @@ class Scheduler:
         """The worker started task ``started`` at ``since``: whether that is overdue, so that it has to be stopped (TIMEOUT).
 
         Or it has not started what it has had for long, and somebody else could (LOST): then it is to be recalled, and gets
-        nothing more until it is heard of.
+        nothing more until it is heard of. Or it holds back results of earlier tasks (HELD), while this one takes long.
         """
         help_is_there = bool(self._idle) and not self._ready
         finding = self._lookout.finding(worker, started, since, now, help_is_there=help_is_there)

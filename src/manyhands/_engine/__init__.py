@@ -10,6 +10,7 @@
 ``_launch.py``          how workers are started: zygote, spawn, fork
 ``_supervisor.py``      one worker as the parent sees it; why it ended
 ``_crew.py``            all of them as processes and sockets
+``_staffing.py``        what follows when one starts, cannot be started, or ends
 ``_dispatcher.py``      the event loop, driven by whoever waits
 ``_driving.py``         who runs the loop: whoever waits
 ``_outcomes.py``        what came of tasks, handed out
@@ -17,6 +18,7 @@
 ``_stream.py``          one call over many inputs
 ``_feed.py``            a call's inputs, encoded and cut into batches
 ``_calls.py``           what one call keeps: policy, results, waiting caller
+``_functions.py``       the functions that a pool knows
 ``_interrupts.py``      signals are taken at a safe point
 ``_pool.py``            all of it together: the pool
 ``_state.py``           everything that exists once per process

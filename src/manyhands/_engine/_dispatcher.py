@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from manyhands import errors
 from manyhands._core import events, scheduler
+from manyhands._core.overdue import HELD
 from manyhands._core.scheduler import Scheduler
 from manyhands._core.tasks import NS
 from manyhands._engine._calls import OpenCalls
@@ -201,8 +202,12 @@ class Dispatcher:
         return started
 
     def _inspect(self, worker: Worker, now: int) -> None:
-        started, since = self.peers[worker.number].slot.started_at()
+        peer = self.peers[worker.number]
+        started, since = peer.slot.started_at()
         finding = self.scheduler.inspected(worker, started, since, now)
+        if finding == HELD:
+            peer.ask_for_results()
+            return
         # If it is overdue, what is behind it must not start while it is being stopped.
         if finding is not None and self.recall(worker) == started and finding == scheduler.TIMEOUT:
             self.condemn(worker, scheduler.TIMEOUT, started, now)

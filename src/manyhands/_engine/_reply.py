@@ -40,7 +40,8 @@ class Reply:
 
     def _pickle_atoms(self) -> None:
         if self.values:
-            self._pickles += map(_packing.pickle_atom, self.values)
+            pickles = list(map(_packing.pickle_atom, self.values))  # all or none
+            self._pickles += pickles
             self.values.clear()
 
     def _send_large(self, payload: bytes, buffers: Iterable[Bytes], clock: Callable[[], int]) -> None:
@@ -60,8 +61,8 @@ class Reply:
         else:
             return
         pieces = _frames.pack(_frames.DONE, payload, flags=flags, count=count, ordinal=self._first, a=self.since, b=now - self.since)
+        self.restart(self._first + count, now)  # first: if sending is broken off, it is gone on with, and nothing is sent twice
         self._worker.send(pieces)
-        self.restart(self._first + count, now)
 
     def restart(self, first: int, now: int) -> None:
         """Begin anew with the results of task ``first``."""

@@ -89,6 +89,11 @@ class Peer:
         _posix.send_signal(self.pid, _posix.STACK_SIGNAL)
         return True
 
+    def ask_for_results(self) -> None:
+        """Have it send what it holds back while its task goes on. Not while that sleeps: in C, a signal may end the sleep."""
+        if self.pid is not None and _posix.is_computing(self.pid):
+            _posix.send_signal(self.pid, _posix.RESULTS_SIGNAL)
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         """End it and all that it has started, now; or as soon as there is somebody to end."""
         pid = self.pid or self.slot.pid()

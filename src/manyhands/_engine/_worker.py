@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
     Call = Callable[[Any], object]
 
-# Results of a batch of quick tasks are held back at most so long. What has been sent survives the worker's death.
+# When a task ends, results that have been held back for so long are sent. What has been sent survives the worker's death.
 _HOLD_NS = 1_000_000
 
 # Bytes of a function, arrays apart, above which it is not loaded for each task anew: what tasks do to its state stays there.
@@ -165,6 +165,7 @@ class Worker:
         self._main: MainGlobals | None = None  # the globals of functions that came by value
         self._memory_limited = False
         self._full = False  # a task has hit the memory limit
+        self._giving = False  # results, in the midst of a task
 
     def _become_child(self) -> None:
         """The tasks, the channel and the slot are the parent's. The child ends when it comes back from the task."""
@@ -178,6 +179,8 @@ class Worker:
     def set_up(self, options: Settings) -> bool:
         """Apply limits and run the initializer; False if it raised, which has then been reported."""
         os.register_at_fork(after_in_child=self._become_child)
+        signal.signal(_posix.RESULTS_SIGNAL, self._give_results)
+        signal.siginterrupt(_posix.RESULTS_SIGNAL, False)  # C code that a task calls need not know that a call can be interrupted
         idle = options["idle_timeout"]
         if idle > 0:
             # In the kernel: a Python time-out would cost a system call per message.
@@ -325,6 +328,19 @@ class Worker:
                     reply.send(now)
         reply.send(clock() if mask else now)
 
+    def _give_results(self, _: int, frame: types.FrameType | None) -> None:
+        """The task that runs takes long, and results of earlier ones are held back: send them, in the midst of it."""
+        if self._giving or os.getpid() != self._pid:
+            return
+        self._giving = True
+        try:
+            if _is_in_task(frame):
+                self._reply.send(self._words[_slot.START_NS])
+        except Exception:  # noqa: BLE001 - not the task's concern; what could not be sent is sent, or fails, after it
+            pass
+        finally:
+            self._giving = False
+
     def _fail(self, ordinal: int, error: BaseException, started: int) -> None:
         if self._memory_limited and isinstance(error, MemoryError):
             self._full = True
@@ -346,6 +362,24 @@ class Worker:
             raise
 
 
+_ROOM = 100  # frames that sending results may take, with those outside of the loop
+_LOOP = Worker._run_all.__code__  # noqa: SLF001 - of this very module
+# What handles results: it cannot be interrupted to handle results.
+_HANDLING = frozenset(
+    getattr(owner, name).__code__
+    for owner, name in ((Worker, "_fail"), (Worker, "_say"), (Worker, "send"), (Reply, "add"), (Reply, "send"), (Reply, "restart"))
+)
+
+
+def _is_in_task(frame: types.FrameType | None) -> bool:
+    """Whether ``frame`` is in the midst of a task's function, with room on the stack, and not in what is done between two tasks."""
+    inner, depth = None, _ROOM
+    while frame is not None and frame.f_code is not _LOOP:
+        inner, frame = frame, frame.f_back
+        depth += 1
+    return frame is not None and inner is not None and inner.f_code not in _HANDLING and depth < sys.getrecursionlimit()
+
+
 def _has_state(function: object, payload: Bytes) -> bool:
     """Whether tasks could change a function: all but those that were found under their names."""
     if isinstance(function, types.BuiltinFunctionType):
@@ -357,7 +391,10 @@ def _adapt(function: Callable[..., object], frame: Frame) -> Call:
     """A callable of one argument, as it stands in the message."""
     flags = frame.flags
     if flags & _frames.ONE_PICKLE:
-        return (lambda row: function(*row)) if flags & _frames.STAR else function
+        if flags & _frames.STAR:
+            return lambda row: function(*row)
+        # A frame of its own tells that a task runs: see _is_in_task. Functions in Python have one; for quick tasks it takes too long.
+        return function if isinstance(function, types.FunctionType) or flags & _frames.QUICK else lambda value: function(value)
     decode, buffers = _pickling.decode, frame.buffers
     if flags & _frames.KEYWORDS:
 

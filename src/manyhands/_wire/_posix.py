@@ -30,6 +30,10 @@ LINUX = sys.platform.startswith("linux")
 # ones that libraries take (SIGRTMIN upwards) and from SIGUSR1/2, which belong to users.
 STACK_SIGNAL: int = signal.SIGRTMAX - 2 if LINUX else signal.SIGUSR2
 
+# Makes a worker send the results that it holds back. Ignored by who has no handler for it: programs that a task starts, and workers
+# that have not been set up.
+RESULTS_SIGNAL: int = signal.SIGURG
+
 # Of 1000: a worker is taken as if it held 30 % of the memory more than it does.
 _OOM_SCORE = 300
 _F_SETSIG = getattr(fcntl, "F_SETSIG", 10)
@@ -210,8 +214,18 @@ def peek_exit(pid: int) -> tuple[bool, int | None]:
 
 def has_ended(pid: int) -> bool:
     """Whether a process has, also one that is no child of this one, and of whose end nobody has been told. False if that cannot be seen."""
-    stat = _read(f"/proc/{pid}/stat")
-    return stat.rpartition(")")[2].split()[:1] in (["Z"], ["X"]) if stat else os.path.isdir("/proc/self")
+    state = _state_of(pid)
+    return state in {"Z", "X"} if state else os.path.isdir("/proc/self")
+
+
+def is_computing(pid: int) -> bool:
+    """Whether a process uses a processor, or waits for one: it is in no call that a signal would cut short. False if it cannot be seen."""
+    return _state_of(pid) == "R"
+
+
+def _state_of(pid: int) -> str:
+    """The kernel's letter for it; empty if there is none."""
+    return _read(f"/proc/{pid}/stat").rpartition(")")[2].strip()[:1]
 
 
 def die_with(lifeline: int) -> None:

@@ -5,7 +5,8 @@
 ``_registry.py``        backends by name; registering one's own
 ``processes.py``        worker processes: ``_engine``
 ``_process_stream.py``   a call on them
-``_process_executor.py`` the executor of worker processes
+``_process_executor.py`` the executor of worker processes, and views of it with other options
+``_submitting.py``      what both have in common
 ``threads.py``          threads of this process
 ``sequential.py``       the calling thread, one task after the other
 ``foreign.py``          any other ``concurrent.futures.Executor``
