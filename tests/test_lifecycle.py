@@ -54,7 +54,7 @@ def test_killed_parent_takes_what_tasks_started_with_it():
 STOPPED_AT_ITS_START = """
 import ctypes, itertools, os, signal, sys
 import waiting
-from manyhands._engine import _worker
+from manyhands._engine import _worker_process
 from manyhands._wire import _posix
 
 def stop_at(number):
@@ -76,7 +76,7 @@ for number in itertools.count():
         child = os.fork()
         if child == 0:
             stop_at(number)
-            _worker.join(lifeline)
+            _worker_process.join(lifeline)
             sys.setprofile(None)
             os.write(tell, b"joined")
             signal.pause()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypedDict, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, overload
 
-from manyhands import backends, errors
-from manyhands._core.policy import Failed, Policy, add_note
-from manyhands._wire._cpus import cpu_count
+from manyhands import errors
+from manyhands._core.policy import Failed, Policy
 from manyhands.backends import Plan
+from manyhands.backends._choice import choose
+from manyhands.backends._ending import Readable, first_failure
 from manyhands.settings import UNSET, resolved
 
 if TYPE_CHECKING:
@@ -419,67 +419,6 @@ class _Call:
             self.stream.close(at_once=at_once)
         finally:
             self._bar.__exit__(kind, error, trace)  # type: ignore[arg-type]
-
-
-class Readable:
-    """Inputs up to the first that cannot be read, which is an error only when all before it have been dealt with: see :meth:`check`.
-
-    ``all`` are the inputs as they are.
-    """
-
-    def __init__(self, inputs: Iterator[Any]) -> None:
-        self.all: Iterator[Any] = inputs
-        self._error: Exception | None = None
-
-    def __iter__(self) -> Iterator[Any]:
-        try:
-            yield from self.all
-        except Exception as error:  # noqa: BLE001 - whatever the user's iterator raises
-            self._error = error
-
-    def check(self) -> None:
-        """Raise what the inputs have raised."""
-        if self._error is not None:
-            raise self._error
-
-
-def raise_first(stream: TaskStream, failed: list[Failed]) -> NoReturn:
-    """Give the call up; raise the first failure."""
-    raise first_failure(stream, failed).error
-
-
-def first_failure(stream: TaskStream, failed: list[Failed]) -> Failed:
-    """Give the call up; the first failure in the order of the inputs, with a note of the others that are known."""
-    stream.close()
-    first, *others = sorted([*failed, *stream.leftovers()], key=lambda failed: failed.index)
-    for other in others[:10]:
-        add_note(first.error, f"task {other.index} failed as well: {type(other.error).__name__}: {other.error}")
-    if len(others) > 10:
-        add_note(first.error, f"and {len(others) - 10} more")
-    return first
-
-
-def choose(options: Options) -> tuple[backends.Backend, int]:
-    """The backend and the number of workers.
-
-    In a worker whose share of the processors is one, nested calls run in the worker itself: more processes would only get
-    in each other's way. Unless they ask for what only a process of their own can give: then they have one, while the worker waits.
-    """
-    workers = options.workers or cpu_count()
-    nested = "MANYHANDS_WORKER" in os.environ
-    if nested:
-        workers = min(workers, cpu_count())
-    if nested and workers == 1 and (options.backend == "threads" or (options.backend == "processes" and not _needs_isolation(options))):
-        import logging  # noqa: PLC0415 - 6 ms, and only nested calls have anything to say
-
-        logging.getLogger("manyhands").info("a nested call runs in its worker itself, whose share of the processors is one")
-        return backends.get("sequential"), 1
-    return backends.get(options.backend), workers
-
-
-def _needs_isolation(options: Options) -> bool:
-    """Whether tasks may have to be stopped, or must not take their caller with them."""
-    return options.errors != "raise" or options.retries > 0 or options.timeout is not None or options.memory_limit is not None
 
 
 def _length(iterables: tuple[Iterable[Any], ...]) -> int | None:

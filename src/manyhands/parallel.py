@@ -16,8 +16,9 @@ from manyhands._core.options import checked_count, whole
 from manyhands._core.policy import Failed, Policy
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends import Plan
+from manyhands.backends._choice import choose
+from manyhands.backends._ending import Readable, raise_first
 from manyhands.errors import BackendMissing
-from manyhands.mapping import Readable, choose, raise_first
 from manyhands.settings import UNSET, resolved
 
 if TYPE_CHECKING:

@@ -1,7 +1,8 @@
 """The pool of processes. See README.md in this folder for the picture, the states and the guarantees.
 
 ======================  =====================================================
-``_worker.py``          what runs in a worker process
+``_worker.py``          what a worker does: run tasks
+``_worker_process.py``  its process: how it begins and ends
 ``_reply.py``           what it has done and not sent yet
 ``_zygote.py``          the small process that workers are forked from
 ``_spare.py``           the worker in reserve, forked before it is needed

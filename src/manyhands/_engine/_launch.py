@@ -17,7 +17,7 @@ import marshal
 import os
 from typing import TYPE_CHECKING, Protocol
 
-from manyhands._engine import _worker
+from manyhands._engine import _worker_process
 from manyhands._engine._zygote_handle import start_python
 from manyhands._wire import _frames, _posix
 from manyhands._wire._channel import Channel
@@ -270,7 +270,7 @@ def fork(fds: tuple[int, int, int, int]) -> int:
     try:
         pid = os.fork()
         if pid == 0:
-            _worker.main(channel, slot, lifeline, settings)
+            _worker_process.main(channel, slot, lifeline, settings)
     finally:
         _posix.close_quietly(copies)
     return pid

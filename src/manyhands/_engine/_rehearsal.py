@@ -11,7 +11,8 @@ import socket
 import sys
 
 from manyhands._codec import _packing, _pickling
-from manyhands._engine import _worker
+from manyhands._engine import _worker_process
+from manyhands._engine._worker import Worker
 from manyhands._wire import _frames, _posix, _slot
 from manyhands._wire._channel import Channel
 
@@ -38,7 +39,7 @@ def _adopt() -> None:
         "memory_limit": None,
         "initializer": None,
     }
-    _worker.adopt_environment(settings)
+    _worker_process.adopt_environment(settings)
     for name in os.environ.keys() - env.keys():
         del os.environ[name]
 
@@ -47,7 +48,7 @@ def _serve() -> None:
     words = memoryview(bytearray(_slot.SIZE)).cast("Q")
     ours, theirs = _posix.channel_pair()
     parent = Channel(ours, blocking=True)
-    worker = _worker.Worker(Channel(theirs, blocking=True), words)
+    worker = Worker(Channel(theirs, blocking=True), words)
     parent.queue(_frames.pack(_frames.FUNCTION, _pickling.encode(_task)[0], a=1))
     parent.queue(_frames.pack(_frames.RUN, _packing.join_atoms([1]), flags=_frames.ONE_PICKLE, count=1, ordinal=1, a=1))
     parent.flush()

@@ -11,7 +11,7 @@ import importlib
 import os
 import socket
 
-from manyhands._engine import _worker
+from manyhands._engine import _worker_process
 from manyhands._wire import _posix
 
 TYPE_CHECKING = False
@@ -64,7 +64,7 @@ class Spare:
 
 def _wait(link: socket.socket, lifeline: int) -> None:
     """In the child: be ready, wait for descriptors, and serve them."""
-    _worker.join(lifeline)
+    _worker_process.join(lifeline)
     with contextlib.suppress(Exception):  # without it its first task takes 2 ms more
         importlib.import_module("manyhands._engine._rehearsal").rehearse()
     with link:
@@ -73,4 +73,4 @@ def _wait(link: socket.socket, lifeline: int) -> None:
         os.set_inheritable(fd, False)  # programs that tasks start must not hold them
     if fds:  # or else it was dismissed, or the zygote is gone
         channel, slot, settings = fds
-        _worker.work(channel, slot, settings)
+        _worker_process.work(channel, slot, settings)

@@ -24,7 +24,7 @@ import sys
 import typing  # noqa: F401 - nearly every module of a user's imports it; it would take each worker 3 ms
 import warnings
 
-from manyhands._engine import _worker
+from manyhands._engine import _worker_process
 from manyhands._engine._spare import Spare
 from manyhands._wire import _frames, _poller, _posix
 from manyhands._wire._channel import Channel
@@ -148,7 +148,7 @@ class Zygote:
         _posix.close_quietly(frame.fds)
 
     def _fork_worker(self, channel_fd: int, slot_fd: int, settings_fd: int) -> int:
-        return self._fork(lambda: _worker.main(channel_fd, slot_fd, self._lifeline, settings_fd))
+        return self._fork(lambda: _worker_process.main(channel_fd, slot_fd, self._lifeline, settings_fd))
 
     def _fork(self, live: Callable[[], None]) -> int:
         """Fork a child that does nothing but ``live``; nothing of it, no error either, goes on in the frames above.
@@ -165,7 +165,7 @@ class Zygote:
             warnings.simplefilter("ignore")  # a preloaded library may have started threads
             pid = os.fork()
         if pid == 0:
-            _worker.to_the_end(child)
+            _worker_process.to_the_end(child)
         return pid
 
     def _let_go(self) -> None:

@@ -3,6 +3,8 @@
 ======================  =====================================================
 ``_contract.py``        what every backend promises and offers
 ``_registry.py``        backends by name; registering one's own
+``_choice.py``          which one runs a call, and on how many workers
+``_ending.py``          what ends a call before its time
 ``processes.py``        worker processes: ``_engine``
 ``_process_stream.py``   a call on them
 ``_process_executor.py`` the executor of worker processes, and views of it with other options

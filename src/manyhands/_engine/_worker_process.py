@@ -1,0 +1,133 @@
+"""The process of a worker: how it begins, what it takes over from the parent, and how it ends.
+
+This module is loaded in the zygote, so that a forked worker is ready at once; it imports little.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import faulthandler
+import marshal
+import os
+import signal
+import socket
+import sys
+import types
+
+from manyhands._engine._worker import Worker
+from manyhands._wire import _posix, _slot
+from manyhands._wire._channel import Channel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from manyhands._engine._settings import Settings
+
+_THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "BLIS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+
+
+def main(channel_fd: int, slot_fd: int, lifeline_fd: int, settings_fd: int) -> None:
+    """Be a worker from beginning to end. Does not return."""
+
+    def live() -> None:
+        join(lifeline_fd)
+        work(channel_fd, slot_fd, settings_fd)
+
+    to_the_end(live)
+
+
+def to_the_end(live: Callable[[], None]) -> None:
+    """Run all that this process is for, then end it. Does not return: nothing may go on in the zygote's frames above."""
+    status = 1
+    try:
+        live()
+        status = 0
+    except (EOFError, BrokenPipeError):  # the parent is gone
+        status = 0
+    except SystemExit as request:  # a child that a task has forked
+        status = request.code if isinstance(request.code, int) else int(request.code is not None)
+    except BaseException:  # noqa: BLE001 - see above
+        sys.excepthook(*sys.exc_info())
+    _leave(status)
+
+
+def join(lifeline_fd: int) -> None:
+    """Be a process of its own, that ends when the parent does."""
+    atexit._clear()  # noqa: SLF001 - under "fork", what the parent registered is not this process's to do
+    _posix.die_with(lifeline_fd)
+    _posix.go_first_for_memory()
+
+
+def work(channel_fd: int, slot_fd: int, settings_fd: int) -> None:
+    """Serve the parent behind ``channel_fd`` until it wants no more.
+
+    Raises:
+        EOFError, BrokenPipeError: it is gone.
+    """
+    options: Settings = marshal.loads(_posix.read_from_start(settings_fd))
+    os.close(settings_fd)
+    adopt_environment(options)
+    _catch_signals(slot_fd)
+    channel = Channel(socket.socket(fileno=channel_fd), blocking=True)
+    words = _slot.attach(slot_fd)
+    words[_slot.PID] = os.getpid()
+    worker = Worker(channel, words)
+    if worker.set_up(options):
+        worker.serve()
+
+
+def _leave(status: int) -> None:
+    """End the process: what the user's code left to do at exit is done, then nothing can keep it."""
+    try:
+        atexit._run_exitfuncs()  # noqa: SLF001 - what multiprocessing's children do, too
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # closed, or None
+                stream.flush()
+        os._exit(status)
+
+
+def adopt_environment(options: Settings) -> None:
+    """Become a process like the parent: directory, environment, import path, arguments."""
+    if os.environ != options["env"]:  # usually it is what the zygote has, and setting it takes half a millisecond
+        os.environ.clear()
+        os.environ.update(options["env"])
+    with contextlib.suppress(OSError):  # it has been removed; the parent is in the same place
+        os.chdir(options["cwd"] or ".")
+    sys.path[:] = options["path"]
+    sys.argv[:] = options["argv"]
+    _limit_threads(options["cpus"])
+    main_module = types.ModuleType("__main__")
+    main_module.__dict__["__builtins__"] = sys.modules["builtins"]
+    sys.modules["__main__"] = main_module
+
+
+def _limit_threads(cpus: int) -> None:
+    """Give numeric libraries this worker's share of the processors, unless the user has decided otherwise."""
+    os.environ["MANYHANDS_WORKER"] = str(os.getpid())
+    os.environ["MANYHANDS_CPUS"] = str(cpus)
+    for name in _THREAD_VARIABLES:
+        os.environ.setdefault(name, str(cpus))
+    if "numpy" in sys.modules:  # preloaded: the variables come too late
+        try:
+            import threadpoolctl  # noqa: PLC0415
+        except ImportError:
+            return
+        threadpoolctl.threadpool_limits(cpus)
+
+
+def _catch_signals(slot_fd: int) -> None:
+    # Ctrl-C is the parent's to handle. Not SIG_IGN: programs that a task starts would inherit it.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    os.lseek(slot_fd, _slot.STACK_AT, os.SEEK_SET)
+    faulthandler.enable(slot_fd, all_threads=False)
+    faulthandler.register(_posix.STACK_SIGNAL, slot_fd, all_threads=False)
