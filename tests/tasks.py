@@ -169,6 +169,11 @@ def log(x, folder):
     return x
 
 
+def slow_log(x, folder):
+    spin(0.02)
+    return log(x, folder)
+
+
 def log_and_kill(x, folder):
     note(folder, f"ran-{x}")
     return kill_self(x)

@@ -586,6 +586,58 @@ def test_leaving_the_block_of_an_executor_with_options_waits_for_what_it_was_giv
         assert other.cancel(running=True)
 
 
+@pytest.mark.parametrize("buffersize", [None, 6])
+@pytest.mark.parametrize("chunksize", [0, 1, 2])
+def test_nothing_of_a_map_runs_when_the_block_of_an_executor_with_options_has_been_left(chunksize, buffersize, tmp_path):
+    with manyhands.Executor(2) as executor:
+        with executor.with_options(retries=1) as bound:
+            results = bound.map(tasks.slow_log, range(12), [str(tmp_path)] * 12, chunksize=chunksize, buffersize=buffersize)
+        ended = len(list(tmp_path.iterdir()))
+        if buffersize is None:
+            assert list(results) == list(range(12))
+            assert ended == 12
+        else:
+            with pytest.raises(manyhands.PoolClosed):
+                list(results)
+        executor.submit(tasks.spin, 0.1).result()
+        assert len(list(tmp_path.iterdir())) == ended
+
+
+@pytest.mark.parametrize("chunksize", [0, 1, 2])
+def test_cancelling_what_an_executor_with_options_was_given(chunksize, tmp_path):
+    with manyhands.Executor(1) as executor:
+        bound = executor.with_options(retries=1)
+        other = executor.submit(tasks.spin, 0.1)
+        results = bound.map(tasks.log, range(100), [str(tmp_path)] * 100, chunksize=chunksize)
+        bound.shutdown(cancel_futures=True)
+        ended = len(list(tmp_path.iterdir()))
+        assert ended < 50
+        assert other.result() == 0.1
+        executor.submit(tasks.spin, 0.05).result()
+        assert len(list(tmp_path.iterdir())) == ended
+        with pytest.raises(concurrent.futures.CancelledError):
+            list(results)
+
+
+def test_what_could_not_be_sent_is_freed_with_its_future():
+    class Argument:
+        def __reduce__(self):
+            raise ValueError("not to be sent")
+
+    with manyhands.Executor(1) as executor:
+        argument = Argument()
+        found = weakref.ref(argument)
+        future = executor.submit(tasks.identity, argument)
+        assert isinstance(future.exception(), manyhands.NotSerializable)
+        gc.collect()
+        gc.disable()
+        try:
+            del future, argument
+            assert found() is None
+        finally:
+            gc.enable()
+
+
 def test_an_executor_takes_the_options_of_its_block(tmp_path):
     with manyhands.options(timeout=0.3, retries=1):
         executor = manyhands.Executor(1)
@@ -593,8 +645,9 @@ def test_an_executor_takes_the_options_of_its_block(tmp_path):
         with pytest.raises(manyhands.TaskTimeout) as caught:
             executor.submit(tasks.hang, tasks.BAD).result()
         assert "attempt 1" in caught.value.__notes__[0]
-        bound = executor.with_options(retries=2)
-        assert bound.submit(tasks.fail_until, 1, str(tmp_path), 2).result() == 1
+        patient = executor.with_options(retries=2, timeout=None)
+        assert patient.submit(tasks.fail_until, 1, str(tmp_path), 2).result() == 1
+        bound = patient.with_options(timeout=0.3, retries=0)
         with pytest.raises(manyhands.TaskTimeout):
             list(bound.map(tasks.hang, range(6), chunksize=3))
         with pytest.raises(TypeError, match="'workers' is not an option of an executor's tasks"):

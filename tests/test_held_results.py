@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import threading
 
 import pytest
@@ -88,6 +89,42 @@ def test_being_asked_for_results_at_any_moment_loses_none(chunk):
                 for n, future in enumerate(futures):
                     error = future.exception()
                     assert str(error) == f"number {n}" if error else future.result() == function(n)
+        finally:
+            done.set()
+            asking.join()
+
+
+def guarded(x):
+    """What a program does that limits a piece of its work by an alarm."""
+    if x % 2:
+        return x
+
+    def strike(*_):
+        raise TimeoutError
+
+    signal.signal(signal.SIGALRM, strike)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+        tasks.spin(5)
+    except TimeoutError:
+        return x
+    return "the alarm was lost"
+
+
+def test_an_alarm_of_a_task_strikes_though_results_are_asked_for():
+    done = threading.Event()
+    with manyhands.Executor(1) as executor:
+        assert list(executor.map(guarded, range(4))) == list(range(4))
+
+        def ask():
+            while not done.wait(0.0002):
+                for pid in executor.worker_pids():
+                    _posix.send_signal(pid, _posix.RESULTS_SIGNAL)
+
+        asking = threading.Thread(target=ask)
+        asking.start()
+        try:
+            assert list(executor.map(guarded, range(1000), chunksize=20)) == list(range(1000))
         finally:
             done.set()
             asking.join()

@@ -245,7 +245,11 @@ def test_ctrl_c_ends_what_other_threads_wait_for(tmp_path):
             executor.submit(tasks.hang, 3, sys.argv[1]).result()
         def take():
             list(manyhands.imap(tasks.hang, [3], [sys.argv[1]], workers=2))
-        for work in (call, wait, take):
+        def again():
+            while True:
+                manyhands.map(tasks.square, range(10), workers=2)
+                tasks.spin(0.1)
+        for work in (call, wait, take, again):
             threading.Thread(target=work).start()
         manyhands.map(tasks.hang, [3], [sys.argv[1]], workers=2)
     """

@@ -437,6 +437,13 @@ def test_results_of_the_inputs_before_one_that_cannot_be_read_come_first(backend
     assert (sorted(taken), error) == ([0, 1, 4, 9, 16], ("no more",))
 
 
+def test_inputs_are_not_closed_when_the_call_is_left_early():
+    inputs = (n for n in range(1000))
+    with manyhands.imap(tasks.square, inputs, buffer=2, chunk=1, workers=1) as results:
+        assert next(results) == 0
+    assert next(inputs) > 0
+
+
 def test_an_iterator_that_is_dropped_ends_its_call(tmp_path):
     results = manyhands.imap(tasks.hang, [0, 1, 2, tasks.BAD, 4], [str(tmp_path)] * 5, workers=1, chunk=1)
     assert next(results) == 0

@@ -48,7 +48,10 @@ def encode(obj: object) -> tuple[bytes, Sequence[Bytes]]:
     except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
         first = error
     buffers.clear()
-    return _by_value(obj, first, keep_in_band), buffers
+    try:
+        return _by_value(obj, first, keep_in_band), buffers
+    finally:
+        first = None  # or its traceback would keep this frame, and this frame the error
 
 
 def encode_whole(obj: object) -> bytes:
@@ -89,5 +92,8 @@ def _by_value(obj: object, error: Exception | None, keep_in_band: Callable[[pick
     except Exception as second:  # noqa: BLE001 - as above
         from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
 
-        raise _trace.not_serializable(obj, second) from (error or second)
+        try:
+            raise _trace.not_serializable(obj, second) from (error or second)
+        finally:
+            error = None  # as above
     return payload

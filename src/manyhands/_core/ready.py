@@ -96,19 +96,21 @@ class ReadyQueue:
         while self.delayed and self.delayed[0][2].cancelled:
             heapq.heappop(self.delayed)
 
-    def cut(self, call: Call) -> None:
-        """Take out all batches of a call from its end on."""
+    def take_out(self, call: Call, begin: int = 0) -> list[Batch]:
+        """Take out all batches of a call from index ``begin`` on; whoever gets them has them alone."""
 
         def goes(batch: Batch) -> bool:
-            return batch.call is call and batch.first >= call.end
+            return batch.call is call and batch.first >= begin
 
         delayed = [entry[2] for entry in self.delayed if goes(entry[2])]
         if delayed:
             self.delayed = [entry for entry in self.delayed if not goes(entry[2])]
             heapq.heapify(self.delayed)
-        call.outstanding -= sum(len(batch.items) for batch in _alive((*filter(goes, call.ready), *delayed)))
+        batches = _alive((*filter(goes, call.ready), *delayed))
+        call.outstanding -= sum(len(batch.items) for batch in batches)
         call.ready = deque(batch for batch in call.ready if not goes(batch))
         self.drop_cancelled(call)
+        return batches
 
     def drain(self) -> list[Batch]:
         """Take out everything; whoever gets it has it alone."""

@@ -203,7 +203,7 @@ class Scheduler:
     def cut_call(self, call: Call, end: int) -> list[Worker]:
         """The same for the tasks from index ``end`` on."""
         call.end = min(call.end, end)
-        self._ready.cut(call)
+        self._ready.take_out(call, call.end)
         return [self.workers[number] for number in call.running]
 
     def doom(self, worker: Worker, reason: str, ordinal: int) -> None:
@@ -238,6 +238,13 @@ class Scheduler:
                 culprit = None if one_by_one else windows.extract(worker, head.ordinal + head.done)
         self._take_back(worker, 0, one_by_one=one_by_one)
         return culprit, reason
+
+    def take_out(self, call: Call) -> list[Batch]:
+        """Take out all batches of a call that are ready or delayed."""
+        batches = self._ready.take_out(call)
+        for batch in batches:
+            batch.worker = None
+        return batches
 
     def drain(self) -> list[Batch]:
         """Take out all batches that are ready or delayed."""

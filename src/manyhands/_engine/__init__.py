@@ -19,6 +19,7 @@
 ``_stream.py``          one call over many inputs
 ``_feed.py``            a call's inputs, encoded and cut into batches
 ``_calls.py``           what one call keeps: policy, results, waiting caller
+``_living.py``          what somebody may still hold
 ``_functions.py``       the functions that a pool knows
 ``_interrupts.py``      signals are taken at a safe point
 ``_pool.py``            all of it together: the pool

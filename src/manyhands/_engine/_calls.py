@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Protocol
-from weakref import ref
 
 from manyhands._codec import _packing, _preview
 from manyhands._core.batching import FunctionCost
@@ -11,15 +10,13 @@ from manyhands._core.tasks import NS, Batch, Call
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from manyhands._core.policy import Policy
     from manyhands._wire._frames import Bytes, Frame
 
 # Nanoseconds below which a task is not timed on its own.
 _QUICK = 5000
-# So many calls are kept track of before those that have gone are looked for.
-_LEAST = 64
 
 # Where a task ran, when it started, and how long it took: pid, nanoseconds on the monotonic clock, nanoseconds.
 Ran = tuple[int | None, int, int]
@@ -119,34 +116,6 @@ class PoolCall(Call):
         self.policy: Policy = policy
         self.submitted: int = 0  # counted by whoever numbers its tasks
         self.history: dict[int, list[str]] = {}  # index of a task: its failed attempts
-
-
-class OpenCalls:
-    """All calls that somebody may still wait for; does not keep them alive.
-
-    For any thread. Not a ``WeakValueDictionary``: that runs Python code whenever a call goes, into which a signal's handler may raise.
-    """
-
-    def __init__(self) -> None:
-        self._calls: dict[int, ref[PoolCall]] = {}
-        self._most = _LEAST
-
-    def add(self, call: PoolCall) -> None:
-        """A call is opened."""
-        calls = self._calls
-        calls[call.number] = ref(call)
-        if len(calls) > self._most:
-            for number, found in list(calls.items()):
-                if found() is None:
-                    calls.pop(number, None)
-            self._most = 2 * len(calls) + _LEAST
-
-    def __iter__(self) -> Iterator[PoolCall]:
-        """Those that are there now."""
-        for found in list(self._calls.values()):
-            call = found()
-            if call is not None:
-                yield call
 
 
 def describe(batch: Batch) -> str:

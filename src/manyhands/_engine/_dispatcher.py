@@ -15,19 +15,19 @@ from manyhands._core import events, scheduler
 from manyhands._core.overdue import HELD
 from manyhands._core.scheduler import Scheduler
 from manyhands._core.tasks import NS
-from manyhands._engine._calls import OpenCalls
 from manyhands._engine._crew import Crew
 from manyhands._engine._driving import Driving
+from manyhands._engine._living import Living
 from manyhands._engine._outcomes import Outcomes
 from manyhands._engine._staffing import Staffing
 from manyhands._engine._supervisor import STACK_NS
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from manyhands._core.tasks import Batch, Run, Worker
-    from manyhands._engine._calls import Form
+    from manyhands._engine._calls import Form, PoolCall
     from manyhands._engine._launch import Launcher
     from manyhands._engine._settings import Settings
     from manyhands._engine._supervisor import Peer
@@ -47,7 +47,7 @@ class Dispatcher:
         self.observers: list[Callable[[events.Event], None]] = []
         self.outcomes = Outcomes(self._again, self.observers)
         self.staffing = Staffing(self.scheduler, self.crew, self.outcomes, self.observers, self._hear, self._fail_ready)
-        self.calls = OpenCalls()
+        self.calls: Living[PoolCall] = Living()  # that somebody may still wait for
         self.limit: int | None = None  # of workers, as the user wants it
         self.ended = False
         self.hungry = True  # whether a task that is posted now could be sent at once
@@ -233,6 +233,13 @@ class Dispatcher:
             self.recall(peer.worker)
         self._cancel_ready()
 
+    def cancel_unstarted_of(self, call: PoolCall) -> None:
+        """The same for the tasks of one call."""
+        for worker in [self.scheduler.workers[number] for number in call.running]:
+            if worker.number in self.peers:
+                self.recall(worker)
+        self.outcomes.cancelled(_one_by_one(self.scheduler.take_out(call)))
+
     def end_all(self, number: int) -> None:
         """Send all workers a signal that ends them, and start no others. What they run fails; what waits is cancelled."""
         self._ending = self.outcomes.ending = True
@@ -256,9 +263,7 @@ class Dispatcher:
 
     def _drained(self) -> Iterator[Batch]:
         """All tasks that are ready, one by one; they are nobody's now."""
-        for batch in self.scheduler.drain():
-            for index in range(len(batch.items)):
-                yield batch.cut(index, index + 1)
+        return _one_by_one(self.scheduler.drain())
 
     # ------------------------------------------------------------ what arrives
 
@@ -365,6 +370,12 @@ class Dispatcher:
         for call in self.calls:
             self.outcomes.lost(call, closed)
         self.outcomes.hand_out()
+
+
+def _one_by_one(batches: Iterable[Batch]) -> Iterator[Batch]:
+    for batch in batches:
+        for index in range(len(batch.items)):
+            yield batch.cut(index, index + 1)
 
 
 class _Struck(BaseException):

@@ -66,6 +66,7 @@ class ProcessPool:
     ) -> None:
         self.pid: int = os.getpid()
         self.closed: bool = False
+        self._broken_off: BaseException | None = None  # what threads get that go on with it all the same
         self._width = limit or 1  # the most workers that any call has asked for
         self._memory_limit = memory_limit
         self._idle_timeout = idle_timeout
@@ -120,6 +121,8 @@ class ProcessPool:
         if self.pid != os.getpid():
             msg = f"this pool belongs to process {self.pid}, from which this one was forked; create one here"
             raise errors.PoolClosed(msg)
+        if self._broken_off is not None and threading.current_thread() is not threading.main_thread():
+            raise self._broken_off
         if self.closed:
             msg = "cannot schedule new tasks after shutdown; create a new executor"
             raise errors.PoolClosed(msg)
@@ -386,6 +389,11 @@ class ProcessPool:
             return
         self._dispatcher.command(self._dispatcher.cancel_unstarted)
 
+    def cancel_waiting_of(self, call: PoolCall) -> None:
+        """Cancel what has not started of one call."""
+        if self.pid == os.getpid() and not self._dispatcher.ended:
+            self._dispatcher.command(lambda: self._dispatcher.cancel_unstarted_of(call))
+
     def mute(self) -> None:
         """Hand out no more results: the program ends."""
         self._dispatcher.outcomes.muted = True
@@ -403,6 +411,7 @@ class ProcessPool:
     def break_off(self, error: BaseException) -> None:
         """End all workers at once, and every call with this error, in the threads that wait for it. Does not wait."""
         self.closed = True
+        self._broken_off = error
         if self.pid == os.getpid() and not self._dispatcher.ended:
             self._dispatcher.command(lambda: self._dispatcher.break_off(error))
             self.driving.need_background()  # whoever drives just now may be the one that is told

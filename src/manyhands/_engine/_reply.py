@@ -60,9 +60,15 @@ class Reply:
             count, flags, payload = len(self.values), _frames.ONE_PICKLE, _packing.join_atoms(self.values)
         else:
             return
+        out = self._worker.out
         pieces = _frames.pack(_frames.DONE, payload, flags=flags, count=count, ordinal=self._first, a=self.since, b=now - self.since)
-        self.restart(self._first + count, now)  # first: if sending is broken off, it is gone on with, and nothing is sent twice
-        self._worker.send(pieces)
+        # An alarm that a task has set may strike, and break this off: nothing may be lost, or sent twice. Handlers of signals run after
+        # calls and at jumps, so from here to the flush there is none of these.
+        out += pieces
+        self._first += count
+        self.since = now
+        del self._pickles[:], self.values[:]
+        self._worker.flush()
 
     def restart(self, first: int, now: int) -> None:
         """Begin anew with the results of task ``first``."""

@@ -29,6 +29,7 @@ class _State:
         self.pools: weakref.WeakSet[ProcessPool] = weakref.WeakSet()
         self.pending: weakref.WeakSet[ProcessPool] = weakref.WeakSet()  # whose work must end before the program does
         self.hooked = False
+        self.interrupted: SystemExit | None = None
 
 
 _state = _State()
@@ -47,6 +48,8 @@ def new_pool(*, finish_at_exit: bool, **settings: object) -> ProcessPool:
     """A pool with workers of its own. ``finish_at_exit``: the program ends only when its work has."""
     from manyhands._engine._pool import ProcessPool  # noqa: PLC0415 - 10 ms, in which the zygote can start
 
+    if _state.interrupted is not None and threading.current_thread() is not threading.main_thread():
+        raise _state.interrupted
     pool = ProcessPool(zygote(), **settings)  # type: ignore[arg-type]
     _state.pools.add(pool)
     if finish_at_exit:
@@ -115,8 +118,9 @@ def _finish_work() -> None:
     They, too, have to end before the program does. SystemExit ends a thread without a word.
     """
     if getattr(sys, "last_type", None) is KeyboardInterrupt:
+        _state.interrupted = SystemExit("the program was interrupted")
         for pool in list(_state.pools):
-            pool.break_off(SystemExit("the program was interrupted"))
+            pool.break_off(_state.interrupted)
         return
     for pool in list(_state.pending):
         pool.drain()

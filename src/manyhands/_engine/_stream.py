@@ -7,6 +7,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
+from manyhands import errors
 from manyhands._codec import _failures, _packing, _pickling
 from manyhands._core.batching import READING, Pace, batches_ahead
 from manyhands._core.failing import FirstFailure
@@ -136,6 +137,7 @@ class Stream:
         self._fail_fast = fail_fast
         self._order: Reorder[object] = Reorder()
         self._first_failure = FirstFailure()
+        self._refusal: BaseException | None = None  # why no more is to be read
         self.deadline: float | None = None  # by when all results have to be there, on the monotonic clock
         self._closed = False
         self._exhausted = False
@@ -152,12 +154,28 @@ class Stream:
         self._pool.hand_over()
 
     def finish(self) -> None:
-        """Read all inputs and wait until every task has ended; results can be taken afterwards, also when the pool is gone."""
-        self._eager = True
+        """Read all inputs, or, where these are read only as results are taken, no more; and wait until every task has ended.
+
+        Results can be taken afterwards, also when the pool is gone.
+        """
+        if self._buffer is not None:
+            self._refusal = errors.PoolClosed("the executor was shut down, so no more inputs are read")
+        self._eager = self._buffer is None
         arrivals = self.arrivals
         while not self._closed and self._fault() is None and not self._complete():
-            self._fill()
-            self._pool.wait(lambda: bool(arrivals.fault) or arrivals.ended == self._submitted or (not self._exhausted and self._room() > 0))
+            if self._buffer is None:
+                self._fill()
+            elif arrivals.ended == self._submitted:
+                return
+            self._pool.wait(lambda: bool(arrivals.fault) or arrivals.ended == self._submitted or self._may_read())
+
+    def _may_read(self) -> bool:
+        return self._eager and not self._exhausted and self._room() > 0
+
+    def cancel_waiting(self) -> None:
+        """Read no more, and cancel what has not started."""
+        self._exhausted = True
+        self._pool.cancel_waiting_of(self.call)
 
     # ------------------------------------------------------------ chunks
 
@@ -285,6 +303,8 @@ class Stream:
         if self._exhausted:  # meanwhile
             return
         self._pool.check_usable()
+        if self._refusal is not None and self._room() > 0:
+            raise self._refusal
         until = time.monotonic_ns() + READING
         while not self._exhausted and self.arrivals.fault is None and (room := self._room()) > 0:
             size = self._batch_size()

@@ -7,6 +7,7 @@ This module is loaded in the zygote, so that a forked worker is ready at once; i
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import signal
@@ -22,7 +23,8 @@ from manyhands._wire import _frames, _posix, _slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections import deque
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
     from manyhands._codec._main_globals import MainGlobals
@@ -45,6 +47,7 @@ class Worker:
 
     def __init__(self, channel: Channel, words: memoryview) -> None:
         self._channel = channel
+        self.out: deque[Bytes] = channel.out  # what is to be sent
         self._words = words
         self._packed: dict[int, Frame] = {}  # functions as they came
         self._functions: dict[int, Callable[..., object]] = {}  # the same, once used
@@ -208,7 +211,7 @@ class Worker:
                     raise  # a child that the task has forked: it ends as it would have, elsewhere
                 reply.send(now)
                 self._fail(ordinal, error, now)
-                now = clock()
+                words[_slot.START_NS] = now = clock()
                 reply.restart(ordinal + 1, now)
             ordinal += 1
             if ordinal & mask == 0:
@@ -219,14 +222,13 @@ class Worker:
 
     def _give_results(self, _: int, frame: types.FrameType | None) -> None:
         """The task that runs takes long, and results of earlier ones are held back: send them, in the midst of it."""
-        if self._giving or os.getpid() != self._pid:
+        if self._giving or os.getpid() != self._pid or not _is_in_task(frame):
             return
         self._giving = True
         try:
-            if _is_in_task(frame):
-                self._reply.send(self._words[_slot.START_NS])
-        except Exception:  # noqa: BLE001 - not the task's concern; what could not be sent is sent, or fails, after it
-            pass
+            # What a handler of the task's raises is for the task; what is raised here is not, and what could not be sent is sent later.
+            with _no_signals(), contextlib.suppress(Exception):
+                self._reply.send(max(self._reply.since, self._words[_slot.START_NS]))
         finally:
             self._giving = False
 
@@ -241,7 +243,11 @@ class Worker:
 
     def send(self, pieces: list[Bytes]) -> None:
         """Send one frame now. Waits while the parent is busy."""
-        self._channel.queue(pieces)
+        self.out += pieces
+        self.flush()
+
+    def flush(self) -> None:
+        """Send what is in ``out``."""
         try:
             self._channel.flush()
         except OSError as error:
@@ -258,6 +264,17 @@ _HANDLING = frozenset(
     getattr(owner, name).__code__
     for owner, name in ((Worker, "_fail"), (Worker, "_say"), (Worker, "send"), (Reply, "add"), (Reply, "send"), (Reply, "restart"))
 )
+
+
+@contextlib.contextmanager
+def _no_signals() -> Iterator[None]:
+    """None is handled in there. Those that have come are, as it is entered and as it is left; what their handlers raise goes through."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())
+    try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _is_in_task(frame: types.FrameType | None) -> bool:

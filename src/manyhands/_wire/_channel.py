@@ -26,15 +26,15 @@ _MAX_FDS = 16
 class Channel:
     """Frames in and out of ``sock``, which it owns.
 
-    ``descriptors=True`` also receives file descriptors; they are given to the frames that announced them.
+    ``out`` is what waits to be sent. ``descriptors=True`` also receives file descriptors; they are given to the frames that announced them.
     """
 
-    __slots__ = ("_fds", "_out", "_out_fds", "_reader", "_receives_fds", "sock")
+    __slots__ = ("_fds", "_out_fds", "_reader", "_receives_fds", "out", "sock")
 
     def __init__(self, sock: socket.socket, *, blocking: bool, descriptors: bool = False) -> None:
         self.sock = sock
         sock.setblocking(blocking)
-        self._out: deque[Bytes] = deque()
+        self.out: deque[Bytes] = deque()
         self._out_fds: dict[int, Sequence[int]] = {}  # by id of the piece with which they go
         self._reader = _frames.FrameReader()
         self._receives_fds = descriptors
@@ -47,7 +47,7 @@ class Channel:
     @property
     def unsent(self) -> bool:
         """Whether bytes wait for room in the socket."""
-        return bool(self._out)
+        return bool(self.out)
 
     @property
     def partial(self) -> bool:
@@ -59,7 +59,7 @@ class Channel:
 
         ``fds`` must stay open until the frame has been sent.
         """
-        self._out.extend(pieces)
+        self.out.extend(pieces)
         if fds:
             self._out_fds[id(pieces[0])] = fds
 
@@ -69,7 +69,7 @@ class Channel:
         Raises:
             OSError: the other side is gone.
         """
-        out = self._out
+        out = self.out
         while out:
             try:
                 if self._out_fds:
@@ -84,11 +84,11 @@ class Channel:
         return True
 
     def _send_joined(self) -> int:
-        pieces = [self._out[i] for i in range(min(len(self._out), _MAX_PIECES))]
+        pieces = [self.out[i] for i in range(min(len(self.out), _MAX_PIECES))]
         return self.sock.sendmsg(pieces)
 
     def _send_with_fds(self) -> int:
-        piece = self._out[0]
+        piece = self.out[0]
         fds = self._out_fds.get(id(piece))
         if fds is None:
             return self.sock.send(piece)
@@ -98,7 +98,7 @@ class Channel:
         return sent
 
     def _drop(self, sent: int) -> None:
-        out = self._out
+        out = self.out
         while out and sent >= len(out[0]):
             sent -= len(out.popleft())
         if sent:
@@ -155,7 +155,7 @@ class Channel:
         """Close the socket and whatever descriptors came and were not taken."""
         _posix.close_quietly(self._fds)
         self._fds = []
-        self._out.clear()
+        self.out.clear()
         self._out_fds.clear()
         self.sock.close()
 

@@ -24,14 +24,21 @@ class Readable:
 
     def __iter__(self) -> Iterator[Any]:
         try:
-            yield from self.all
+            # Not ``yield from``, which would close them when this is closed: they are the user's.
+            for value in self.all:  # noqa: UP028
+                yield value
         except Exception as error:  # noqa: BLE001 - whatever the user's iterator raises
             self._error = error
 
     def check(self) -> None:
         """Raise what the inputs have raised."""
-        if self._error is not None:
-            raise self._error
+        error, self._error = self._error, None
+        if error is None:
+            return
+        try:
+            raise error
+        finally:
+            error = None  # or its traceback would keep this frame, and this frame the error
 
 
 def raise_first(stream: TaskStream, failed: list[Failed]) -> NoReturn:

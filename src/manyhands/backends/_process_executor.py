@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._core.options import UNSET, block, checked_count, refuse, resolve
 from manyhands._engine import _state
+from manyhands._engine._living import Living
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends._preload import warn_of_missing
 from manyhands.backends._submitting import Submitter
@@ -94,7 +95,7 @@ class Executor(Submitter):
             preload=options.preload,
             limit=self._max_workers,
         )
-        super().__init__(pool, options, weakref.WeakKeyDictionary())
+        super().__init__(pool, options, Living())
         # One that is forgotten finishes what it was given, and ends.
         self._forgotten = weakref.finalize(self, pool.shutdown_later)
         self._forgotten.atexit = False
@@ -162,8 +163,9 @@ class Executor(Submitter):
         if cancel_futures:
             pool.cancel_waiting()
         if wait:
-            for stream in list(self._unfinished) if not cancel_futures else ():
-                stream.finish()
+            for stream in self._streams if not cancel_futures else ():
+                if stream.owner is not None:
+                    stream.finish()
             pool.drain()
             pool.shutdown()
         else:
@@ -200,7 +202,7 @@ class BoundExecutor(Submitter):
     def __init__(self, executor: Executor, base: Options, given: dict[str, Any]) -> None:
         self._executor = executor
         self._given = {name: value for name, value in given.items() if value is not UNSET}
-        super().__init__(executor._pool, resolve(given, base._asdict(), {}), executor._unfinished)  # noqa: SLF001 - two faces of one pool
+        super().__init__(executor._pool, resolve(given, base._asdict(), {}), executor._streams)  # noqa: SLF001 - two faces of one pool
 
     def _width(self) -> int:
         return self._executor._width()  # noqa: SLF001 - as above
@@ -225,24 +227,30 @@ class BoundExecutor(Submitter):
             cancel_futures: cancel what has not started.
         """
         self._closed = True
-        pool, promised = self._pool, self._sink.promised
+        pool, promised, streams = self._pool, self._sink.promised, self._own_streams()
         if pool.pid != os.getpid():
             return
         if cancel_futures:
-            self._cancel(running=False)
+            for call in self._calls:
+                pool.cancel_waiting_of(call)
+            for stream in streams:
+                stream.cancel_waiting()
         if wait:
-            if not cancel_futures:
-                self._finish()
+            for stream in streams:
+                stream.finish()
             pool.wait(lambda: not promised)
 
-    def _cancel(self, *, running: bool) -> None:
+    def _stop(self) -> None:
+        """Cancel what waits and stop what runs."""
+        self._closed = True
+        for stream in self._own_streams():
+            stream.close(at_once=True)
         for future in self._sink.promised.copy():
-            future.cancel(running=running)
+            future.cancel(running=True)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and not issubclass(kind, Exception):  # Ctrl-C, sys.exit
-            self._closed = True
-            self._cancel(running=True)
+            self._stop()
         else:
             self.shutdown(wait=True)
 

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 
 
 class ProcessStream:
-    """A call over many inputs on worker processes."""
+    """A call over many inputs on worker processes. ``owner`` is whoever began it, where that counts."""
+
+    owner: object = None
 
     def __init__(self, pool: ProcessPool, plan: Plan, inputs: Iterator[object], *, deadline: float | None = None) -> None:
         pool.prepare(plan.function)
@@ -53,8 +55,12 @@ class ProcessStream:
         self._stream.start()
 
     def finish(self) -> None:
-        """Read all inputs and wait until every task has ended; the results are kept."""
+        """Read all inputs, unless that is limited by a buffer, and wait until every task has ended; the results are kept."""
         self._stream.finish()
+
+    def cancel_waiting(self) -> None:
+        """Cancel what has not started."""
+        self._stream.cancel_waiting()
 
     def chunks(self) -> Iterator[tuple[int, list[object]]]:
         """Results as the contract has them."""

@@ -16,18 +16,16 @@ from manyhands._core.policy import Failed, Policy, add_note
 from manyhands._core.tasks import Batch
 from manyhands._engine import _feed
 from manyhands._engine._futures import Future, FutureSink
+from manyhands._engine._living import Living
 from manyhands.backends._contract import Plan
 from manyhands.backends._process_stream import ProcessStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from weakref import WeakKeyDictionary
 
     from manyhands._core.options import Options
     from manyhands._engine._calls import PoolCall
     from manyhands._engine._pool import ProcessPool
-
-    Unfinished = WeakKeyDictionary[ProcessStream, "Submitter"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -36,23 +34,23 @@ _ALL = 2**62  # more tasks than there are
 
 
 class Submitter(concurrent.futures.Executor):
-    """Submits to a pool under one policy.
+    """Submits to a pool under one policy. ``streams`` are those of :meth:`map`, of all who submit to this pool."""
 
-    ``unfinished`` are streams of :meth:`map` whose inputs may not all have been read, with whoever began them.
-    """
-
-    def __init__(self, pool: ProcessPool, options: Options, unfinished: Unfinished) -> None:
+    def __init__(self, pool: ProcessPool, options: Options, streams: Living[ProcessStream]) -> None:
         self._pool = pool
         self._options = options
         self._policy = Policy(options.timeout, options.retries, options.retry_on, options.backoff)
-        self._unfinished = unfinished
+        self._streams = streams
+        self._calls: Living[PoolCall] = Living()
         self._sink = FutureSink()
         self._closed = False
         self._call = self._open()
 
     def _open(self) -> PoolCall:
         # The pool's own limit bounds the workers; the executor may be resized beyond what it has now.
-        return self._pool.open_call(self._sink, self._policy, limit=2**31, priority=self._options.priority)
+        call = self._pool.open_call(self._sink, self._policy, limit=2**31, priority=self._options.priority)
+        self._calls.add(call)
+        return call
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
         """Run ``fn(*args, **kwargs)`` in a worker and return its future.
@@ -77,7 +75,10 @@ class Submitter(concurrent.futures.Executor):
         except Exception as error:  # noqa: BLE001 - this task fails, the others need not
             add_note(error, f"so task {index} could not be sent")
             future.set_exception(error)
-            return future
+            try:
+                return future
+            finally:
+                del future, args, kwargs  # or the error's traceback would keep this frame, and this frame the future
         batch = Batch(call, index, items, function.cost, form, future)
         self._sink.promise(future, batch)
         pool.submit(batch)
@@ -131,23 +132,20 @@ class Submitter(concurrent.futures.Executor):
             priority=self._options.priority,
         )
         stream = ProcessStream(self._pool, plan, zip(*iterables, strict=False), deadline=deadline)
-        if buffersize is None:
-            self._unfinished[stream] = self
+        stream.owner = self
+        self._streams.add(stream)
         try:
             stream.start()
         except BaseException:
-            self._unfinished.pop(stream, None)
+            stream.owner = None
             raise
         return _flat(stream)
 
     def _width(self) -> int:
         raise NotImplementedError
 
-    def _finish(self) -> None:
-        """Read the inputs of all :meth:`map` that were begun here, and wait for their results, which are kept."""
-        for stream, owner in list(self._unfinished.items()):
-            if owner is self:
-                stream.finish()
+    def _own_streams(self) -> list[ProcessStream]:
+        return [stream for stream in self._streams if stream.owner is self]
 
 
 def _one_by_one(
