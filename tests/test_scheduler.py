@@ -14,10 +14,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from manyhands._core import overdue, tasks
+from manyhands._core import overdue, tasks, windows
 from manyhands._core import scheduler as sut
 from manyhands._core.scheduler import Scheduler
-from manyhands._core.tasks import Batch, Call, Cost
+from manyhands._core.tasks import Batch, Call, Cost, Worker
 from manyhands._core.windows import HORIZON, WINDOW
 
 MS = 1_000_000
@@ -264,7 +264,9 @@ class Driver:
         started, since = process.started, process.since
         self._let_run(process)
         finding = self.scheduler.inspected(worker, started, since, self.now)
-        if finding is not None and self.recall(worker) == started and finding == sut.TIMEOUT:
+        if finding == overdue.HELD:
+            assert worker.batch_of(started) is worker.batch_of(started - 1), "it holds nothing back"
+        elif finding is not None and self.recall(worker) == started and finding == sut.TIMEOUT:
             timeout = process.by_ordinal[started].call.timeout
             assert timeout, "stopped for a time-out that it does not have"
             assert self.now - since >= timeout, "stopped before its time was over"
@@ -1203,3 +1205,21 @@ def test_nothing_grows_with_the_number_of_tasks():
         assert call.outstanding == 0
         assert len(machine.workers) == len(machine._idle) == 4
         assert sum(map(len, machine._ready.levels.values())) == 0
+
+
+def test_a_worker_that_is_heard_of_after_a_long_task_is_looked_after_soon():
+    """The longer a task takes, the rarer it is looked at; that does not hold for the next."""
+    lookout = overdue.Lookout()
+    worker = Worker(1, 0, None)
+    call = Call(1, limit=1)
+    windows.append(worker, Batch(call, 0, list(range(3)), Cost()))
+    lookout.begins(worker, 0)
+    for now in (20 * MS, 2000 * MS):
+        worker.check_at = 0
+        assert lookout.finding(worker, 1, 0, now, help_is_there=False) is None
+    assert worker.check_at == 4000 * MS
+    worker.window[0].done = 1
+    lookout.begins(worker, 2001 * MS)
+    assert worker.check_at <= 2001 * MS + overdue.LOST_NS
+    assert lookout.soonest <= worker.check_at
+    assert lookout.finding(worker, 3, 2001 * MS, 2020 * MS, help_is_there=False) == overdue.HELD

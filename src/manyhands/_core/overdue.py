@@ -42,7 +42,7 @@ class Lookout:
         patience = LOST_NS if run.count - run.done == 1 else HELD_NS
         if timeout:
             self._look(worker, now + min(timeout, patience))
-        elif not worker.check_at:
+        elif not worker.check_at or worker.check_at > now + patience:
             self._look(worker, now + patience)
 
     def _look(self, worker: Worker, when: int) -> None:
