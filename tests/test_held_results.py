@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
@@ -67,31 +68,38 @@ def test_tasks_that_had_ended_are_not_repeated_when_a_later_one_kills_its_worker
     assert [len(waiting.noted(tmp_path, f"ran-{n}")) for n in range(BAD + 1)] == [1, 1, 1, 1]
 
 
+@contextlib.contextmanager
+def asked_all_the_time(executor):
+    """Its workers are asked for results at any moment."""
+    done = threading.Event()
+
+    def ask():
+        while not done.wait(0.0001):
+            for pid in executor.worker_pids():
+                _posix.send_signal(pid, _posix.RESULTS_SIGNAL)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    try:
+        yield
+    finally:
+        done.set()
+        asking.join()
+
+
 @pytest.mark.parametrize("chunk", [1, 10, "auto"])
 def test_being_asked_for_results_at_any_moment_loses_none(chunk):
-    done = threading.Event()
+    chunksize = 0 if chunk == "auto" else chunk
+    good = [n for n in range(3000) if n % 7]
     with manyhands.Executor(2) as executor:
         assert list(executor.map(abs, range(20))) == list(range(20))
-
-        def ask():
-            while not done.wait(0.0001):
-                for pid in executor.worker_pids():
-                    _posix.send_signal(pid, _posix.RESULTS_SIGNAL)
-
-        asking = threading.Thread(target=ask)
-        asking.start()
-        try:
+        with asked_all_the_time(executor):
             for function in (tasks.of_any_kind, tasks.square):
                 futures = [executor.submit(function, n) for n in range(200)]
-                chunksize = 0 if chunk == "auto" else chunk
-                good = [n for n in range(3000) if n % 7]
                 assert list(executor.map(function, good, chunksize=chunksize)) == list(map(function, good))
                 for n, future in enumerate(futures):
                     error = future.exception()
                     assert str(error) == f"number {n}" if error else future.result() == function(n)
-        finally:
-            done.set()
-            asking.join()
 
 
 def guarded(x):
@@ -112,19 +120,7 @@ def guarded(x):
 
 
 def test_an_alarm_of_a_task_strikes_though_results_are_asked_for():
-    done = threading.Event()
     with manyhands.Executor(1) as executor:
         assert list(executor.map(guarded, range(4))) == list(range(4))
-
-        def ask():
-            while not done.wait(0.0002):
-                for pid in executor.worker_pids():
-                    _posix.send_signal(pid, _posix.RESULTS_SIGNAL)
-
-        asking = threading.Thread(target=ask)
-        asking.start()
-        try:
+        with asked_all_the_time(executor):
             assert list(executor.map(guarded, range(1000), chunksize=20)) == list(range(1000))
-        finally:
-            done.set()
-            asking.join()

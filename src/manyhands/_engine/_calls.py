@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import TYPE_CHECKING, Any, Protocol
 
 from manyhands._codec import _packing, _preview
@@ -10,7 +11,7 @@ from manyhands._core.tasks import NS, Batch, Call
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from manyhands._core.policy import Policy
     from manyhands._wire._frames import Bytes, Frame
@@ -108,13 +109,13 @@ class Form:
 class PoolCall(Call):
     """A call as the pool runs it."""
 
-    __slots__ = ("__weakref__", "history", "policy", "sink", "submitted")
+    __slots__ = ("__weakref__", "history", "indices", "policy", "sink")
 
     def __init__(self, number: int, sink: Sink, policy: Policy, *, limit: int, priority: int = 0) -> None:
         super().__init__(number, limit=limit, priority=priority, timeout=int((policy.timeout or 0) * NS))
         self.sink: Sink = sink
         self.policy: Policy = policy
-        self.submitted: int = 0  # counted by whoever numbers its tasks
+        self.indices: Iterator[int] = itertools.count()  # of tasks that are submitted one by one, by any thread
         self.history: dict[int, list[str]] = {}  # index of a task: its failed attempts
 
 

@@ -66,8 +66,7 @@ class Submitter(concurrent.futures.Executor):
         pool = self._pool
         if pool.closed or self._closed or pool.pid != os.getpid():
             self._check_open()
-        index = call.submitted
-        call.submitted += 1
+        index = next(call.indices)
         future: Future[T] = Future(pool)
         try:
             function = pool.function(fn)
