@@ -83,9 +83,9 @@ def test_what_tasks_make_of_a_value_stays_until_another_is_sent():
 
 def test_values_of_functions_that_were_forgotten_go():
     code = """
-        import gc, manyhands
-        from manyhands._engine import _pool
-        _pool._MAX_FUNCTIONS = 4
+        import manyhands
+        from manyhands._engine import _functions
+        _functions._MOST = 4
         class Large:
             alive = 0
             def __init__(self):

@@ -1,11 +1,15 @@
 """Objects to bytes and back. Never sees a socket.
 
 ======================  =====================================================
-``_pickling.py``        one object: C pickler first, by value where it must be
+``_pickling.py``        one object, by name or by value
+``_naming.py``          what is found under its name; which globals code uses
+``_by_value.py``        functions and classes taken apart
+``_making.py``          functions and classes put together
+``_identity.py``        which class here is which class there
+``_rules.py``           what else pickle cannot do, by class
 ``_packing.py``         many arguments or results in one message
 ``_failures.py``        an exception with its traceback, rebuilt elsewhere
 ``_captures.py``        what a function carries, and whether it has changed
-``_at_home.py``         classes that come back to where they are from
 ``_main_globals.py``    the globals of a script, in its workers
 ``_pristine.py``        large buffers of a function, a fresh copy for each task
 ``_preview.py``         what a pickle holds, for messages; runs nobody's code

@@ -8,12 +8,10 @@ list, an array or any object with a state of its own, nothing short of pickling 
 from __future__ import annotations
 
 import functools
-import sys
 import types
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from manyhands._codec import _naming
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), type, types.ModuleType, types.CodeType)
 _MISSING = object()
@@ -51,7 +49,7 @@ class Captures:
             return
         self._seen.add(id(value))
         if isinstance(value, types.FunctionType):
-            if not found_by_name(value):
+            if not _naming.found_by_name(value):
                 self._look_into(value)
         elif isinstance(value, types.BuiltinFunctionType):
             self._look(value.__self__)
@@ -76,7 +74,7 @@ class Captures:
         self._bind(function.__dict__, function.__dict__)
         self._attributes.append((function.__dict__, len(function.__dict__)))
         if self._global_names:
-            self._bind(function.__globals__, _names(function.__code__))
+            self._bind(function.__globals__, _naming.global_names(function.__code__))
 
     def _bind(self, variables: dict[str, Any], names: Any) -> None:
         for name in names:
@@ -84,24 +82,6 @@ class Captures:
             self._bindings.append((variables, name, value))
             if value is not _MISSING:
                 self._look(value)
-
-
-def found_by_name(function: types.FunctionType) -> bool:
-    """Whether a function is what its module has under its name, so that it travels as that name."""
-    found: object = sys.modules.get(function.__module__)
-    if function.__module__ == "__main__" or found is None:
-        return False
-    for name in function.__qualname__.split("."):
-        found = getattr(found, name, None)
-    return found is function
-
-
-def _names(code: types.CodeType) -> Iterator[str]:
-    """All names that may be globals, of inner functions as well."""
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _names(constant)
 
 
 def _contents(cell: types.CellType) -> object:

@@ -7,15 +7,16 @@ another: then functions that were sent with the old one keep seeing that one, an
 
 from __future__ import annotations
 
-import functools
 import io
 import pickle
 import sys
 import types
 from typing import TYPE_CHECKING, Any
 
+from manyhands._codec import _making
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from manyhands._codec._pickling import Bytes
 
@@ -56,7 +57,7 @@ class MainGlobals:
         if versions is None or number == self._entered:
             return
         self._entered = number
-        variables = sys.modules["__main__"].__dict__
+        variables = _variables()
         for name, version in versions.items():
             before = self._active.get(name)
             if before == version:
@@ -81,10 +82,10 @@ def _version(number: int, value: object) -> object:
         return number
     import hashlib  # noqa: PLC0415 - 3 ms; most functions bring no such value
 
-    import cloudpickle  # noqa: PLC0415 - it is loaded: whatever comes by value needs it
+    from manyhands._codec import _pickling  # noqa: PLC0415 - as above
 
     try:
-        return hashlib.blake2b(cloudpickle.dumps(value), digest_size=16).digest()
+        return hashlib.blake2b(_pickling.encode_whole(value), digest_size=16).digest()
     except Exception:  # noqa: BLE001 - __reduce__ may raise anything
         return number
 
@@ -102,24 +103,24 @@ class _MainUnpickler(pickle.Unpickler):
 
     def find_class(self, module: str, name: str) -> Any:
         """What a name in the pickle stands for."""
-        found = super().find_class(module, name)
-        if module.startswith("cloudpickle"):
-            if name == "_make_function":
-                return functools.partial(_make, found)
-            if name == "_function_setstate":
-                return functools.partial(self._set_state, found)
-        return found
+        if module == _making.__name__:
+            if name == "main_namespace":
+                return _variables
+            if name == "set_function":
+                return self._set_function
+        return super().find_class(module, name)
 
-    def _set_state(self, set_state: Callable[..., None], function: types.FunctionType, state: tuple[Any, dict[str, Any]]) -> None:
-        if function.__globals__ is sys.modules["__main__"].__dict__:
-            for name, value in state[1]["__globals__"].items():
+    def _set_function(self, function: types.FunctionType, state: tuple[dict[str, Any], ...]) -> None:
+        variables, *rest = state
+        if function.__globals__ is _variables():
+            for name, value in variables.items():
                 self.sent[name] = value
                 self._before.setdefault(name, function.__globals__.get(name, _MISSING))
-        set_state(function, state)
+        _making.set_function(function, (variables, *rest))  # type: ignore[arg-type]
 
     def restore(self) -> None:
         """The globals are again what they were before."""
-        variables = sys.modules["__main__"].__dict__
+        variables = _variables()
         for name, value in self._before.items():
             if value is _MISSING:
                 variables.pop(name, None)
@@ -127,7 +128,5 @@ class _MainUnpickler(pickle.Unpickler):
                 variables[name] = value
 
 
-def _make(make: Callable[..., object], code: object, variables: dict[str, object], *rest: object) -> object:
-    if variables.get("__name__") == "__main__":
-        variables = sys.modules["__main__"].__dict__
-    return make(code, variables, *rest)
+def _variables() -> dict[str, Any]:
+    return sys.modules["__main__"].__dict__

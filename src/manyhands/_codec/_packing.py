@@ -45,8 +45,8 @@ def join_atoms(values: Sequence[object]) -> bytes:
     return pickle.dumps(list(values), PROTOCOL)
 
 
-def pickle_atom(value: object) -> bytes:
-    """The pickle of one atom."""
+def pickle_atoms(value: object) -> bytes:
+    """The pickle of one atom, or of one tuple of atoms."""
     return pickle.dumps(value, PROTOCOL)
 
 

@@ -11,6 +11,8 @@ import pickle
 import reprlib
 from typing import TYPE_CHECKING, Any
 
+from manyhands._codec import _making
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
@@ -80,7 +82,7 @@ def _stand_in(name: str) -> type[_StandIn]:
 
 
 def _name_function(function: _StandIn, state: Any) -> None:
-    function.__dict__["_name"] = state[1]["__name__"]
+    function.__dict__["_name"] = state[1].get("__name__", function.__dict__.get("_name", "?"))
 
 
 class _Function(_StandIn):
@@ -88,13 +90,20 @@ class _Function(_StandIn):
         return f"<function {self.__dict__.get('_name', '?')}>"
 
 
-# What cloudpickle makes classes and functions with.
+def _function(code: Any, *_: object) -> _StandIn:
+    made = _Function()
+    made.__dict__["_name"] = code.co_name
+    return made
+
+
+# What _making.py makes classes and functions with.
 _BY_VALUE: dict[str, Callable[..., object]] = {
-    "_make_skeleton_class": lambda _, name, *rest: _stand_in(name),
-    "_make_skeleton_enum": lambda _, name, *rest: _stand_in(name),
-    "_class_setstate": lambda cls, *_: cls,
-    "_make_function": _Function,
-    "_function_setstate": _name_function,
+    "new_class": lambda _, name, *rest: _stand_in(name),
+    "new_enum": lambda _, name, *rest: _stand_in(name),
+    "set_class": lambda cls, *_: cls,
+    "code": _making.code,
+    "function": _function,
+    "set_function": _name_function,
 }
 
 
@@ -103,7 +112,7 @@ class _Previewer(pickle.Unpickler):
         """The thing of that name if it is harmless, else a stand-in."""
         if name in _HARMLESS.get(module, ()):
             return super().find_class(module, name)
-        if module.startswith("cloudpickle") and name in _BY_VALUE:
+        if module == _making.__name__ and name in _BY_VALUE:
             return _BY_VALUE[name]
         return _stand_in(name)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import types
 
 from manyhands import errors
+from manyhands._codec import _naming, _pickling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def find_culprit(obj: object) -> tuple[str, object]:
     while True:
         for step, child in _parts(part):
             budget -= 1
-            if id(child) in seen or _can_pickle(child):
+            if id(child) in seen or _pickling.can_encode(child):
                 continue
             seen.add(id(child))
             path, part = path + step, child
@@ -73,16 +74,6 @@ def one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def _can_pickle(obj: object) -> bool:
-    import cloudpickle  # noqa: PLC0415 - loaded already, by the pickler that failed
-
-    try:
-        cloudpickle.dumps(obj)
-    except Exception:  # noqa: BLE001 - that is the question
-        return False
-    return True
-
-
 def _parts(obj: object) -> Iterator[tuple[str, object]]:
     """The parts of an object with the step that leads to each. Evaluates no property and no user code."""
     if isinstance(obj, dict):
@@ -109,18 +100,11 @@ def _function_parts(fn: types.FunctionType) -> Iterator[tuple[str, object]]:
             yield f" → variable {name!r}", cell.cell_contents
         except ValueError:  # not assigned yet
             continue
-    for name in _names(fn.__code__):
+    for name in sorted(_naming.global_names(fn.__code__)):
         if name in fn.__globals__:
             yield f" → global {name!r}", fn.__globals__[name]
     for index, value in enumerate(fn.__defaults__ or ()):
         yield f" → default {index}", value
-
-
-def _names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for const in code.co_consts:
-        if isinstance(const, types.CodeType):
-            yield from _names(const)
 
 
 def _attributes(obj: object) -> Iterator[tuple[str, object]]:

@@ -133,7 +133,7 @@ class CallFeed:
 
     def _new_function(self, fn: Callable[..., object]) -> Function:
         function = self._last = self._pool.function(fn)
-        if isinstance(fn, type) or (isinstance(fn, FunctionType) and b"cloudpickle" not in function.payload):
+        if isinstance(fn, type) or (isinstance(fn, FunctionType) and not _pickling.is_made(function.payload)):
             self._functions[id(fn)] = (fn, function, None)
             return function
         from manyhands._codec._captures import Captures  # noqa: PLC0415 - most functions travel by name
@@ -241,6 +241,8 @@ def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, o
     try:
         if kwargs:
             return function.with_keywords, (_pickling.encode((args, kwargs)),)
+        if _packing.are_atoms(args):
+            return function.with_arguments, ((_packing.pickle_atoms(args), ()),)
         return function.with_arguments, (_pickling.encode(args),)
     except Exception as error:
         add_note(error, f"an argument of {function.name}() cannot be sent; the path starts at the tuple of its arguments")

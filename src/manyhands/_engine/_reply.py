@@ -40,7 +40,7 @@ class Reply:
 
     def _pickle_atoms(self) -> None:
         if self.values:
-            pickles = list(map(_packing.pickle_atom, self.values))  # all or none
+            pickles = list(map(_packing.pickle_atoms, self.values))  # all or none
             self._pickles += pickles
             self.values.clear()
 

@@ -135,7 +135,7 @@ class Worker:
         self._run_all(frame, _adapt(call, frame), arguments)
 
     def _load(self, number: int, payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
-        if b"__main__" not in bytes(payload):
+        if not _pickling.is_made(payload):
             return _pickling.decode(payload, buffers)
         if self._main is None:
             from manyhands._codec._main_globals import MainGlobals  # noqa: PLC0415 - only for functions that come by value
@@ -290,7 +290,7 @@ def _has_state(function: object, payload: Bytes) -> bool:
     """Whether tasks could change a function: all but those that were found under their names."""
     if isinstance(function, types.BuiltinFunctionType):
         return not isinstance(function.__self__, types.ModuleType)
-    return not isinstance(function, type) and not (isinstance(function, types.FunctionType) and b"cloudpickle" not in bytes(payload))
+    return not isinstance(function, type) and not (isinstance(function, types.FunctionType) and not _pickling.is_made(payload))
 
 
 def _adapt(function: Callable[..., object], frame: Frame) -> Call:

@@ -15,6 +15,9 @@ import threading
 from manyhands._wire import _frames, _posix
 from manyhands._wire._channel import Channel
 
+# What makes functions that come by value.
+_BY_VALUE = ("manyhands._codec._main_globals", "manyhands._codec._rules")
+
 # Seconds that the zygote may take to end by itself.
 _FAREWELL = 0.5
 
@@ -39,7 +42,7 @@ class Zygote:
 
     def prepare(self, fn: object) -> None:
         """Work with ``fn`` is about to come: what takes time can begin while it is read and encoded."""
-        self.begin(("cloudpickle",) if getattr(fn, "__module__", None) == "__main__" else ())
+        self.begin(_BY_VALUE if getattr(fn, "__module__", None) == "__main__" else ())
 
     def begin(self, preload: tuple[str, ...] = ()) -> None:
         """Have it start, and load modules, while this process does something else. If it cannot, that is found out when it is needed."""
@@ -72,9 +75,9 @@ class Zygote:
             self._launch()
         root = self._root
         assert root is not None
-        if "cloudpickle" in sys.modules:
+        if _BY_VALUE[0] in sys.modules:
             # This program sends functions by value: each worker would have to import it.
-            preload = (*preload, "cloudpickle")
+            preload = (*preload, *_BY_VALUE)
         self._have_loaded(preload)
         root.queue(_frames.pack(_frames.ATTACH, fds=1), [theirs.fileno()])
         root.flush()

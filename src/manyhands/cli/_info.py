@@ -15,7 +15,7 @@ import manyhands
 from manyhands._core.options import START_METHODS
 from manyhands._wire import _cpus
 
-_PACKAGES = ("click", "rich", "cloudpickle", "numpy")
+_PACKAGES = ("click", "rich", "numpy")
 _LIMITS = {"open files": "RLIMIT_NOFILE", "processes": "RLIMIT_NPROC", "address space": "RLIMIT_AS", "core file": "RLIMIT_CORE"}
 _BYTES = {
     "address space",

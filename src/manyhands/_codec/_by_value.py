@@ -1,0 +1,300 @@
+"""Functions, classes and modules that no worker would find under their names: what they consist of, for ``_making.py`` to put together.
+
+Done as cloudpickle_ does it in principle. What differs: code travels as :mod:`marshal` writes it; functions of an importable module get its
+globals rather than copies of some; enumerations keep what their members carry; ``__init_subclass__`` is not called again.
+
+.. _cloudpickle: https://github.com/cloudpipe/cloudpickle
+"""
+
+from __future__ import annotations
+
+import marshal
+import sys
+import types
+from typing import TYPE_CHECKING, Any
+
+from manyhands._codec import _identity, _making, _naming
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from manyhands._codec._pickling import Encoder
+
+    Reduced = tuple[Any, ...]
+
+_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
+_DUNDERS = frozenset({"__name__", "__file__", "__doc__", "__package__", "__debug__"})
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, or by C code that does the same
+
+# Pickle has its own way for these.
+_SINGLETONS = frozenset({type(None), type(NotImplemented), type(Ellipsis)})
+
+# Of an enumeration: made anew with it.
+_OF_ENUMS = frozenset(
+    {
+        "_generate_next_value_",
+        "_member_names_",
+        "_member_map_",
+        "_value2member_map_",
+        "_unhashable_values_",
+        "_unhashable_values_map_",
+        "_hashable_values_",
+        "_member_type_",
+        "_value_repr_",
+        "_new_member_",
+        "__new_member__",
+        "_use_args_",
+        "_flag_mask_",
+        "_singles_mask_",
+        "_all_bits_",
+        "_inverted_",
+        "__new__",
+        "__reduce_ex__",
+    }
+)
+_OF_MEMBERS = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
+
+
+class Namespace:
+    """The globals of functions that travel together: they have them in common on the other side as well."""
+
+    def __init__(self, variables: dict[str, Any], *, light: bool = False) -> None:
+        name = variables.get("__name__")
+        self.name: str | None = name if isinstance(name, str) else None
+        self.is_main = variables is sys.modules["__main__"].__dict__
+        module = None if light or self.name is None or self.is_main else sys.modules.get(self.name)
+        self.is_module = module is not None and module.__dict__ is variables
+
+
+def namespace(_: Encoder, value: Namespace) -> Reduced:
+    """The globals of functions."""
+    if value.is_main:
+        return _making.main_namespace, ()
+    if value.is_module:
+        return _making.module_namespace, (value.name,)
+    return _making.namespace, (_unmain(value.name),)
+
+
+def _unmain(name: str | None) -> str | None:
+    """What names ``__main__`` in a pickle is looked at twice, so it stands there only where it must."""
+    return "" if name == "__main__" else name
+
+
+# ------------------------------------------------------------ functions
+
+
+def function(encoder: Encoder, fn: types.FunctionType) -> Reduced:
+    """A function with its code, closure and defaults, and with the globals that it uses."""
+    code = fn.__code__
+    where = encoder.namespace(fn.__globals__)
+    names = _naming.global_names(code)
+    used = {name: fn.__globals__[name] for name in names if name in fn.__globals__}
+    if where.is_module:
+        if _needs_no_module(names, used):
+            where = encoder.namespace(fn.__globals__, light=True)
+        else:
+            used = {}
+    state = (used, _attributes(fn, where), fn.__dict__, tuple(_submodules(code, used)))
+    return _making.function, (code, where, fn.__closure__), state, None, None, _making.set_function
+
+
+def _needs_no_module(names: frozenset[str], used: dict[str, Any]) -> bool:
+    """Whether a function uses of its module what it has imported at most: then a worker need not import the module for it."""
+    builtins = sys.modules["builtins"].__dict__
+    found = all(isinstance(value, types.ModuleType) or name in _DUNDERS for name, value in used.items())
+    return found and all(name in used or name in builtins for name in names)
+
+
+def _attributes(fn: types.FunctionType, where: Namespace) -> dict[str, Any]:
+    """What differs from what a function has that is made of the code alone."""
+    attributes: dict[str, Any] = {}
+    if fn.__module__ != where.name:
+        attributes["__module__"] = _unmain(fn.__module__)
+    code = fn.__code__
+    if fn.__name__ != code.co_name:
+        attributes["__name__"] = fn.__name__
+    if fn.__qualname__ != code.co_qualname:
+        attributes["__qualname__"] = fn.__qualname__
+    if fn.__doc__ is not None and not (code.co_consts and code.co_consts[0] is fn.__doc__):
+        attributes["__doc__"] = fn.__doc__
+    for name in ("__defaults__", "__kwdefaults__", "__annotations__", "__type_params__"):
+        value = getattr(fn, name, None)
+        if value:
+            attributes[name] = value
+    return attributes
+
+
+def _submodules(code: types.CodeType, used: dict[str, Any]) -> Iterator[str]:
+    """Of packages among the globals, those modules that the code reaches through them: ``xml.sax.handler`` for ``xml``."""
+    packages = [value.__name__ for value in used.values() if isinstance(value, types.ModuleType) and hasattr(value, "__path__")]
+    if not packages:
+        return
+    mentioned = set(_all_names(code))
+    for name in list(sys.modules):
+        for package in packages:
+            if name.startswith(package + ".") and mentioned.issuperset(name[len(package) + 1 :].split(".")):
+                yield name
+
+
+def _all_names(code: types.CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _all_names(constant)
+
+
+_packed: dict[int, tuple[types.CodeType, bytes]] = {}
+_MOST = 2000
+
+
+def code(_: Encoder, value: types.CodeType) -> Reduced:
+    """Code, as ``marshal`` writes it. Kept, since it writes the same code in different ways, depending on who else refers to its parts."""
+    known = _packed.get(id(value))
+    if known is not None:
+        return _making.code, (known[1],)
+    try:
+        packed = marshal.dumps(value)
+    except ValueError:  # constants that no compiler makes
+        return _making.code, (marshal.dumps(value.replace(co_consts=())), value.co_consts)
+    if len(_packed) >= _MOST:
+        _packed.clear()
+    _packed[id(value)] = value, packed
+    return _making.code, (packed,)
+
+
+def cell(_: Encoder, value: types.CellType) -> Reduced:
+    """A variable of a closure, which several functions may have in common."""
+    try:
+        contents = value.cell_contents
+    except ValueError:  # it is empty
+        return types.CellType, ()
+    return types.CellType, (), (contents,), None, None, _making.fill
+
+
+def method(_: Encoder, value: types.MethodType) -> Any:
+    """A bound method; by its name, which is the default, where that leads to the same function."""
+    owner, fn = value.__self__, value.__func__
+    name: Any = getattr(fn, "__name__", None)
+    for parent in owner.__mro__ if isinstance(owner, type) else type(owner).__mro__:
+        if name in parent.__dict__:
+            found = parent.__dict__[name]
+            if getattr(found, "__func__", found) is fn:
+                return NotImplemented
+            break
+    return types.MethodType, (fn, owner)
+
+
+# ------------------------------------------------------------ classes
+
+
+def class_(_: Encoder, cls: type) -> Any:
+    """A class with its attributes."""
+    if not cls.__flags__ & _HEAP_TYPE:
+        return _of_interpreter(cls)
+    attributes = _contents(cls)
+    basic = {name: value for name, value in attributes.items() if type(value) in _ATOMS}
+    for name in ("__slots__", "__orig_bases__"):  # what bases and metaclasses look for when the class is made
+        if name in attributes:
+            basic[name] = attributes[name]
+    for name in basic:
+        del attributes[name]
+    if cls.__module__ == "__main__":
+        basic.pop("__module__", None)
+    basic["__qualname__"] = cls.__qualname__
+    token = _identity.token_of(cls)
+    metaclass: Any = type(cls)
+    if _is_enum(cls):
+        return _enum(cls, basic, attributes, token)
+    if metaclass.__module__ == "typing" and metaclass.__name__ == "_TypedDictMeta":
+        fields = attributes.pop("__annotations__", {})
+        basic.pop("__orig_bases__", None)
+        return _making.new_typed_dict, (cls.__name__, basic, fields, attributes, token)
+    registered = _registered(cls) if attributes.pop("_abc_impl", None) is not None else ()
+    made = (metaclass, cls.__name__, cls.__bases__, basic, token)
+    return _making.new_class, made, (attributes, registered), None, None, _making.set_class
+
+
+def _of_interpreter(cls: type) -> Any:
+    if cls in _SINGLETONS:
+        return NotImplemented
+    for name, value in vars(types).items():
+        if value is cls:
+            return _making.type_of, (name,)
+    return NotImplemented
+
+
+def _contents(cls: type) -> dict[str, Any]:
+    """The attributes of a class, without those that every class is given when it is made."""
+    attributes = dict(vars(cls))
+    slots = attributes.get("__slots__", ())
+    members = [name for name, value in attributes.items() if isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls]
+    for name in ("__weakref__", "__dict__", *(members if slots else ())):
+        if isinstance(attributes.get(name), types.GetSetDescriptorType | types.MemberDescriptorType):
+            del attributes[name]
+    if attributes.get("__doc__", "") is None:
+        del attributes["__doc__"]
+    return attributes
+
+
+def _registered(cls: type) -> tuple[type, ...]:
+    import _abc  # noqa: PLC0415 - where abc keeps them
+
+    found = (reference() for reference in _abc._get_dump(cls)[0])  # noqa: SLF001 - a function without a public name
+    return tuple(subclass for subclass in found if subclass is not None)
+
+
+def _is_enum(cls: type) -> bool:
+    enum = sys.modules.get("enum")
+    return enum is not None and isinstance(cls, enum.EnumMeta)
+
+
+def _enum(cls: Any, basic: dict[str, Any], attributes: dict[str, Any], token: bytes) -> Reduced:
+    members = []
+    for name, member in cls.__members__.items():
+        own = {key: value for key, value in vars(member).items() if key not in _OF_MEMBERS}
+        members.append((name, member.value, own))
+    boundary = attributes.pop("_boundary_", None)
+    options = {} if boundary is None else {"boundary": boundary}
+    for held in (basic, attributes):
+        for name in [name for name in held if name in _OF_ENUMS or name in cls.__members__]:
+            del held[name]
+    made = (type(cls), cls.__name__, cls.__bases__, basic, members, options, token)
+    return _making.new_enum, made, (attributes, ()), None, None, _making.set_class
+
+
+# ------------------------------------------------------------ what else has a name
+
+
+def module(_: Encoder, value: types.ModuleType) -> Reduced:
+    """A module by its name; one that was made by hand with its contents."""
+    if value is sys.modules["__main__"]:
+        return _making.main_module, ()
+    if sys.modules.get(value.__name__) is value:
+        return _making.module, (value.__name__,)
+    contents = {name: held for name, held in vars(value).items() if name not in {"__builtins__", "__loader__", "__spec__"}}
+    return _making.new_module, (value.__name__, _identity.token_of(value)), contents, None, None, _making.set_module
+
+
+def type_parameter(_: Encoder, value: Any) -> Any:
+    """A ``TypeVar`` and its like."""
+    if getattr(sys.modules.get(value.__module__), value.__name__, None) is value and value.__module__ != "__main__":
+        return NotImplemented
+    options = {
+        option: getattr(value, f"__{option}__") for option in ("bound", "covariant", "contravariant") if hasattr(value, f"__{option}__")
+    }
+    if getattr(value, "__infer_variance__", False):
+        options = {"bound": value.__bound__, "infer_variance": True}
+    constraints = getattr(value, "__constraints__", ())
+    token = _identity.token_of(value)
+    return _making.type_parameter, (type(value), value.__name__, constraints, options, token)
+
+
+def named_object(value: Any) -> Reduced:
+    """An object that wants to be pickled as a name of the program: a sentinel, a ``NewType``."""
+    state = dict(getattr(value, "__dict__", {}))
+    for cls in type(value).__mro__:
+        slots = cls.__dict__.get("__slots__", ())
+        for name in (slots,) if isinstance(slots, str) else slots:
+            if name not in {"__dict__", "__weakref__"} and hasattr(value, name):
+                state[name] = getattr(value, name)
+    return _making.named_object, (type(value), _identity.token_of(value)), state, None, None, _making.set_named_object
