@@ -53,6 +53,7 @@ _HOME = {
     "PoolClosed": "errors",
     "RemoteError": "errors",
     "Results": "mapping",
+    "StaleCode": "errors",
     "TaskTimeout": "errors",
     "WorkerDied": "errors",
     "aimap": "mapping",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Errors = Literal["raise", "return", "skip"]
+OnStale = Literal["send", "raise"]
 Auto = Literal["auto"]
 
 # Reading these runs no code of the user's.
@@ -64,6 +65,7 @@ class MapOptions(TypedDict, total=False):
     ordered: bool
     backend: object
     priority: int
+    on_stale: OnStale
 
 
 class ImapOptions(MapOptions, total=False):
@@ -98,6 +100,7 @@ def map(  # noqa: A001
     ordered: bool = UNSET,
     backend: object = UNSET,
     priority: int = UNSET,
+    on_stale: OnStale = UNSET,
 ) -> list[T] | list[T | Failure]:
     """``[fn(x) for x in iterable]``, on all processors.
 
@@ -123,6 +126,8 @@ def map(  # noqa: A001
         ordered: results in the order of the inputs (the default); False: as they come.
         backend: "processes" (the default), "threads", "sequential", a registered name, or an executor.
         priority: of calls that run at the same time, the tasks of the one with the higher priority start first; by default 0.
+        on_stale: where a worker has other code for ``fn`` than this program (its module was edited, reloaded or patched since): "send" (the
+            default): the worker is sent this program's. "raise": the task fails with ``StaleCode``.
 
     These are the defaults where neither :func:`manyhands.options` nor the environment (``MANYHANDS_WORKERS`` and so on) says otherwise.
 
@@ -146,6 +151,7 @@ def map(  # noqa: A001
         ordered=ordered,
         backend=backend,
         priority=priority,
+        on_stale=on_stale,
     )
     call = _Call(fn, iterables, options, eager=True)
     results: list[T] = []
@@ -185,13 +191,14 @@ def imap(
     ordered: bool = UNSET,
     backend: object = UNSET,
     priority: int = UNSET,
+    on_stale: OnStale = UNSET,
 ) -> Results[T] | Results[T | Failure]:
     """Like :func:`map`, as an iterator: results while the inputs are still being read. Inputs may be endless.
 
     Args:
         buffer: how many tasks may be read from the inputs whose results have not been taken. "auto" (the default): a few messages for each
             worker.
-        workers, chunk, timeout, retries, retry_on, backoff, errors, progress, ordered, backend, priority: as for :func:`map`.
+        workers, chunk, timeout, retries, retry_on, backoff, errors, progress, ordered, backend, priority, on_stale: as for :func:`map`.
 
     The inputs are read in the thread that takes the results, and only while it takes them. While that waits for an input, results that
     come in the meantime wait, too, however they are ordered: with inputs that come slowly, ``buffer=1`` gives each result before the
@@ -222,6 +229,7 @@ def imap(
         ordered=ordered,
         backend=backend,
         priority=priority,
+        on_stale=on_stale,
     )
     return Results(_Call(fn, iterables, options, eager=False))
 
@@ -364,6 +372,7 @@ class _Call:
             buffer=None if options.buffer == "auto" else options.buffer,
             policy=policy,
             priority=options.priority,
+            on_stale=options.on_stale,
             ordered=options.ordered,
             eager=eager,
             # An iterator gives what comes before a failure first.

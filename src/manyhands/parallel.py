@@ -38,7 +38,18 @@ _BACKENDS = {
     "sequential": "sequential",
 }
 # Options of manyhands.map and Executor that Parallel takes besides joblib's parameters.
-_OPTIONS = ("backoff", "idle_timeout", "max_tasks_per_child", "memory_limit", "preload", "priority", "retries", "retry_on", "start_method")
+_OPTIONS = (
+    "backoff",
+    "idle_timeout",
+    "max_tasks_per_child",
+    "memory_limit",
+    "on_stale",
+    "preload",
+    "priority",
+    "retries",
+    "retry_on",
+    "start_method",
+)
 
 
 class Delayed(Generic[P, T]):
@@ -113,8 +124,8 @@ class Parallel:
         temp_folder, max_nbytes, mmap_mode: taken for compatibility; nothing is written to files.
         prefer: "processes" or "threads", where no backend is named.
         require: "sharedmem": threads, whose calls share the caller's objects.
-        options: ``retries``, ``retry_on``, ``backoff`` and ``priority`` of :func:`manyhands.map`; ``start_method``, ``memory_limit``,
-            ``max_tasks_per_child``, ``idle_timeout`` and ``preload`` of :class:`manyhands.Executor`.
+        options: ``retries``, ``retry_on``, ``backoff``, ``priority`` and ``on_stale`` of :func:`manyhands.map`; ``start_method``,
+            ``memory_limit``, ``max_tasks_per_child``, ``idle_timeout`` and ``preload`` of :class:`manyhands.Executor`.
 
     The workers are those of ``manyhands.map``: warm, and shared by all calls of this process. A ``with`` block needs no
     more than a call does; when it is left, nothing runs any more, also of generators that were not exhausted: they end there.
@@ -194,6 +205,7 @@ class Parallel:
             ahead=ahead,
             policy=Policy(options.timeout, options.retries, options.retry_on, options.backoff),
             priority=options.priority,
+            on_stale=options.on_stale,
             ordered=self.return_as != "generator_unordered",
             eager=eager,
             fail_fast=True,

@@ -6,6 +6,9 @@
 ``_by_value.py``        functions and classes taken apart
 ``_making.py``          functions and classes put together
 ``_identity.py``        which class here is which class there
+``_bytecode.py``        what code consists of, and the names that it uses
+``_fingerprint.py``     the digest of code of the project
+``_definitions.py``     names with a digest, and what is sent where it differs
 ``_rules.py``           what else pickle cannot do, by class
 ``_packing.py``         many arguments or results in one message
 ``_failures.py``        an exception with its traceback, rebuilt elsewhere

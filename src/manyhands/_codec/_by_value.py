@@ -13,11 +13,12 @@ import sys
 import types
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _identity, _making, _naming
+from manyhands._codec import _bytecode, _identity, _making, _naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from manyhands._codec._fingerprint import Names
     from manyhands._codec._pickling import Encoder
 
     Reduced = tuple[Any, ...]
@@ -58,18 +59,21 @@ _OF_MEMBERS = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
 class Namespace:
     """The globals of functions that travel together: they have them in common on the other side as well."""
 
-    def __init__(self, variables: dict[str, Any], *, light: bool = False) -> None:
+    def __init__(self, variables: dict[str, Any], *, light: bool = False, over: bool = False) -> None:
         name = variables.get("__name__")
         self.name: str | None = name if isinstance(name, str) else None
         self.is_main = variables is sys.modules["__main__"].__dict__
         module = None if light or self.name is None or self.is_main else sys.modules.get(self.name)
         self.is_module = module is not None and module.__dict__ is variables
+        self.is_over = self.is_module and over and _naming.is_project(self.name)  # what is sent takes precedence over what is there
 
 
 def namespace(_: Encoder, value: Namespace) -> Reduced:
     """The globals of functions."""
     if value.is_main:
         return _making.main_namespace, ()
+    if value.is_over:
+        return _making.overlay, (value.name,)
     if value.is_module:
         return _making.module_namespace, (value.name,)
     return _making.namespace, (_unmain(value.name),)
@@ -87,15 +91,75 @@ def function(encoder: Encoder, fn: types.FunctionType) -> Reduced:
     """A function with its code, closure and defaults, and with the globals that it uses."""
     code = fn.__code__
     where = encoder.namespace(fn.__globals__)
-    names = _naming.global_names(code)
+    names = _bytecode.global_names(code)
     used = {name: fn.__globals__[name] for name in names if name in fn.__globals__}
-    if where.is_module:
-        if _needs_no_module(names, used):
-            where = encoder.namespace(fn.__globals__, light=True)
+    if where.is_module and not where.is_over and _needs_no_module(names, used):
+        where = encoder.namespace(fn.__globals__, light=True)
+    state: tuple[Any, ...]
+    if where.is_over:
+        sent, spare = split(encoder, used, names, code)
+        state = (sent, _attributes(fn, where), fn.__dict__, (), spare)
+        return _making.function, (code, where, fn.__closure__), state, None, None, _making.set_function_over
+    if not where.is_module:
+        state = (used, _attributes(fn, where), fn.__dict__, tuple(_submodules(code, used)))
+        return _making.function, (code, where, fn.__closure__), state, None, None, _making.set_function
+    state = ({}, _attributes(fn, where), fn.__dict__, ())
+    if encoder.on_stale is None or not _naming.is_project(where.name):
+        return _making.function, (code, where, fn.__closure__), state, None, None, _making.set_function
+    from manyhands._codec import _definitions  # noqa: PLC0415 - not for programs of one file
+
+    digest = _definitions.globals_digest(fn.__globals__, code)
+    made = (code, where.name, digest, encoder.on_stale == "raise", fn.__closure__)
+    return _making.inner_function, made, state, None, None, _making.set_function
+
+
+class ModuleOver:
+    """A module of the project, of which what ``code`` uses is put over what the receiver has."""
+
+    def __init__(self, module: types.ModuleType, code: types.CodeType) -> None:
+        self.module = module
+        self.code = code
+
+
+def module_over(encoder: Encoder, value: ModuleOver) -> Reduced:
+    """For the pickler."""
+    variables = vars(value.module)
+    mentioned = _bytecode.all_names(value.code)
+    used = {name: variables[name] for name in mentioned if name in variables}
+    state = split(encoder, used, frozenset(used), value.code)
+    return _making.module_of, (encoder.namespace(variables),), state, None, None, _making.set_module_over
+
+
+def names(encoder: Encoder, value: Names) -> Reduced:
+    """What an inner function gets from its module."""
+    wanted = _bytecode.global_names(value.code)
+    used = {name: value.variables[name] for name in wanted if name in value.variables}
+    return _making.put_over, (encoder.namespace(value.variables), *split(encoder, used, wanted, value.code))
+
+
+def split(
+    encoder: Encoder, used: dict[str, Any], names: frozenset[str], code: types.CodeType
+) -> tuple[dict[str, Any], dict[str, bytes | None]]:
+    """Of globals, those that are code or constants; and the others, pickled: the receiver may have them, in a state of its own.
+
+    None is for those of ``names`` that are not there at all.
+    """
+    from manyhands import errors  # noqa: PLC0415 - who gets here pays for more
+    from manyhands._codec import _pickling  # noqa: PLC0415 - as above
+
+    sent: dict[str, Any] = {}
+    spare: dict[str, bytes | None] = dict.fromkeys(names - used.keys())
+    for name, value in used.items():
+        if isinstance(value, types.ModuleType):
+            sent[name] = encoder.module_over(value, code) if _naming.is_project(value.__name__) else value
+        elif type(value) in _ATOMS or isinstance(value, types.FunctionType | type):
+            sent[name] = value
         else:
-            used = {}
-    state = (used, _attributes(fn, where), fn.__dict__, tuple(_submodules(code, used)))
-    return _making.function, (code, where, fn.__closure__), state, None, None, _making.set_function
+            try:
+                spare[name] = _pickling.encode_whole(value)
+            except errors.NotSerializable:
+                continue
+    return sent, spare
 
 
 def _needs_no_module(names: frozenset[str], used: dict[str, Any]) -> bool:
@@ -129,18 +193,11 @@ def _submodules(code: types.CodeType, used: dict[str, Any]) -> Iterator[str]:
     packages = [value.__name__ for value in used.values() if isinstance(value, types.ModuleType) and hasattr(value, "__path__")]
     if not packages:
         return
-    mentioned = set(_all_names(code))
+    mentioned = _bytecode.all_names(code)
     for name in list(sys.modules):
         for package in packages:
             if name.startswith(package + ".") and mentioned.issuperset(name[len(package) + 1 :].split(".")):
                 yield name
-
-
-def _all_names(code: types.CodeType) -> Iterator[str]:
-    yield from code.co_names
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            yield from _all_names(constant)
 
 
 _packed: dict[int, tuple[types.CodeType, bytes]] = {}

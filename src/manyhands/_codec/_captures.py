@@ -11,7 +11,7 @@ import functools
 import types
 from typing import Any
 
-from manyhands._codec import _naming
+from manyhands._codec import _bytecode, _naming
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), type, types.ModuleType, types.CodeType)
 _MISSING = object()
@@ -22,6 +22,8 @@ class Captures:
 
     ``mutable``: some of it has a state of its own. ``global_names``: whether globals count.
     """
+
+    volatile = True
 
     __slots__ = ("_attributes", "_bindings", "_cells", "_global_names", "_seen", "mutable")
 
@@ -34,15 +36,15 @@ class Captures:
         self._seen: set[int] = set()
         self._look(function)
 
-    def unchanged(self) -> bool:
-        """Whether all names are bound to what they were."""
+    def changed(self) -> bool:
+        """Whether any name is bound to something else."""
         for variables, name, value in self._bindings:
             if variables.get(name, _MISSING) is not value:
-                return False
+                return True
         for attributes, count in self._attributes:
             if len(attributes) != count:
-                return False
-        return all(_contents(cell) is value for cell, value in self._cells)
+                return True
+        return any(_contents(cell) is not value for cell, value in self._cells)
 
     def _look(self, value: object) -> None:
         if isinstance(value, _ATOMS) or id(value) in self._seen:
@@ -74,7 +76,7 @@ class Captures:
         self._bind(function.__dict__, function.__dict__)
         self._attributes.append((function.__dict__, len(function.__dict__)))
         if self._global_names:
-            self._bind(function.__globals__, _naming.global_names(function.__code__))
+            self._bind(function.__globals__, _bytecode.global_names(function.__code__))
 
     def _bind(self, variables: dict[str, Any], names: Any) -> None:
         for name in names:

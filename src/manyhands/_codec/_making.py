@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import marshal
+import pickle
 import sys
 import types
 
@@ -17,8 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-# Stands in a pickle that has anything made by this module.
-MARK = b"_codec._making"
+_SELF = "__manyhands_module__"  # among the globals of a module that was put together
 
 
 def main_namespace() -> dict[str, Any]:
@@ -36,6 +36,38 @@ def module_namespace(name: str) -> dict[str, Any]:
     return importlib.import_module(name).__dict__
 
 
+def overlay(name: str) -> dict[str, Any]:
+    """Globals for functions of a module that is not the same here: what is here, for what is sent to be put over it."""
+    made = types.ModuleType(name)
+    try:
+        made.__dict__.update(importlib.import_module(name).__dict__)
+    except ImportError:
+        made.__dict__["__builtins__"] = sys.modules["builtins"].__dict__
+    made.__dict__[_SELF] = made
+    return made.__dict__
+
+
+def module_of(variables: dict[str, Any]) -> types.ModuleType:
+    """The module whose globals :func:`overlay` has made."""
+    return variables[_SELF]  # type: ignore[no-any-return]
+
+
+def set_module_over(made: types.ModuleType, state: tuple[dict[str, Any], dict[str, bytes | None]]) -> None:
+    """What is sent over what is there."""
+    put_over(made.__dict__, *state)
+
+
+def put_over(made: dict[str, Any], variables: dict[str, Any], spare: dict[str, bytes | None]) -> dict[str, Any]:
+    """What is sent over what is there; ``spare`` is for what is not there; None: it is not to be there."""
+    made.update(variables)
+    for name, packed in spare.items():
+        if packed is None:
+            made.pop(name, None)
+        elif name not in made:
+            made[name] = pickle.loads(packed)
+    return made
+
+
 def code(packed: bytes, constants: tuple[object, ...] | None = None) -> types.CodeType:
     """Code from what ``marshal`` made of it; with constants that it could not."""
     made: types.CodeType = marshal.loads(packed)
@@ -47,11 +79,29 @@ def function(packed: types.CodeType, variables: dict[str, Any], cells: tuple[typ
     return types.FunctionType(packed, variables, None, None, cells)
 
 
+def inner_function(
+    packed: types.CodeType, module: str, digest: bytes, strict: bool, cells: tuple[types.CellType, ...] | None
+) -> types.FunctionType:
+    """A function that was made by one of a module of the project, with the globals of that module."""
+    from manyhands._codec import _definitions  # noqa: PLC0415 - not for programs of one file
+
+    return types.FunctionType(packed, _definitions.globals_of(module, digest, packed, strict), None, None, cells)
+
+
 def set_function(made: types.FunctionType, state: tuple[dict[str, Any], dict[str, Any], dict[str, Any], tuple[str, ...]]) -> None:
     """Its globals, attributes, ``__dict__``; and modules that its code expects to be loaded."""
     variables, attributes, own, modules = state
     made.__globals__.update(variables)
     set_attributes(made, attributes, own, modules)
+
+
+def set_function_over(
+    made: types.FunctionType, state: tuple[dict[str, Any], dict[str, Any], dict[str, Any], tuple[str, ...], dict[str, bytes | None]]
+) -> None:
+    """The same for a function of a module that is not the same here."""
+    *usual, spare = state
+    put_over(made.__globals__, usual[0], spare)  # type: ignore[arg-type]
+    set_attributes(made, *usual[1:])  # type: ignore[arg-type]
 
 
 def set_attributes(made: types.FunctionType, attributes: dict[str, Any], own: dict[str, Any], modules: tuple[str, ...]) -> None:

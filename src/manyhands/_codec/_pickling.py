@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import io
 import pickle
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 
-from manyhands._codec._naming import found_by_name
+from manyhands._codec._naming import found_by_name, is_project
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from types import CodeType
     from typing import Any
 
-    from manyhands._codec._by_value import Namespace
+    from manyhands._codec._by_value import ModuleOver, Namespace
+    from manyhands._codec._fingerprint import Code
 
     Bytes = bytes | bytearray | memoryview
     Rule = Callable[["Encoder", Any], Any]
@@ -28,16 +30,26 @@ PROTOCOL = 5
 OUT_OF_BAND = 65536
 
 _MAIN = b"__main__"
-_CALLS = b"_making"
+_MADE = b"manyhands._codec._making"  # in the pickle of whatever travels by value
 _TEXT = frozenset({str, bytes, bytearray})
 
 _MOST = 4000
+
+# Of a worker: gets from the sender what it has not (``_definitions.py``).
+ask: Callable[[tuple[str, str, bytes], str], Any] | None = None
 
 
 def by_name_or_value(encoder: Encoder, obj: Any) -> Any:
     """The rule for functions and classes."""
     if found_by_name(obj):
-        return NotImplemented
+        if not is_project(obj.__module__):
+            return NotImplemented
+        if not encoder.stale:
+            if encoder.on_stale is None:
+                return NotImplemented
+            from manyhands._codec import _definitions  # noqa: PLC0415 - not for programs of one file
+
+            return _definitions.reference(encoder, obj)
     from manyhands._codec import _by_value  # noqa: PLC0415 - most programs never need it
 
     return _by_value.function(encoder, obj) if type(obj) is FunctionType else _by_value.class_(encoder, obj)
@@ -48,11 +60,21 @@ _rules: dict[type, Rule | None] = {FunctionType: by_name_or_value, type: by_name
 
 
 class Encoder(pickle.Pickler):
-    """Pickles one object."""
+    """Pickles one object.
 
-    def __init__(self, file: io.BytesIO, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None) -> None:
+    ``on_stale``: what is to happen where the receiver has other code than this process for something of the project: ``"send"`` it, or
+    ``"raise"``; None: it is not compared.
+    """
+
+    stale = False  # the receiver has asked for what it has other code for
+
+    def __init__(
+        self, file: io.BytesIO, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None, on_stale: str | None = None
+    ) -> None:
         super().__init__(file, PROTOCOL, buffer_callback=buffer_callback)
+        self.on_stale = on_stale
         self._namespaces: dict[tuple[int, bool], Namespace] = {}
+        self._modules: dict[tuple[int, int], ModuleOver] = {}
 
     def reducer_override(self, obj: Any) -> Any:
         """What pickle is to do with an object; NotImplemented: what it does by default."""
@@ -70,8 +92,14 @@ class Encoder(pickle.Pickler):
         if found is None:
             from manyhands._codec._by_value import Namespace  # noqa: PLC0415 - who calls this has loaded it
 
-            found = self._namespaces[key] = Namespace(variables, light=light)
+            found = self._namespaces[key] = Namespace(variables, light=light, over=self.stale)
         return found
+
+    def module_over(self, module: ModuleType, code: CodeType) -> ModuleOver:
+        """The one that stands for a module, as far as ``code`` uses it, in this pickle."""
+        from manyhands._codec._by_value import ModuleOver  # noqa: PLC0415 - as above
+
+        return self._modules.setdefault((id(module), id(code)), ModuleOver(module, code))
 
 
 class _CarefulEncoder(Encoder):
@@ -92,6 +120,12 @@ class _CarefulEncoder(Encoder):
         return reduced
 
 
+class _StaleEncoder(Encoder):
+    """Sends what it can by value."""
+
+    stale = True
+
+
 def _look_up(kind: type) -> Rule | None:
     from manyhands._codec._rules import rule_for  # noqa: PLC0415 - numbers, text and their containers need none
 
@@ -101,8 +135,8 @@ def _look_up(kind: type) -> Rule | None:
     return rule
 
 
-def encode(obj: object) -> tuple[bytes, Sequence[Bytes]]:
-    """``(payload, buffers)`` of an object: a snapshot, independent of what happens to the object later.
+def encode(obj: object, on_stale: str | None = None) -> tuple[bytes, Sequence[Bytes]]:
+    """``(payload, buffers)`` of an object: a snapshot, independent of what happens to the object later. ``on_stale``: see :class:`Encoder`.
 
     Raises:
         NotSerializable: with the path to the part that cannot be pickled.
@@ -116,23 +150,37 @@ def encode(obj: object) -> tuple[bytes, Sequence[Bytes]]:
         buffers.append(bytes(raw))
         return False
 
-    payload = _encode(obj, keep_in_band, buffers)
+    payload = _encode(obj, keep_in_band, buffers, on_stale)
     return payload, buffers or ()
 
 
-def encode_whole(obj: object) -> bytes:
+def encode_stale(obj: object) -> bytes:
+    """A function or class of the project with all that it reaches in the project, by value.
+
+    Raises:
+        NotSerializable: with the path to the part that cannot be pickled.
+    """
+    try:
+        return _dump(_StaleEncoder, obj, None, None)
+    except Exception as error:
+        from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
+
+        raise _trace.not_serializable(obj, error) from error
+
+
+def encode_whole(obj: object, on_stale: str | None = None) -> bytes:
     """Like :func:`encode`, in one piece.
 
     Raises:
         NotSerializable: with the path to the part that cannot be pickled.
     """
-    return _encode(obj)
+    return _encode(obj, on_stale=on_stale)
 
 
 def can_encode(obj: object) -> bool:
     """Whether :func:`encode` would succeed."""
     try:
-        _dump(Encoder, obj, None)
+        _dump(Encoder, obj, None, None)
     except Exception:  # noqa: BLE001 - that is the question
         return False
     return True
@@ -146,18 +194,39 @@ def decode(payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
     return pickle.loads(payload, buffers=buffers)
 
 
+def code_of_project(fn: Any) -> Code | None:
+    """The code of a function or class of the project, which tells whether it has changed; None for others."""
+    if not is_project(getattr(fn, "__module__", None)):
+        return None
+    from manyhands._codec import _definitions  # noqa: PLC0415 - not for programs of one file
+
+    return _definitions.code_of(fn)
+
+
+def is_plain(fn: object, payload: Bytes) -> bool:
+    """Whether a function is sent as no more than its name, so that no task can change what others get."""
+    if isinstance(fn, BuiltinFunctionType):
+        return isinstance(fn.__self__, ModuleType)
+    return isinstance(fn, type) or (isinstance(fn, FunctionType) and not is_made(payload))
+
+
 def is_made(payload: Bytes) -> bool:
     """Whether anything in a payload travels by value."""
-    return _CALLS in bytes(payload)
+    return _MADE in bytes(payload)
 
 
-def _encode(obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool] | None = None, buffers: list[Bytes] | None = None) -> bytes:
+def _encode(
+    obj: object,
+    keep_in_band: Callable[[pickle.PickleBuffer], bool] | None = None,
+    buffers: list[Bytes] | None = None,
+    on_stale: str | None = None,
+) -> bytes:
     try:
-        payload = _dump(Encoder, obj, keep_in_band)
+        payload = _dump(Encoder, obj, keep_in_band, on_stale)
         if _MAIN in payload and type(obj) not in _TEXT:
             if buffers:
                 buffers.clear()
-            payload = _dump(_CarefulEncoder, obj, keep_in_band)
+            payload = _dump(_CarefulEncoder, obj, keep_in_band, on_stale)
     except Exception as error:
         from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
 
@@ -165,7 +234,7 @@ def _encode(obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool] | N
     return payload
 
 
-def _dump(make: type[Encoder], obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool] | None) -> bytes:
+def _dump(make: type[Encoder], obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool] | None, on_stale: str | None) -> bytes:
     file = io.BytesIO()
-    make(file, keep_in_band).dump(obj)
+    make(file, keep_in_band, on_stale).dump(obj)
     return file.getvalue()

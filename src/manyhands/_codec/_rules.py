@@ -76,6 +76,7 @@ _RULES: dict[type, Rule] = {
     types.CellType: _by_value.cell,
     types.ModuleType: _by_value.module,
     _by_value.Namespace: _by_value.namespace,
+    _by_value.ModuleOver: _by_value.module_over,
     property: _property,
     classmethod: _wrapped,
     staticmethod: _wrapped,
@@ -85,8 +86,10 @@ _RULES: dict[type, Rule] = {
     type({}.items()): _items,
 }
 
+
 # Of modules that need not be loaded.
 _RULES_BY_NAME: dict[tuple[str, str], Rule] = {
+    ("manyhands._codec._fingerprint", "Names"): _by_value.names,
     **{("typing", name): _by_value.type_parameter for name in ("TypeVar", "ParamSpec", "TypeVarTuple")},
     **{("dataclasses", name): _constant for name in ("_FIELD_BASE", "_MISSING_TYPE", "_HAS_DEFAULT_FACTORY_CLASS", "_KW_ONLY_TYPE")},
 }

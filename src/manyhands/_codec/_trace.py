@@ -5,7 +5,7 @@ from __future__ import annotations
 import types
 
 from manyhands import errors
-from manyhands._codec import _naming, _pickling
+from manyhands._codec import _bytecode, _pickling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ def _function_parts(fn: types.FunctionType) -> Iterator[tuple[str, object]]:
             yield f" → variable {name!r}", cell.cell_contents
         except ValueError:  # not assigned yet
             continue
-    for name in sorted(_naming.global_names(fn.__code__)):
+    for name in sorted(_bytecode.global_names(fn.__code__)):
         if name in fn.__globals__:
             yield f" → global {name!r}", fn.__globals__[name]
     for index, value in enumerate(fn.__defaults__ or ()):

@@ -43,6 +43,7 @@ class Options(NamedTuple):
     ordered: bool = True
     buffer: int | Literal["auto"] = "auto"
     priority: int = 0
+    on_stale: Literal["send", "raise"] = "send"
     backend: object = "processes"
     start_method: Literal["zygote", "spawn", "fork"] = "zygote"
     memory_limit: int | None = None
@@ -274,6 +275,7 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "ordered": _flag,
     "buffer": _count(1, "a number of tasks from 1 on, or 'auto'", auto=True),
     "priority": _count(-MOST, "a whole number; higher goes first"),
+    "on_stale": _one_of("send", "raise"),
     "backend": _backend,
     "start_method": _one_of(*START_METHODS),
     "memory_limit": _size,
@@ -286,6 +288,7 @@ _FROM_TEXT: dict[str, Callable[[str], object]] = {
     "workers": int,
     "timeout": float,
     "retries": int,
+    "on_stale": str,
     "backend": str,
     "start_method": str,
     "memory_limit": parse_size,

@@ -6,11 +6,14 @@ batches and commands in the inbox, and interrupt the driver if it sleeps.
 
 from __future__ import annotations
 
+import marshal
 import time
 from collections import deque
+from functools import partial
 from typing import TYPE_CHECKING
 
 from manyhands import errors
+from manyhands._codec import _failures
 from manyhands._core import events, scheduler
 from manyhands._core.overdue import HELD
 from manyhands._core.scheduler import Scheduler
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
     from manyhands._engine._launch import Launcher
     from manyhands._engine._settings import Settings
     from manyhands._engine._supervisor import Peer
-    from manyhands._wire._frames import Frame
+    from manyhands._wire._frames import Bytes, Frame
 
 
 class Dispatcher:
@@ -306,9 +309,26 @@ class Dispatcher:
             self._failed(peer, frame, now)
         elif kind == _frames.SKIPPED:
             self.scheduler.skipped(peer.worker, frame.ordinal, now)
+        elif kind == _frames.WANT:
+            self.outcomes.asked(partial(self._answer, peer, frame))
         elif kind == _frames.LEAVING:
             peer.leaving = frame
             self.scheduler.left(peer.worker)
+
+    def _answer(self, peer: Peer, frame: Frame) -> None:
+        """A worker waits for what it has not; not in the midst of a turn, since encoding it may run code of the user's."""
+        from manyhands._codec import _definitions  # noqa: PLC0415 - not for programs of one file
+
+        try:
+            payload, flags = _definitions.answer(*marshal.loads(frame.payload)), 0
+        except Exception as error:  # noqa: BLE001 - it is the task that fails
+            payload, flags = _failures.encode_failure(error), _frames.FAILURE
+        self.command(partial(self._give, peer, _frames.pack(_frames.GIVEN, payload, flags=flags)))
+
+    def _give(self, peer: Peer, pieces: list[Bytes]) -> None:
+        if self.peers.get(peer.number) is peer:
+            peer.channel.queue(pieces)
+            self.crew.has_post(peer)
 
     def _done(self, peer: Peer, frame: Frame, now: int) -> None:
         found = self.scheduler.reported(peer.worker, frame.ordinal, frame.count, now)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import islice
-from types import FunctionType
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
 from manyhands._codec import _packing, _pickling
@@ -17,10 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from manyhands._codec._captures import Captures
+    from manyhands._codec._fingerprint import Code
     from manyhands._engine._calls import Function, PoolCall
     from manyhands._engine._pool import ProcessPool
     from manyhands._wire._frames import Bytes
 
+    Changed = Callable[[], bool]
     Encoded = tuple[bytes, Sequence[object]]
     Refused = tuple[int, BaseException]  # index, why
 
@@ -79,11 +80,12 @@ class CallFeed:
 
     settled = False
 
-    def __init__(self, pool: ProcessPool, inputs: Iterator[Any]) -> None:
+    def __init__(self, pool: ProcessPool, inputs: Iterator[Any], on_stale: str) -> None:
         self._pool = pool
+        self._on_stale = on_stale
         self._inputs = inputs
         # By id; the object is kept, so that its id stays its own. And what tells whether it has changed.
-        self._functions: dict[int, tuple[object, Function, Captures | None]] = {}
+        self._functions: dict[int, tuple[object, Function, Captures | Code | None]] = {}
         self._last: Function | None = None
         self._refused: BaseException = ValueError()  # why the last function could not be sent
 
@@ -96,10 +98,11 @@ class CallFeed:
         index = first  # of the first row of the group
         group: tuple[Function | None, bool] = (None, False)
         rows: list[object] = []
-        latest, atoms = None, _packing.ATOMS
+        latest, changed, atoms = None, None, _packing.ATOMS
         for fn, args, kwargs in islice(self._inputs, count):
-            if fn is not latest or kwargs:
-                kind, latest = self._kind(fn, kwargs)
+            if fn is not latest or kwargs or (changed is not None and changed()):
+                kind, changed = self._kind(fn, kwargs)
+                latest = None if changed is _always else fn
                 if kind != group:
                     made += self._group(call, index, rows, *group)
                     index, rows, group = index + len(rows), [], kind
@@ -119,22 +122,25 @@ class CallFeed:
         made += self._group(call, index, rows, *group)
         return index + len(rows) - first, made
 
-    def _kind(self, fn: Callable[..., object], kwargs: dict[str, object]) -> tuple[tuple[Function | None, bool], object]:
-        """``((function as it is now, whether there are keywords), fn)``; without the last if it must be looked at again next time."""
+    def _kind(self, fn: Callable[..., object], kwargs: dict[str, object]) -> tuple[tuple[Function | None, bool], Changed | None]:
+        """``((function as it is now, whether there are keywords), what tells whether the function has changed since)``."""
         known = self._functions.get(id(fn))
-        if known is None or not (known[2] is None or known[2].unchanged()):
+        if known is None or (known[2] is not None and known[2].changed()):
             try:
                 function = self._new_function(fn)
             except Exception as error:  # noqa: BLE001 - NotSerializable: this task fails, others need not
                 self._refused = error
-                return (None, False), None
-            return (function, bool(kwargs)), None
-        return (known[1], bool(kwargs)), (fn if known[2] is None and not kwargs else None)
+                return (None, False), _always
+            known = self._functions.get(id(fn))
+            if known is None:
+                return (function, bool(kwargs)), _always
+        changed = known[2].changed if known[2] is not None and known[2].volatile else None
+        return (known[1], bool(kwargs)), changed
 
     def _new_function(self, fn: Callable[..., object]) -> Function:
-        function = self._last = self._pool.function(fn)
-        if isinstance(fn, type) or (isinstance(fn, FunctionType) and not _pickling.is_made(function.payload)):
-            self._functions[id(fn)] = (fn, function, None)
+        function = self._last = self._pool.function(fn, self._on_stale)
+        if _pickling.is_plain(fn, function.payload):
+            self._functions[id(fn)] = (fn, function, _pickling.code_of_project(fn))
             return function
         from manyhands._codec._captures import Captures  # noqa: PLC0415 - most functions travel by name
 
@@ -156,6 +162,10 @@ class CallFeed:
         if set(map(len, rows)) == {1}:
             return [Batch(call, first, [value for (value,) in rows], function.cost, Form(function, _frames.ONE_PICKLE))]
         return [Batch(call, first, rows, function.cost, Form(function, _frames.ONE_PICKLE | _frames.STAR))]
+
+
+def _always() -> bool:
+    return True
 
 
 class Snapshot:
@@ -182,7 +192,7 @@ def snapshot(value: object) -> object:
     if type(value) in _packing.ATOMS:
         return value
     try:
-        return Snapshot(*_pickling.encode(value))
+        return Snapshot(*_pickling.encode(value, "send"))
     except Exception as error:  # noqa: BLE001 - this task fails, the others need not
         return Refusal(error)
 
@@ -227,7 +237,7 @@ _TAKEN = frozenset({Snapshot, Refusal})
 
 def _encoded(value: object) -> object:
     try:
-        return Snapshot(*_pickling.encode(value))
+        return Snapshot(*_pickling.encode(value, "send"))
     except Exception as error:  # noqa: BLE001 - as above
         return Refusal(error)
 
@@ -240,10 +250,10 @@ def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, o
     """
     try:
         if kwargs:
-            return function.with_keywords, (_pickling.encode((args, kwargs)),)
+            return function.with_keywords, (_pickling.encode((args, kwargs), "send"),)
         if _packing.are_atoms(args):
             return function.with_arguments, ((_packing.pickle_atoms(args), ()),)
-        return function.with_arguments, (_pickling.encode(args),)
+        return function.with_arguments, (_pickling.encode(args, "send"),)
     except Exception as error:
         add_note(error, f"an argument of {function.name}() cannot be sent; the path starts at the tuple of its arguments")
         raise

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING
 
-from manyhands._codec import _pickling
+from manyhands._codec import _naming, _pickling
 from manyhands._engine._calls import Function, function_name
 
 if TYPE_CHECKING:
@@ -18,37 +18,60 @@ _MOST = 1000
 _MOST_BYTES = 64 << 20
 
 
+class _Plain:
+    """A function that travels by its name."""
+
+    __slots__ = ("_code", "_fn", "_on_stale", "function")
+
+    def __init__(self, fn: Callable[..., object], on_stale: str, function: Function) -> None:
+        self._fn = fn
+        self._on_stale = on_stale
+        self.function = function
+        self._code = _pickling.code_of_project(fn)
+
+    def holds(self, fn: Callable[..., object], on_stale: str) -> bool:
+        """Whether it is this function, the name still leads to it, and its code is what it was."""
+        same = fn is self._fn and on_stale == self._on_stale and _naming.found_by_name(fn)
+        return same and (self._code is None or not self._code.changed())
+
+
 class Functions:
     """For any thread. ``let_go(function)`` is called for one that is kept no longer: those by value may be large, and new at each call."""
 
     def __init__(self, let_go: Callable[[Function], object]) -> None:
         self._let_go = let_go
         self._known: OrderedDict[object, Function] = OrderedDict()  # by all their bytes
+        self._plain: dict[int, _Plain] = {}  # those that travel by name, by id
         self._bytes = 0
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
-    def get(self, fn: Callable[..., object]) -> Function:
-        """The function as it is now.
+    def get(self, fn: Callable[..., object], on_stale: str = "send") -> Function:
+        """The function as it is now. ``on_stale``: what is to happen where a worker has other code for it, ``"send"`` it, or ``"raise"``.
 
         Raises:
             NotSerializable: it cannot be sent.
         """
-        payload, buffers = _pickling.encode(fn)
+        plain = self._plain.get(id(fn))
+        if plain is not None and plain.holds(fn, on_stale):
+            return plain.function
+        payload, buffers = _pickling.encode(fn, on_stale)
         key = (payload, *buffers) if buffers else payload
         known = self._known.get(key)
-        if known is not None:
-            return known
-        with self._lock:
-            known = self._known.get(key)
-            if known is None:
-                known = self._known[key] = Function(next(self._numbers), payload, buffers, function_name(fn))
-                self._bytes += known.size
-                self._forget_old()
+        if known is None:
+            with self._lock:
+                known = self._known.get(key)
+                if known is None:
+                    known = self._known[key] = Function(next(self._numbers), payload, buffers, function_name(fn))
+                    self._bytes += known.size
+                    self._forget_old()
+        if _pickling.is_plain(fn, payload) and not _pickling.is_made(payload):
+            self._plain[id(fn)] = _Plain(fn, on_stale, known)
         return known
 
     def _forget_old(self) -> None:
         while len(self._known) > _MOST or (self._bytes > _MOST_BYTES and len(self._known) > 1):
             _, old = self._known.popitem(last=False)
             self._bytes -= old.size
+            self._plain.clear()
             self._let_go(old)

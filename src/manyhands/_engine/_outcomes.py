@@ -84,6 +84,10 @@ class Outcomes:
         """Nothing more will come of what has been submitted of a call."""
         self._noted.append((Batch(call, 0, (), Cost()), 0, None, partial(call.sink.lost, error)))
 
+    def asked(self, answer: Callable[[], object]) -> None:
+        """A worker has asked for something, which takes the user's code to answer."""
+        self._noted.append((_NOBODYS, 0, None, answer))
+
     def _note(self, piece: Batch, deliver: Callable[[], object]) -> None:
         self._noted.append((piece, 0, None, deliver))
 
@@ -177,6 +181,9 @@ class Outcomes:
     def _history(self, piece: Batch) -> list[str]:
         """The failed attempts of a task that has ended; forgotten with that."""
         return piece.call.history.pop(piece.first, [])  # type: ignore[attr-defined, no-any-return]
+
+
+_NOBODYS = Batch(None, 0, (), Cost())  # type: ignore[arg-type] # of no call
 
 
 def _sink(piece: Batch) -> Sink:

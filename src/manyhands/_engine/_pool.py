@@ -70,7 +70,7 @@ class ProcessPool:
         self._width = limit or 1  # the most workers that any call has asked for
         self._memory_limit = memory_limit
         self._idle_timeout = idle_timeout
-        self._initializer = None if initializer is None else _pickling.encode_whole(initializer)
+        self._initializer = None if initializer is None else _pickling.encode_whole(initializer, "send")
         self._zygote = zygote if start_method == "zygote" else None
         launcher = make_launcher(start_method, zygote, preload)
         self._dispatcher = Dispatcher(launcher, self._settings, quota=max_tasks_per_child)
@@ -80,7 +80,7 @@ class ProcessPool:
         self.post: Callable[[Batch], None] = self._dispatcher.post
         self.nudge: Callable[[], None] = self._dispatcher.nudge
         self._calls = itertools.count(1)
-        self.function: Callable[[Callable[..., object]], Function] = Functions(self._let_go).get
+        self.function: Callable[[Callable[..., object], str], Function] = Functions(self._let_go).get
         self._ending = threading.Lock()  # one thread ends it
         self._nudged = 0  # when a submission was last taken up at once
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import marshal
 import os
 import signal
 import socket
@@ -58,6 +59,7 @@ class Worker:
         self._memory_limited = False
         self._full = False  # a task has hit the memory limit
         self._giving = False  # results, in the midst of a task
+        self._backlog: list[Frame] = []  # what came while a task waited for something else
 
     def _become_child(self) -> None:
         """The tasks, the channel and the slot are the parent's. The child ends when it comes back from the task."""
@@ -71,6 +73,7 @@ class Worker:
     def set_up(self, options: Settings) -> bool:
         """Apply limits and run the initializer; False if it raised, which has then been reported."""
         os.register_at_fork(after_in_child=self._become_child)
+        _pickling.ask = self._ask
         signal.signal(_posix.RESULTS_SIGNAL, self._give_results)
         signal.siginterrupt(_posix.RESULTS_SIGNAL, False)  # C code that a task calls need not know that a call can be interrupted
         idle = options["idle_timeout"]
@@ -96,7 +99,8 @@ class Worker:
         """Handle frames until told to stop, or idle for too long."""
         while True:
             try:
-                frames = self._channel.receive()
+                frames, self._backlog = self._backlog, []
+                frames = frames or self._channel.receive()
                 for frame in frames:
                     if frame.kind == _frames.STOP:
                         return
@@ -143,6 +147,21 @@ class Worker:
             self._main = MainGlobals()
         return self._main.load(number, payload, buffers)
 
+    def _ask(self, key: tuple[str, str, bytes], seen: str) -> Any:
+        """In the midst of a task: what the program means by a name under which there is something else here, or nothing."""
+        with _no_signals():
+            self._say(_frames.WANT, marshal.dumps((key, seen)))
+        given = None
+        while given is None:
+            for frame in self._channel.receive():
+                if frame.kind == _frames.GIVEN:
+                    given = frame
+                else:
+                    self._backlog.append(frame)
+        if given.flags & _frames.FAILURE:
+            raise _failures.decode_failure(given.payload)
+        return _pickling.decode(given.payload)
+
     def _first_use(self, number: int) -> Call:
         def resolve_and_call(*args: object, **kwargs: object) -> object:
             function = self._functions.get(number)
@@ -165,7 +184,7 @@ class Worker:
             copies = list
         function: Call = self._load(number, payload, copies())
         self._packed.pop(number)
-        if not _has_state(function, payload) or len(payload) > _HEAVY:
+        if _pickling.is_plain(function, payload) or len(payload) > _HEAVY:
             self._functions[number] = function
             return function
         from manyhands._codec._captures import Captures  # noqa: PLC0415 - 1 ms; most functions travel by name
@@ -174,7 +193,7 @@ class Worker:
 
         def call_as_sent(*args: object, **kwargs: object) -> object:
             nonlocal function, captures
-            if captures.mutable or not captures.unchanged():
+            if captures.mutable or captures.changed():
                 function = self._load(number, payload, copies())
                 captures = captures if captures.mutable else Captures(function, global_names=False)
             return function(*args, **kwargs)
@@ -284,13 +303,6 @@ def _is_in_task(frame: types.FrameType | None) -> bool:
         inner, frame = frame, frame.f_back
         depth += 1
     return frame is not None and inner is not None and inner.f_code not in _HANDLING and depth < sys.getrecursionlimit()
-
-
-def _has_state(function: object, payload: Bytes) -> bool:
-    """Whether tasks could change a function: all but those that were found under their names."""
-    if isinstance(function, types.BuiltinFunctionType):
-        return not isinstance(function.__self__, types.ModuleType)
-    return not isinstance(function, type) and not (isinstance(function, types.FunctionType) and not _pickling.is_made(payload))
 
 
 def _adapt(function: Callable[..., object], frame: Frame) -> Call:

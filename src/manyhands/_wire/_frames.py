@@ -32,11 +32,13 @@ FUNCTION = 2  # a: function id; payload: the function
 RUN = 3  # count tasks of function a from ordinal on, under epoch b; flags: see below
 STOP = 4  # finish what has started and leave
 FORGET = 5  # a: id of a function that will not be used again
+GIVEN = 6  # the answer to WANT; payload: what was asked for, or with flags FAILURE why it cannot be had
 
 # ---- worker to parent
 DONE = 16  # results of count tasks from ordinal on; a: when the first started (ns); b: nanoseconds for all of them
 FAILED = 17  # task ordinal raised; a, b as above; payload: the failure
 SKIPPED = 18  # task ordinal was taken back and has not run
+WANT = 20  # payload: what the worker has not, and has to have before it goes on (marshal)
 LEAVING = 19  # a: why the worker goes, one of the LEAVES_* below; payload: the failure, if any
 
 # ---- parent to zygote and back
@@ -52,10 +54,11 @@ EXITED = 38  # a: worker id, b: exit status
 ONE_PICKLE = 1  # payload is one pickle of a list; without it: a table of lengths, then a pickle for each task
 STAR = 2  # arguments are tuples of positional arguments, not single values
 KEYWORDS = 4  # arguments are pairs (args, kwargs)
+FAILURE = 16  # of GIVEN
 QUICK = 8  # the tasks are so short that looking at the clock for each would cost more than they do
 
 _KINDS = frozenset({CONFIGURE, FUNCTION, RUN, STOP, FORGET, DONE, FAILED, SKIPPED, LEAVING, FORK, ATTACH, REAP, PRELOAD})
-_KINDS |= {FORKED, FORK_FAILED, EXITED}
+_KINDS |= {FORKED, FORK_FAILED, EXITED, GIVEN, WANT}
 _LARGEST = 1 << 46  # bytes of one frame; no machine has more memory
 
 LEAVES_IDLE = 1

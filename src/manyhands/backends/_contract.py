@@ -46,6 +46,7 @@ class Plan(NamedTuple):
     ``settled``: the inputs exist beforehand, so that reading one cannot change another.
     ``buffer``: how many tasks may be read whose results have not been taken; ``ahead``: that have not ended.
     ``eager``: all results are kept as soon as they are there, so that ``buffer`` does not count.
+    ``on_stale``: what is to happen where a worker has other code for the function: ``"send"`` it, or ``"raise"``.
     ``fail_fast``: when a task has failed, nothing later starts; those before it have a moment to end, then it comes, its turn or not.
     """
 
@@ -58,6 +59,7 @@ class Plan(NamedTuple):
     ahead: int | None = None
     policy: Policy = Policy()
     priority: int = 0
+    on_stale: str = "send"
     ordered: bool = True
     eager: bool = False
     fail_fast: bool = False

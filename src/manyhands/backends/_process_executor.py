@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from manyhands._core.options import UNSET, block, checked_count, refuse, resolve
 from manyhands._engine import _state
@@ -46,7 +46,7 @@ class Executor(Submitter):
             not given.
 
     What is left out, from ``max_tasks_per_child`` on, is taken from :func:`manyhands.options` or the environment, if there is anything; and
-    so are ``timeout``, ``retries``, ``retry_on``, ``backoff`` and ``priority``, which :meth:`with_options` changes.
+    so are ``timeout``, ``retries``, ``retry_on``, ``backoff``, ``priority`` and ``on_stale``, which :meth:`with_options` changes.
 
     **Promises.** A task that ends its worker fails alone, with ``WorkerDied``; all others go on, and the executor remains usable.
     Arguments are copied when ``submit`` is called. When a ``with`` block has been left, nothing runs any more.
@@ -111,6 +111,7 @@ class Executor(Submitter):
         retry_on: type[BaseException] | tuple[type[BaseException], ...] = UNSET,
         backoff: float = UNSET,
         priority: int = UNSET,
+        on_stale: Literal["send", "raise"] = UNSET,
     ) -> BoundExecutor:
         """The same workers, with a policy for what is submitted through the returned executor.
 
@@ -121,6 +122,7 @@ class Executor(Submitter):
             retry_on: failures for which it does; the death of its worker is ``WorkerDied``.
             backoff: seconds before the first repetition, doubled for each further one.
             priority: tasks of a higher priority start first.
+            on_stale: "send" or "raise", as for :func:`manyhands.map`.
 
         What is left out is as it was. A ``with`` block of the returned executor waits for what was submitted through it.
 
@@ -129,7 +131,8 @@ class Executor(Submitter):
             ...     executor.with_options(timeout=5, retries=2).submit(sum, [1, 2]).result()
             3
         """
-        given = {"timeout": timeout, "retries": retries, "retry_on": retry_on, "backoff": backoff, "priority": priority}
+        given: dict[str, object] = {"timeout": timeout, "retries": retries, "retry_on": retry_on, "backoff": backoff}
+        given.update(priority=priority, on_stale=on_stale)
         return BoundExecutor(self, self._options, given)
 
     def resize(self, max_workers: int) -> None:
@@ -259,7 +262,7 @@ class BoundExecutor(Submitter):
         return f"<{self._executor!r} with {given}>"
 
 
-_POLICY = frozenset({"timeout", "retries", "retry_on", "backoff", "priority"})
+_POLICY = frozenset({"timeout", "retries", "retry_on", "backoff", "priority", "on_stale"})
 
 
 # Their forkserver is what our zygote is.

@@ -69,7 +69,7 @@ class Submitter(concurrent.futures.Executor):
         index = next(call.indices)
         future: Future[T] = Future(pool)
         try:
-            function = pool.function(fn)
+            function = pool.function(fn, self._options.on_stale)
             form, items = _feed.encode_one(function, args, kwargs)
         except Exception as error:  # noqa: BLE001 - this task fails, the others need not
             add_note(error, f"so task {index} could not be sent")
@@ -129,6 +129,7 @@ class Submitter(concurrent.futures.Executor):
             eager=buffersize is None,
             policy=self._policy,
             priority=self._options.priority,
+            on_stale=self._options.on_stale,
         )
         stream = ProcessStream(self._pool, plan, zip(*iterables, strict=False), deadline=deadline)
         stream.owner = self

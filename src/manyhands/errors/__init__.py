@@ -6,6 +6,7 @@ error                  whose fault                                              
 ``WorkerDied``         a task ended its process (crash, ``os._exit``, out of memory)   ``BrokenProcessPool``
 ``TaskTimeout``        a task took longer than its ``timeout``                         ``TimeoutError``
 ``NotSerializable``    an argument, result or function cannot be sent                  ``pickle.PicklingError``
+``StaleCode``          a worker has other code than the program, and cannot be sent it  ``ImportError``
 ``RemoteError``        a task raised what cannot be rebuilt in this process            ``RuntimeError``
 ``PoolClosed``         a pool was used after its end                                   ``RuntimeError``
 ``CannotStart``        the machine has no room for another worker                      ``OSError``
@@ -33,6 +34,7 @@ __all__ = [
     "PoolClosed",
     "RemoteError",
     "RemoteTraceback",
+    "StaleCode",
     "TaskTimeout",
     "WorkerDied",
 ]
@@ -90,6 +92,22 @@ class NotSerializable(ManyhandsError, pickle.PicklingError):
         self.path = path
         self.type_name = type_name
         super().__init__(f"{path} ({a_or_an(type_name)}) cannot be sent to another process: {reason}. To mend it: {advice}.")
+
+
+class StaleCode(ManyhandsError, ImportError):
+    """A worker has other code under a name than the program that has sent it a task, or none, and cannot be sent the program's.
+
+    Attributes:
+        what: the module and name of the function or class.
+    """
+
+    def __init__(self, what: str, seen: str, reason: str) -> None:
+        self.what = what
+        why = f", and {reason}" if reason else ""
+        super().__init__(
+            f"{what}: {seen}; the program that sent the task means other code{why}. To mend it: let workers begin anew "
+            "(manyhands.shutdown(), or a new Executor), and see to it that both import the same file."
+        )
 
 
 class RemoteError(ManyhandsError, RuntimeError):

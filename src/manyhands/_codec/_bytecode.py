@@ -1,0 +1,99 @@
+"""What code consists of: its instructions, and the names that it uses."""
+
+from __future__ import annotations
+
+import types
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# By id; the code is kept, so that its id stays its own, and equal code of two functions is not compared byte by byte.
+_used: dict[int, tuple[types.CodeType, frozenset[str]]] = {}
+_MOST = 5000
+
+
+def global_names(code: types.CodeType) -> frozenset[str]:
+    """The names of globals that code reads or binds, that of inner functions and classes included."""
+    known = _used.get(id(code))
+    if known is None:
+        if len(_used) >= _MOST:
+            _used.clear()
+        known = _used[id(code)] = code, frozenset(_walk(code))
+    return known[1]
+
+
+def all_names(code: types.CodeType) -> frozenset[str]:
+    """All names that code mentions: of globals, attributes and what it imports; inner functions included."""
+    inner = (all_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
+    return frozenset(code.co_names).union(*inner)
+
+
+def _walk(code: types.CodeType) -> Iterator[str]:
+    kinds = _opcodes()
+    for operation, argument, _ in instructions(code):
+        if operation in kinds.shifted:
+            yield code.co_names[argument >> 1]
+        elif operation in kinds.named:
+            yield code.co_names[argument]
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            yield from _walk(constant)
+
+
+def instructions(code: types.CodeType) -> Iterator[tuple[int, int, Any]]:
+    """``(operation, argument, constant)`` of each instruction; with a constant its index, which docstrings shift, is not told.
+
+    What only sets the docstring or line number of an inner class is left out.
+    """
+    kinds = _opcodes()
+    extended = 0
+    pending: tuple[int, int, Any] | None = None
+    raw = code.co_code
+    for position in range(0, len(raw), 2):
+        operation = raw[position]
+        argument = raw[position + 1] | extended
+        extended = argument << 8 if operation == kinds.extend else 0
+        if operation == kinds.extend or operation == 0:  # CACHE
+            continue
+        is_noted = operation == kinds.store_name and code.co_names[argument] in _SAID_OF_CLASSES
+        if pending is not None and not is_noted:
+            yield pending
+        pending = None
+        if operation in kinds.constant:
+            pending = operation, 0, code.co_consts[argument]
+        elif not is_noted:
+            yield operation, argument, NONE
+    if pending is not None:
+        yield pending
+
+
+class _Kinds(NamedTuple):
+    shifted: frozenset[int]  # the argument is twice the index of a name
+    named: frozenset[int]  # the argument is the index of a name that may be a global
+    constant: frozenset[int]
+    store_name: int
+    extend: int
+
+
+def _opcodes() -> _Kinds:
+    if not _kinds:
+        import opcode  # noqa: PLC0415 - 1 ms; most programs need it late or never
+
+        numbers = opcode.opmap
+        named = ("STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME", "STORE_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+        _kinds.append(
+            _Kinds(
+                frozenset({numbers["LOAD_GLOBAL"]}),
+                frozenset(numbers[name] for name in named if name in numbers),
+                frozenset(opcode.hasconst),
+                numbers["STORE_NAME"],
+                opcode.EXTENDED_ARG,
+            )
+        )
+    return _kinds[0]
+
+
+NONE = object()  # where there is no constant
+_kinds: list[_Kinds] = []
+_SAID_OF_CLASSES = frozenset({"__doc__", "__firstlineno__"})

@@ -1,0 +1,237 @@
+"""The code that runs is the code that was submitted, whatever the worker has under its name."""
+
+from __future__ import annotations
+
+import textwrap
+
+import pytest
+import scripts
+
+APP = """
+RATE = 2
+state = []
+def helper(x):
+    return x + 1
+def f(x):
+    return helper(x) * RATE
+class Point:
+    def __init__(self, x):
+        self.x = x
+    def get(self):
+        return helper(self.x)
+def outer(k):
+    def inner(x):
+        return helper(x) + k
+    return inner
+def note(x):
+    state.append(x)
+    return len(state)
+"""
+
+START = """
+import importlib, os, pathlib, sys
+import manyhands
+from manyhands import Executor, Parallel, delayed
+sys.dont_write_bytecode = True
+file = pathlib.Path("app.py")
+sys.path.insert(0, os.getcwd())
+def edit(before, after):
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after))
+    importlib.invalidate_caches()
+def get(point):
+    return point.get()
+import app
+executor = Executor(1, start_method=os.environ.get("HOW", "zygote"))
+def run(function, *args):
+    return executor.submit(function, *args).result()
+assert (run(app.f, 1), run(get, app.Point(1)), run(app.outer(10), 1), run(app.note, 1)) == (4, 2, 12, 1)
+"""
+
+
+def said(tmp_path, code, **env):
+    (tmp_path / "app.py").write_text(APP)
+    program = "\n".join((f"import os; os.chdir({str(tmp_path)!r})", START, textwrap.dedent(code), "executor.shutdown()"))
+    done = scripts.run(program, **env)
+    assert (done.stderr, done.returncode) == ("", 0)
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("start_method", ["zygote", "spawn", "fork"])
+def test_a_name_that_is_bound_anew(tmp_path, start_method):
+    code = """
+        app.helper = lambda x: x + 100
+        print(run(app.f, 1), run(get, app.Point(1)), run(app.outer(10), 1), run(app.note, 1))
+    """
+    assert said(tmp_path, code, HOW=start_method) == ["202 101 111 2"]
+
+
+def test_a_module_that_was_edited_and_reloaded(tmp_path):
+    code = """
+        edit("x + 1", "x + 5")
+        edit("RATE = 2", "RATE = 3")
+        importlib.reload(app)
+        print(run(app.f, 1), run(get, app.Point(1)), run(app.outer(10), 1), run(app.note, 1))
+    """
+    assert said(tmp_path, code) == ["18 6 16 2"]
+
+
+def test_an_edit_that_was_not_reloaded_is_not_what_was_submitted(tmp_path):
+    code = """
+        edit("x + 1", "x + 5")
+        with Executor(1) as fresh:
+            print(fresh.submit(app.f, 1).result(), fresh.submit(get, app.Point(1)).result())
+    """
+    assert said(tmp_path, code) == ["4 2"]
+
+
+def test_going_back_goes_back(tmp_path):
+    code = """
+        helper = app.helper
+        for function in (lambda x: x + 100, helper, lambda x: x + 1000, helper):
+            app.helper = function
+            print(run(app.f, 1), run(app.outer(0), 1))
+    """
+    assert said(tmp_path, code) == ["202 101", "4 2", "2002 1001", "4 2"]
+
+
+def test_a_function_that_goes_on_meaning_the_old_code(tmp_path):
+    """Functions that were submitted before stay what they were, though they run after."""
+    code = """
+        import time
+        waiting = executor.submit(time.sleep, 0.2)
+        before = [executor.submit(app.f, 1) for _ in range(3)]
+        after = []
+        helper = app.helper
+        for step in (10, 20):
+            app.helper = lambda x, step=step: x + step
+            after.append(executor.submit(app.f, 1))
+        print([future.result() for future in before])
+        for future in after:
+            try:
+                print(future.result())
+            except manyhands.StaleCode as error:
+                print("changed since" in str(error))
+    """
+    lines = said(tmp_path, code)
+    assert lines[0] == "[4, 4, 4]"
+    assert lines[1] in {"True", "22"}
+    assert lines[2] == "42"
+
+
+def test_comments_docstrings_and_annotations_are_no_change(tmp_path):
+    """The state of the module in the worker is the witness: by value, a function would begin with another."""
+    code = """
+        edit("def note(x):", "# a comment\\n\\ndef note(x: int) -> int:\\n    'a docstring'")
+        importlib.reload(app)
+        print(manyhands.map(app.note, [1, 2], on_stale="raise", workers=1), run(app.note, 1))
+        with executor.with_options(on_stale="raise") as strict:
+            print(strict.submit(app.note, 1).result())
+    """
+    assert said(tmp_path, code) == ["[1, 2] 2", "3"]
+
+
+def test_a_module_seen_through_another(tmp_path):
+    (tmp_path / "caller.py").write_text("import app\ndef call(x):\n    return app.helper(x) + app.RATE\n")
+    code = """
+        import caller
+        print(run(caller.call, 1))
+        app.helper = lambda x: x + 100
+        print(run(caller.call, 1))
+        app.RATE = 1000
+        print(run(caller.call, 1))
+    """
+    assert said(tmp_path, code) == ["4", "103", "1101"]
+
+
+def test_a_module_that_the_worker_cannot_import(tmp_path):
+    code = """
+        os.mkdir("away")
+        file.rename("away/other.py")
+        sys.path.append("away")
+        import other
+        sys.path.remove("away")
+        file.write_text("raise SystemExit")
+        with Executor(1) as fresh:
+            print(fresh.submit(other.f, 1).result(), fresh.submit(get, other.Point(1)).result(), fresh.submit(other.outer(10), 1).result())
+            print(fresh.submit(other.note, 1).result())
+            try:
+                fresh.with_options(on_stale="raise").submit(other.f, 1).result()
+            except manyhands.StaleCode as error:
+                print(error)
+    """
+    values, noted, error = said(tmp_path, code)
+    assert (values, noted) == ("4 2 12", "1")
+    for part in ("other.f: process", "cannot import other (No module named 'other'", "it looks in", "on_stale='raise'", "To mend it"):
+        assert part in error
+
+
+def test_a_name_that_the_worker_has_not(tmp_path):
+    code = """
+        import types
+        exec("def late(x):\\n    return helper(x) * 7", app.__dict__)
+        print(run(app.late, 1))
+        try:
+            executor.with_options(on_stale="raise").submit(app.late, 1).result()
+        except manyhands.StaleCode as error:
+            print("has no late in" in str(error))
+        del app.helper
+        try:
+            run(app.late, 1)
+        except NameError as error:
+            print(error)
+    """
+    assert said(tmp_path, code) == ["14", "True", "name 'helper' is not defined"]
+
+
+def test_a_deleted_name_and_one_that_leads_elsewhere_now(tmp_path):
+    code = """
+        add = app.f
+        del app.f
+        print(run(add, 1))
+        app.f = 2
+        print(run(add, 1))
+        app.f = lambda x: "another"
+        print(run(add, 1), run(app.f, 1))
+    """
+    assert said(tmp_path, code) == ["4", "4", "4 another"]
+
+
+def test_parallel_notices_what_its_inputs_change(tmp_path):
+    code = """
+        def calls():
+            for step in (1, 10, 100):
+                app.helper = lambda x, step=step: x + step
+                yield delayed(app.f)(1)
+        try:
+            print(Parallel(n_jobs=2)(calls()))
+        except manyhands.StaleCode as error:
+            print("changed since it was sent" in str(error))
+    """
+    assert said(tmp_path, code) in (["[4, 22, 202]"], ["True"])
+
+
+def test_what_cannot_be_sent_by_value_says_so(tmp_path):
+    code = """
+        import threading
+        def blocked(x, lock=(i for i in ())):
+            return x
+        app.helper = blocked
+        try:
+            run(app.f, 1)
+        except manyhands.StaleCode as error:
+            print("generator" in str(error), "other code under that name" in str(error))
+    """
+    assert said(tmp_path, code) == ["True True"]
+
+
+def test_an_initializer_of_the_project(tmp_path):
+    code = """
+        app.helper = lambda x: x + 100
+        def init():
+            app.f(1)
+        with Executor(1, initializer=app.note, initargs=(1,)) as fresh:
+            print(fresh.submit(app.note, 1).result(), fresh.submit(app.f, 1).result())
+    """
+    assert said(tmp_path, code) == ["2 202"]
