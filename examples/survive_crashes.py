@@ -17,7 +17,7 @@ def work(kind: str) -> object:
         case "hang":
             threading.Event().wait()
         case "unsendable":
-            return threading.Lock()
+            return (value for value in ())
     return f"{kind}: done"
 
 

@@ -395,12 +395,11 @@ def test_an_initializer_that_exits_is_named():
 
 
 def test_what_cannot_be_sent_names_its_task():
-    import threading
 
-    failed = manyhands.map(len, [[1], [threading.Lock()]], errors="return")[1].error
+    failed = manyhands.map(len, [[1], [(x for x in ())]], errors="return")[1].error
     assert failed.__notes__ == ["so task 1 could not be sent"]
     with manyhands.Executor(1) as executor:
-        error = executor.submit(len, [threading.Lock()]).exception()
+        error = executor.submit(len, [(x for x in ())]).exception()
     assert "an argument of len() cannot be sent" in error.__notes__[0]
     assert error.__notes__[1] == "so task 0 could not be sent"
 

@@ -25,10 +25,14 @@ if TYPE_CHECKING:
     from manyhands.errors import NotSerializable as NotSerializable
     from manyhands.errors import PoolClosed as PoolClosed
     from manyhands.errors import RemoteError as RemoteError
+    from manyhands.errors import StaleCode as StaleCode
     from manyhands.errors import TaskTimeout as TaskTimeout
+    from manyhands.errors import TravelWarning as TravelWarning
     from manyhands.errors import WorkerDied as WorkerDied
     from manyhands.executor import Executor as Executor
     from manyhands.executor import Future as Future
+    from manyhands.explaining import explain as explain
+    from manyhands.explaining import register_reducer as register_reducer
     from manyhands.mapping import Failure as Failure
     from manyhands.mapping import Results as Results
     from manyhands.mapping import aimap as aimap
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
     from manyhands.parallel import Parallel as Parallel
     from manyhands.parallel import delayed as delayed
     from manyhands.settings import options as options
+    from manyhands.worker_state import per_worker as per_worker
 
 __version__ = "0.1.0"
 
@@ -55,13 +60,17 @@ _HOME = {
     "Results": "mapping",
     "StaleCode": "errors",
     "TaskTimeout": "errors",
+    "TravelWarning": "errors",
     "WorkerDied": "errors",
     "aimap": "mapping",
     "cpu_count": "_wire._cpus",
     "delayed": "parallel",
+    "explain": "explaining",
     "imap": "mapping",
     "map": "mapping",
     "options": "settings",
+    "per_worker": "worker_state",
+    "register_reducer": "explaining",
     "shutdown": "_engine._state",
 }
 

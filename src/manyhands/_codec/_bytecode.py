@@ -68,10 +68,32 @@ def instructions(code: types.CodeType) -> Iterator[tuple[int, int, Any]]:
         yield pending
 
 
+def names_used(code: types.CodeType) -> Iterator[str | None]:
+    """For each unit of code, as ``co_positions`` counts them: the variable that it reads or binds, if any."""
+    kinds = _opcodes()
+    local = [*code.co_varnames, *(name for name in code.co_cellvars if name not in code.co_varnames), *code.co_freevars]
+    extended = 0
+    raw = code.co_code
+    for position in range(0, len(raw), 2):
+        operation = raw[position]
+        argument = raw[position + 1] | extended
+        extended = argument << 8 if operation == kinds.extend else 0
+        names, index = code.co_names, argument
+        if operation in kinds.shifted:
+            index = argument >> 1
+        elif operation in kinds.local:
+            names = tuple(local)
+        elif operation not in kinds.named:
+            yield None
+            continue
+        yield names[index] if index < len(names) else None
+
+
 class _Kinds(NamedTuple):
     shifted: frozenset[int]  # the argument is twice the index of a name
     named: frozenset[int]  # the argument is the index of a name that may be a global
     constant: frozenset[int]
+    local: frozenset[int]  # the argument is the index of a variable of the function or its closure
     store_name: int
     extend: int
 
@@ -87,6 +109,7 @@ def _opcodes() -> _Kinds:
                 frozenset({numbers["LOAD_GLOBAL"]}),
                 frozenset(numbers[name] for name in named if name in numbers),
                 frozenset(opcode.hasconst),
+                frozenset({*opcode.haslocal, *opcode.hasfree}),
                 numbers["STORE_NAME"],
                 opcode.EXTENDED_ARG,
             )

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import functools
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manyhands._codec import _bytecode, _naming
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), type, types.ModuleType, types.CodeType)
+_CACHED = type(functools.lru_cache(abs))  # what it keeps may go from task to task: it is nothing but a cache
 _MISSING = object()
 
 
@@ -53,19 +57,13 @@ class Captures:
         if isinstance(value, types.FunctionType):
             if not _naming.found_by_name(value):
                 self._look_into(value)
-        elif isinstance(value, types.BuiltinFunctionType):
-            self._look(value.__self__)
-        elif isinstance(value, tuple | frozenset):
-            for part in value:
-                self._look(part)
-        elif isinstance(value, types.MethodType):
-            self._look(value.__self__)
-            self._look(value.__func__)
-        elif type(value) is functools.partial and not value.__dict__:
-            for part in (value.func, *value.args, *value.keywords.values()):
-                self._look(part)
-        else:
+            return
+        parts = _parts(value)
+        if parts is None:
             self.mutable = True
+        else:
+            for part in parts:
+                self._look(part)
 
     def _look_into(self, function: types.FunctionType) -> None:
         for cell in function.__closure__ or ():
@@ -84,6 +82,21 @@ class Captures:
             self._bindings.append((variables, name, value))
             if value is not _MISSING:
                 self._look(value)
+
+
+def _parts(value: Any) -> Iterable[object] | None:
+    """What an object consists of that cannot change itself; None for others."""
+    if isinstance(value, types.BuiltinFunctionType):
+        return (value.__self__,)
+    if isinstance(value, tuple | frozenset):
+        return value
+    if isinstance(value, types.MethodType):
+        return value.__self__, value.__func__
+    if type(value) is _CACHED:
+        return (value.__wrapped__,)
+    if type(value) is functools.partial and not value.__dict__:
+        return value.func, *value.args, *value.keywords.values()
+    return None
 
 
 def _contents(cell: types.CellType) -> object:

@@ -5,19 +5,22 @@ Functions and classes may refer to themselves and one another, so each is made w
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import marshal
 import pickle
 import sys
+import threading
 import types
 
 from manyhands._codec import _identity
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from typing import Any
 
+_ONCE = frozenset({"__slots__", "__orig_bases__", "__module__", "__qualname__", "__match_args__"})  # of a class, when it is made
 _SELF = "__manyhands_module__"  # among the globals of a module that was put together
 
 
@@ -143,29 +146,41 @@ def set_module(made: types.ModuleType, state: dict[str, Any]) -> None:
         made.__dict__.update(state)
 
 
-class _Quiet:
-    """Keeps ``__init_subclass__`` of the bases from being called: it was, when the class was defined; here it would see an empty one."""
+@contextlib.contextmanager
+def _quiet(bases: tuple[type, ...]) -> Iterator[None]:
+    """``__init_subclass__`` is not called: it was, when the class was defined; here it would see an empty one."""
+    owner = next(
+        (cls for base in bases for cls in base.__mro__[:-1] if "__init_subclass__" in vars(cls) and cls.__module__ != "typing"), None
+    )
+    if owner is None:
+        yield
+        return
+    with _changing:
+        usual = vars(owner)["__init_subclass__"]
+        type.__setattr__(owner, "__init_subclass__", classmethod(lambda cls, **_: None))
+        try:
+            yield
+        finally:
+            type.__setattr__(owner, "__init_subclass__", usual)
 
-    __slots__ = ()
 
-    def __init_subclass__(cls, **_: object) -> None:
-        pass
+_changing = threading.Lock()
 
 
 def new_class(metaclass: type, name: str, bases: tuple[type, ...], basic: dict[str, Any], token: bytes) -> type:
     """A class with nothing but what must be there when it is made; the one that is here already if it came before."""
-    found = _identity.known(token)
+    found: type | None = _identity.known(token)
     if found is not None:
-        return found  # type: ignore[no-any-return]
+        if not _is_original(found):
+            for key in basic.keys() - _ONCE:
+                type.__setattr__(found, key, basic[key])
+        return found
     basic.setdefault("__module__", "__main__")
 
     def fill_in(variables: dict[str, Any]) -> None:
         variables.update(basic)
 
-    if any("__init_subclass__" in vars(parent) for base in bases for parent in base.__mro__[:-1] if parent.__module__ != "typing"):
-        made = types.new_class(name, (_Quiet, *bases), {"metaclass": metaclass}, fill_in)
-        made.__bases__ = bases
-    else:
+    with _quiet(bases):
         made = types.new_class(name, bases, {"metaclass": metaclass}, fill_in)
     _identity.keep(token, made)
     return made

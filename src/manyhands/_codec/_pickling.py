@@ -103,7 +103,7 @@ class Encoder(pickle.Pickler):
 
 
 class _CarefulEncoder(Encoder):
-    """For what names ``__main__`` in its pickle: objects that want to be pickled as a name of the program are not."""
+    """For what names ``__main__`` in its pickle, or would if it could: objects that want to be a name of the program are taken apart."""
 
     def reducer_override(self, obj: Any) -> Any:
         reduced = super().reducer_override(obj)
@@ -124,6 +124,11 @@ class _StaleEncoder(Encoder):
     """Sends what it can by value."""
 
     stale = True
+
+
+def forget_rules() -> None:
+    """There are others."""
+    _rules.clear()
 
 
 def _look_up(kind: type) -> Rule | None:
@@ -177,13 +182,9 @@ def encode_whole(obj: object, on_stale: str | None = None) -> bytes:
     return _encode(obj, on_stale=on_stale)
 
 
-def can_encode(obj: object) -> bool:
-    """Whether :func:`encode` would succeed."""
-    try:
-        _dump(Encoder, obj, None, None)
-    except Exception:  # noqa: BLE001 - that is the question
-        return False
-    return True
+def dry_encoder() -> Encoder:
+    """One to be asked what would be done with an object."""
+    return Encoder(io.BytesIO())
 
 
 def decode(payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
@@ -191,7 +192,13 @@ def decode(payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
 
     Classes that travel by value are those that they are here already, if they are from here or have come before.
     """
-    return pickle.loads(payload, buffers=buffers)
+    try:
+        return pickle.loads(payload, buffers=buffers)
+    except Exception as error:
+        from manyhands._codec import _loading  # noqa: PLC0415 - only after a failure
+
+        _loading.add_note(error, payload, buffers)
+        raise
 
 
 def code_of_project(fn: Any) -> Code | None:
@@ -223,15 +230,18 @@ def _encode(
 ) -> bytes:
     try:
         payload = _dump(Encoder, obj, keep_in_band, on_stale)
-        if _MAIN in payload and type(obj) not in _TEXT:
-            if buffers:
-                buffers.clear()
-            payload = _dump(_CarefulEncoder, obj, keep_in_band, on_stale)
+        if _MAIN not in payload or type(obj) in _TEXT:
+            return payload
+    except Exception:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything; if that is not mended now, it comes again
+        pass
+    if buffers:
+        buffers.clear()
+    try:
+        return _dump(_CarefulEncoder, obj, keep_in_band, on_stale)
     except Exception as error:
         from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
 
         raise _trace.not_serializable(obj, error) from error
-    return payload
 
 
 def _dump(make: type[Encoder], obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool] | None, on_stale: str | None) -> bytes:

@@ -1,12 +1,17 @@
-"""How objects of which class are pickled, where ``pickle`` itself cannot, or would do it wrongly."""
+"""How objects of which class are pickled, where ``pickle`` itself cannot, or would do it wrongly: one table, which users can add to."""
 
 from __future__ import annotations
 
+import contextvars
+import functools
+import io
 import sys
+import threading
 import types
+import weakref
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _by_value
+from manyhands._codec import _by_value, _mended, _pickling
 from manyhands._codec._pickling import by_name_or_value
 
 if TYPE_CHECKING:
@@ -19,10 +24,29 @@ if TYPE_CHECKING:
 
 def rule_for(kind: type) -> Rule | None:
     """The rule for objects of this very class; None: they are left to pickle."""
+    for cls in kind.__mro__:
+        if cls in _users:
+            return _users[cls]
     if issubclass(kind, type):
         return by_name_or_value
-    rule = _RULES.get(kind)
-    return _RULES_BY_NAME.get((kind.__module__, kind.__qualname__)) if rule is None else rule
+    if kind in _RULES:
+        return _RULES[kind]
+    for cls in kind.__mro__:
+        name = (cls.__module__, cls.__qualname__)
+        if name in _OF_FAMILIES:
+            return _OF_FAMILIES[name]
+    if issubclass(kind, BaseException):
+        return _mended.exception
+    return _RULES_BY_NAME.get((kind.__module__, kind.__qualname__))
+
+
+def add_rule(cls: type, reduce: Callable[[Any], Any]) -> None:
+    """Objects of ``cls`` and of its subclasses are pickled as ``reduce(obj)`` says."""
+    _users[cls] = lambda _, obj: reduce(obj)
+    _pickling.forget_rules()
+
+
+_users: dict[type, Rule] = {}
 
 
 def _property(_: Encoder, value: property) -> Any:
@@ -71,6 +95,7 @@ def _constant(_: Encoder, value: Any) -> Any:
 
 
 _RULES: dict[type, Rule] = {
+    types.FunctionType: by_name_or_value,
     types.MethodType: _by_value.method,
     types.CodeType: _by_value.code,
     types.CellType: _by_value.cell,
@@ -81,6 +106,20 @@ _RULES: dict[type, Rule] = {
     classmethod: _wrapped,
     staticmethod: _wrapped,
     types.MappingProxyType: _mapping_proxy,
+    memoryview: _mended.view,
+    type(threading.Lock()): _mended.lock,
+    type(threading.RLock()): _mended.rlock,
+    io.TextIOWrapper: _mended.file,
+    io.BufferedReader: _mended.file,
+    io.BufferedWriter: _mended.file,
+    io.BufferedRandom: _mended.file,
+    io.FileIO: _mended.file,
+    weakref.ref: _mended.weak,
+    weakref.WeakSet: _mended.weak_set,
+    weakref.WeakKeyDictionary: _mended.weak_dict,
+    weakref.WeakValueDictionary: _mended.weak_dict,
+    contextvars.ContextVar: _mended.context_var,
+    type(functools.lru_cache(abs)): _mended.cached,
     type({}.keys()): _keys,
     type({}.values()): _values,
     type({}.items()): _items,
@@ -92,4 +131,17 @@ _RULES_BY_NAME: dict[tuple[str, str], Rule] = {
     ("manyhands._codec._fingerprint", "Names"): _by_value.names,
     **{("typing", name): _by_value.type_parameter for name in ("TypeVar", "ParamSpec", "TypeVarTuple")},
     **{("dataclasses", name): _constant for name in ("_FIELD_BASE", "_MISSING_TYPE", "_HAS_DEFAULT_FACTORY_CLASS", "_KW_ONLY_TYPE")},
+}
+
+# Of classes and their subclasses, in modules that need not be loaded.
+_OF_FAMILIES: dict[tuple[str, str], Rule] = {
+    ("concurrent.futures._base", "Executor"): _mended.refuse("its workers and threads belong to this process"),
+    ("concurrent.futures._base", "Future"): _mended.refuse("what it waits for comes to this process"),
+    ("manyhands._engine._futures", "Future"): _mended.refuse("what it waits for comes to this process"),
+    ("threading", "Thread"): _mended.refuse("a thread runs in this process"),
+    ("multiprocessing.process", "BaseProcess"): _mended.refuse("it is a child of this process"),
+    ("multiprocessing.pool", "Pool"): _mended.refuse("its workers belong to this process"),
+    ("subprocess", "Popen"): _mended.refuse("it is a child of this process"),
+    ("multiprocessing.connection", "_ConnectionBase"): _mended.refuse("a connection belongs to one process"),
+    ("asyncio.events", "AbstractEventLoop"): _mended.refuse("an event loop belongs to one process"),
 }

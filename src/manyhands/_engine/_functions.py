@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # What is kept of functions, here and in each worker.
 _MOST = 1000
 _MOST_BYTES = 64 << 20
+# Bytes of a function from which on its user is told.
+_WEIGHTY = 10_000_000
 
 
 class _Plain:
@@ -65,6 +67,10 @@ class Functions:
                     known = self._known[key] = Function(next(self._numbers), payload, buffers, function_name(fn))
                     self._bytes += known.size
                     self._forget_old()
+            if known.size > _WEIGHTY:
+                from manyhands._codec import _trace  # noqa: PLC0415 - few functions are
+
+                _trace.warn_of_weight(fn, known.name)
         if _pickling.is_plain(fn, payload) and not _pickling.is_made(payload):
             self._plain[id(fn)] = _Plain(fn, on_stale, known)
         return known

@@ -6,6 +6,7 @@
                ``_task`` runs in the workers, ``_loading`` finds the function,
                ``_streams`` reads and writes, ``_failures`` words what went wrong
 ``_demo``      ``manyhands demo``; ``_stdlib`` is what its workers do
+``_explain``   ``manyhands explain``
 ``_info``      ``manyhands info``
 =============  ==================================================================
 

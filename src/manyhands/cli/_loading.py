@@ -20,8 +20,8 @@ class CannotLoad(Exception):
     """The function cannot be had; the text says why."""
 
 
-def load(spec: str) -> tuple[Callable[[Any], object], str]:
-    """The function, and ``module:function`` as a journal knows it.
+def load(spec: str, *, callable_only: bool = True) -> tuple[Callable[[Any], object], str]:
+    """The function, and ``module:function`` as a journal knows it; any other object, too, unless ``callable_only``.
 
     The current directory is importable from then on, and that of a file that is named.
 
@@ -35,8 +35,8 @@ def load(spec: str) -> tuple[Callable[[Any], object], str]:
     sys.path.insert(0, os.getcwd())
     is_file = module_name.endswith(".py") or os.sep in module_name
     module = _load_file(module_name) if is_file else _import(module_name)
-    function = _find(module, path)
-    if not callable(function):
+    function: Any = _find(module, path)
+    if callable_only and not callable(function):
         msg = f"{module.__name__}:{path} is {a_or_an(type(function).__name__)}, which cannot be called"
         raise CannotLoad(msg)
     return function, f"{module.__name__}:{path}"

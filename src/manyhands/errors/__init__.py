@@ -31,11 +31,13 @@ __all__ = [
     "InternalError",
     "ManyhandsError",
     "NotSerializable",
+    "Part",
     "PoolClosed",
     "RemoteError",
     "RemoteTraceback",
     "StaleCode",
     "TaskTimeout",
+    "TravelWarning",
     "WorkerDied",
 ]
 
@@ -80,18 +82,59 @@ def a_or_an(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in set('aeiou') else 'a'} {noun}"
 
 
+class Part:
+    """A part of an object that cannot be sent to another process.
+
+    Attributes:
+        path: the way from the object that was sent, like ``Model.cfg['lock']``, or ``fit → global 'model' .cfg``.
+        type_name: ``module.Class`` of the part.
+        reason: why it cannot be sent.
+        mend: what to do about it.
+        used_at: ``file:line: text`` of the line that uses it, where a function on the way does; else empty.
+    """
+
+    __slots__ = ("mend", "path", "reason", "type_name", "used_at")
+
+    def __init__(self, path: str, type_name: str, reason: str, mend: str, used_at: str = "") -> None:
+        self.path = path
+        self.type_name = type_name
+        self.reason = reason
+        self.mend = mend
+        self.used_at = used_at
+
+    def __repr__(self) -> str:
+        return f"<Part {self.path} ({self.type_name})>"
+
+    def __str__(self) -> str:
+        return self.told(" cannot be sent to another process: ")
+
+    def told(self, what: str) -> str:
+        """All of it in a sentence, with ``what`` between the part and the reason."""
+        where = f" Used in {self.used_at}." if self.used_at else ""
+        return f"{self.path} ({a_or_an(self.type_name)}){what}{self.reason}.{where} To mend it: {self.mend}."
+
+
 class NotSerializable(ManyhandsError, pickle.PicklingError):
     """A function, argument or result cannot be sent to another process.
 
     Attributes:
-        path: the way from the object that was sent to the part that cannot be pickled, like ``Model.cfg['lock']``.
-        type_name: the type of that part.
+        parts: all :class:`Part` s that stand in the way.
+        path, type_name: of the first of them.
     """
 
-    def __init__(self, *, path: str, type_name: str, reason: str, advice: str) -> None:
-        self.path = path
-        self.type_name = type_name
-        super().__init__(f"{path} ({a_or_an(type_name)}) cannot be sent to another process: {reason}. To mend it: {advice}.")
+    def __init__(self, what: str, parts: list[Part]) -> None:
+        self.parts = parts
+        self.path = parts[0].path
+        self.type_name = parts[0].type_name
+        text = str(parts[0])
+        if len(parts) > 1:
+            lines = "\n".join(f"  {number}. {part.told(': ')}" for number, part in enumerate(parts, 1))
+            text = f"{what} cannot be sent to another process; {len(parts)} parts stand in the way:\n{lines}"
+        super().__init__(text)
+
+
+class TravelWarning(UserWarning):
+    """Something was mended, or is heavy, on its way to another process: said once."""
 
 
 class StaleCode(ManyhandsError, ImportError):

@@ -1,0 +1,105 @@
+"""Whether an object can be sent to a worker, what stands in the way, and what it weighs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from manyhands import errors
+from manyhands._codec import _pickling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from manyhands.errors import Part
+
+_HEAVY = 65536
+
+
+class Explanation:
+    """What :func:`explain` returns. It is true if the object can be sent; its text says all of it.
+
+    Attributes:
+        parts: the :class:`Part` s that stand in the way; empty if nothing does.
+        size: bytes that it takes to send the object; None if it cannot be sent.
+        heavy: ``(path, bytes)`` of the parts that make it heavy, the heaviest first.
+        by_value: whether anything in it travels by value: functions and classes that a worker would not find under their names.
+    """
+
+    def __init__(self, name: str, parts: list[Part], size: int | None, heavy: list[tuple[str, int]], by_value: bool) -> None:
+        self.name = name
+        self.parts = parts
+        self.size = size
+        self.heavy = heavy
+        self.by_value = by_value
+
+    def __bool__(self) -> bool:
+        return not self.parts
+
+    def __str__(self) -> str:
+        from manyhands._codec import _trace  # noqa: PLC0415 - who never asks need not load it
+
+        if self.parts:
+            return str(errors.NotSerializable(self.name, self.parts))
+        how = "some of it by value" if self.by_value else "functions and classes by their names"
+        lines = [f"{self.name} can be sent to another process: {_trace.readable(self.size or 0)}, {how}."]
+        lines += [f"  {path}: {_trace.readable(size)}" for path, size in self.heavy]
+        return "\n".join(lines)
+
+    def __repr__(self) -> str:
+        return f"<Explanation: {self}>"
+
+
+def explain(obj: object) -> Explanation:
+    """Whether ``obj`` can be sent to a worker; if not, all that stands in the way, with the mend; if so, what it weighs.
+
+    Nothing is started or sent. It is encoded and decoded here, as arguments and functions are on their way.
+
+    Example:
+        >>> import manyhands
+        >>> rows = (row for row in range(3))
+        >>> def total(x):
+        ...     return sum(rows) + x
+        >>> print(manyhands.explain(total))  # doctest: +ELLIPSIS
+        total → global 'rows' (a generator) cannot be sent to another process: ... To mend it: pass the values (a list), or ...
+    """
+    from manyhands._codec import _trace  # noqa: PLC0415 - as above
+
+    name = _trace.root_name(obj)
+    try:
+        payload, buffers = _pickling.encode(obj)
+    except errors.NotSerializable as error:
+        return Explanation(name, error.parts, None, [], by_value=False)
+    try:
+        _pickling.decode(payload, [bytearray(buffer) for buffer in buffers])
+    except Exception as error:  # noqa: BLE001 - whatever its classes raise
+        return Explanation(name, [_trace.of_loading(obj, error)], None, [], by_value=_pickling.is_made(payload))
+    size = len(payload) + sum(map(len, buffers))
+    heavy = _trace.heavy_parts(obj, _HEAVY) if size > _HEAVY else []
+    return Explanation(name, [], size, heavy, by_value=_pickling.is_made(payload))
+
+
+def register_reducer(cls: type, reduce: Callable[[Any], Any]) -> None:
+    """Tell how objects of ``cls``, and of its subclasses, travel: ``reduce(obj)`` returns what ``__reduce__`` would.
+
+    For classes that are not yours and cannot be pickled. It holds for what this process sends from now on, functions and arguments, and
+    takes precedence over what the class itself says. For results, call it in the workers, too (``initializer=``).
+
+    Example:
+        >>> import manyhands
+        >>> class Handle:
+        ...     def __init__(self, name):
+        ...         self.name, self.stream = name, iter(())
+        >>> manyhands.register_reducer(Handle, lambda handle: (Handle, (handle.name,)))
+
+    Raises:
+        TypeError: ``cls`` is no class, or ``reduce`` cannot be called.
+    """
+    if not isinstance(cls, type):
+        msg = f"cls is {cls!r:.60}; it must be a class"
+        raise TypeError(msg)
+    if not callable(reduce):
+        msg = f"reduce is {reduce!r:.60}; it must be a function of one argument that returns what __reduce__ does"
+        raise TypeError(msg)
+    from manyhands._codec import _rules  # noqa: PLC0415 - as above
+
+    _rules.add_rule(cls, reduce)

@@ -1,0 +1,206 @@
+"""What people write travels: as a script, as a module, executed; under each start method."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import scripts
+
+import manyhands
+
+FILE = Path(__file__).parent / "travellers.py"
+
+
+def program(*arguments, stdin=None, **env):
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", *map(str, arguments)],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=50,
+        env=scripts.environment(**env),
+        check=False,
+    )
+    return done.stdout.strip(), done.stderr
+
+
+@pytest.mark.parametrize("start_method", ["zygote", "spawn", "fork"])
+def test_from_a_script(start_method):
+    assert program(FILE, MANYHANDS_START_METHOD=start_method) == ("0 of 62 failed", "")
+
+
+def test_from_a_module():
+    assert program("-c", "import travellers; travellers.main()") == ("0 of 62 failed", "")
+
+
+def test_from_a_package_that_is_run():
+    assert program("-m", "travellers") == ("0 of 62 failed", "")
+
+
+def test_from_code_that_is_executed():
+    code = """
+        import manyhands
+        space = {}
+        exec('''
+        import math
+        LIMIT = 10
+        def half(x): return math.floor(x / 2)
+        def work(x): return half(x) + LIMIT if x > 1 else work(x + 2)
+        class Thing:
+            def __init__(self, x): self.x = x
+            def get(self): return work(self.x)
+        ''', space)
+        print(manyhands.map(space["work"], [0, 4]), manyhands.map(lambda thing: thing.get(), [space["Thing"](4)]))
+        [made] = manyhands.map(space["Thing"], [7])
+        print(type(made) is space["Thing"], made.get())
+    """
+    done = scripts.run(code.replace("\n        ", "\n"))
+    assert (done.stdout.splitlines(), done.stderr) == (["[11, 12] [12]", "True 13"], "")
+
+
+def test_a_class_is_one_class_in_a_worker_and_itself_at_home():
+    class Local:
+        def __init__(self, x):
+            self.x = x
+
+        def __eq__(self, other):
+            return type(self) is type(other) and self.x == other.x
+
+        def __hash__(self):
+            return hash(self.x)
+
+    keep = []
+
+    def remember(made):
+        import sys
+
+        known = sys.__dict__.setdefault("remembered", [])
+        known.append(made)
+        return len({type(one) for one in known}), isinstance(made, Local), type(made) is Local
+
+    with manyhands.Executor(1) as executor:
+        assert [executor.submit(remember, Local(x)).result() for x in range(3)] == [(1, True, True)] * 3
+        made = executor.submit(lambda: Local(5)).result()
+    assert type(made) is Local
+    assert made == Local(5)
+    assert keep == []
+
+
+def test_a_class_that_has_changed_arrives_changed():
+    class Local:
+        rate = 1
+
+        def get(self):
+            return self.rate
+
+    with manyhands.Executor(1) as executor:
+        values = []
+        for Local.rate in (1, 2, 1):
+            values.append(executor.submit(lambda made: made.get(), Local()).result())
+    assert values == [1, 2, 1]
+
+
+def test_what_decorators_of_a_project_make_needs_no_import_of_it(tmp_path):
+    """A wrapper that uses nothing of its module comes without the module."""
+    (tmp_path / "deco.py").write_text("def twice(f):\n    def wrapper(x):\n        return f(f(x))\n    return wrapper\n")
+    code = f"""
+        import sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        import deco, manyhands
+        @deco.twice
+        def add(x):
+            return x + 1
+        def loaded(_):
+            return add(1), "deco" in sys.modules
+        print(manyhands.map(loaded, [1]))
+    """
+    assert scripts.run(code).stdout.strip() == "[(3, False)]"
+
+
+def test_submodules_that_code_reaches_through_a_package():
+    code = """
+        import xml, xml.sax.saxutils, manyhands
+        def escape(text):
+            return xml.sax.saxutils.escape(text)
+        print(manyhands.map(escape, ["<a>"]))
+    """
+    assert scripts.run(code).stdout.strip() == "['&lt;a&gt;']"
+
+
+def test_the_newcomers_lock_is_told_of_once():
+    code = """
+        import threading, manyhands
+        class Guarded:
+            def __init__(self):
+                self.lock = threading.Lock()
+        print(len(manyhands.map(lambda guarded: guarded.lock.locked(), [Guarded() for _ in range(10)])))
+    """
+    done = scripts.run(code)
+    assert done.stdout.strip() == "10"
+    assert done.stderr.count("TravelWarning") == 1
+    assert "<string>:6: TravelWarning: a lock travels as a new one: it does not exclude" in done.stderr
+
+
+def test_a_heavy_function_is_told_of_once():
+    code = """
+        import manyhands
+        big = b"x" * 16_000_000
+        def train(x):
+            return len(big) + x
+        for _ in range(3):
+            print(manyhands.map(train, [1, 2]))
+    """
+    done = scripts.run(code)
+    assert done.stdout.splitlines() == ["[16000001, 16000002]"] * 3
+    assert done.stderr.count("TravelWarning") == 1
+    assert "train() takes 16.0 MB to each worker, and again whenever it has changed: global 'big', 16.0 MB" in done.stderr
+
+
+def test_files_that_cannot_be_opened_again(tmp_path):
+    path = tmp_path / "data.txt"
+    path.write_text("abc")
+    with path.open("a") as writing, pytest.raises(manyhands.NotSerializable, match="open for writing"):
+        manyhands.map(id, [[writing]])
+    with path.open() as gone:
+        path.unlink()
+        with pytest.raises(manyhands.NotSerializable, match="no such file under its name"):
+            manyhands.map(id, [[gone]])
+    with pytest.raises(manyhands.NotSerializable, match="it is closed"):
+        manyhands.map(id, [[gone]])
+
+
+def test_a_file_that_is_open_for_reading_goes_on_where_it_was(tmp_path):
+    path = tmp_path / "data.txt"
+    path.write_bytes(b"abcdef")
+    for mode, expected in (("r", "cde"), ("rb", b"cde")):
+        with path.open(mode) as file:
+            file.read(2)
+            assert manyhands.map(lambda given: given[0].read(3), [[file]]) == [expected]
+            assert file.read(1) in {"c", b"c"}
+    with path.open("rb", buffering=0) as raw:
+        raw.read(1)
+        assert manyhands.map(lambda given: given[0].read(2), [[raw]]) == [b"bc"]
+
+
+def test_a_user_tells_how_a_class_travels():
+    class Handle:
+        def __init__(self, name):
+            self.name, self.stream = name, (i for i in ())
+
+    class Special(Handle):
+        pass
+
+    with pytest.raises(manyhands.NotSerializable):
+        manyhands.map(lambda handle: handle.name, [Handle("a")])
+    manyhands.register_reducer(Handle, lambda handle: (type(handle), (handle.name + "!",)))
+    assert manyhands.map(lambda handle: (type(handle).__name__, handle.name), [Handle("a"), Special("b")]) == [
+        ("Handle", "a!"),
+        ("Special", "b!"),
+    ]
+    with pytest.raises(TypeError, match="cls is 5; it must be a class"):
+        manyhands.register_reducer(5, str)
+    with pytest.raises(TypeError, match="reduce is 'x'; it must be a function"):
+        manyhands.register_reducer(Handle, "x")
