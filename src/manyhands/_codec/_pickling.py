@@ -146,17 +146,26 @@ def encode(obj: object, on_stale: str | None = None) -> tuple[bytes, Sequence[By
     Raises:
         NotSerializable: with the path to the part that cannot be pickled.
     """
-    buffers: list[Bytes] = []
+    payload, views = encode_views(obj, on_stale)
+    return payload, [bytes(view) for view in views] if views else ()
+
+
+def encode_views(obj: object, on_stale: str | None = None) -> tuple[bytes, Sequence[memoryview]]:
+    """The same with the buffers where they are, to be copied before anybody can change them.
+
+    Raises:
+        NotSerializable: as above.
+    """
+    views: list[memoryview] = []
 
     def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
         raw = buffer.raw()
         if raw.nbytes < OUT_OF_BAND:
             return True
-        buffers.append(bytes(raw))
+        views.append(raw)
         return False
 
-    payload = _encode(obj, keep_in_band, buffers, on_stale)
-    return payload, buffers or ()
+    return _encode(obj, keep_in_band, views, on_stale), views
 
 
 def encode_stale(obj: object) -> bytes:
@@ -225,7 +234,7 @@ def is_made(payload: Bytes) -> bool:
 def _encode(
     obj: object,
     keep_in_band: Callable[[pickle.PickleBuffer], bool] | None = None,
-    buffers: list[Bytes] | None = None,
+    views: list[memoryview] | None = None,
     on_stale: str | None = None,
 ) -> bytes:
     try:
@@ -234,8 +243,8 @@ def _encode(
             return payload
     except Exception:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything; if that is not mended now, it comes again
         pass
-    if buffers:
-        buffers.clear()
+    if views:
+        views.clear()
     try:
         return _dump(_CarefulEncoder, obj, keep_in_band, on_stale)
     except Exception as error:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from manyhands._codec import _packing, _preview
 from manyhands._core.batching import FunctionCost
 from manyhands._core.tasks import NS, Batch, Call
+from manyhands._engine import _parcels
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from manyhands._core.policy import Policy
+    from manyhands._engine._parcels import Message
     from manyhands._wire._frames import Bytes, Frame
 
 # Nanoseconds below which a task is not timed on its own.
@@ -87,21 +89,23 @@ class Form:
         else:
             payload = _packing.join_pickles([item[0] for item in items])  # type: ignore[index]
         cost = self.function.cost.ns
-        return _frames.pack(
-            _frames.RUN,
-            payload,
-            buffers,
-            flags=self.flags | _frames.QUICK if cost is not None and cost < _QUICK and not timed else self.flags,
-            count=len(items),
-            ordinal=ordinal,
-            a=self.function.number,
-            b=epoch,
-        )
+        flags = self.flags | _frames.QUICK if cost is not None and cost < _QUICK and not timed else self.flags
+        number = self.function.number
+        return _frames.pack(_frames.RUN, payload, buffers, flags=flags, count=len(items), ordinal=ordinal, a=number, b=epoch)
+
+    def pack_placed(self, item: Any, ordinal: int, epoch: int) -> Message:
+        """The frame that runs one item which lies in segments."""
+        flags, number = self.flags, self.function.number
+        return _parcels.pack(_frames.RUN, *item, flags=flags, count=1, ordinal=ordinal, a=number, b=epoch)
+
+    def is_placed(self, items: Sequence[object]) -> bool:
+        """Whether these are one item, of which something lies in a segment."""
+        return len(items) == 1 and not self.flags & _frames.ONE_PICKLE and _parcels.is_placed(*items[0])  # type: ignore[misc]
 
     def show(self, item: object) -> str:
         """The arguments of one item, shortened, as they would stand in a call. Runs no code of the user's."""
         flags = self.flags
-        value: Any = item if flags & _frames.ONE_PICKLE else _preview.preview(*item)  # type: ignore[misc]
+        value: Any = item if flags & _frames.ONE_PICKLE else _preview.preview(*_parcels.fetched(*item))  # type: ignore[misc]
         args, kwargs = value if flags & _frames.KEYWORDS else (value if flags & _frames.STAR else (value,), {})
         return ", ".join([_preview.show(value) for value in args] + [f"{name}={_preview.show(v)}" for name, v in kwargs.items()])
 

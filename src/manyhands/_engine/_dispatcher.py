@@ -194,7 +194,12 @@ class Dispatcher:
         if function.number not in peer.known:
             peer.known.add(function.number)
             peer.channel.queue(_frames.pack(_frames.FUNCTION, function.payload, function.buffers, a=function.number))
-        peer.channel.queue(form.pack(run.batch.items, run.ordinal, worker.epoch, timed=run.batch.call.timeout > 0))
+        peer.tell_gone()
+        items = run.batch.items
+        if form.is_placed(items):
+            peer.lend(form.pack_placed(items[0], run.ordinal, worker.epoch))
+        else:
+            peer.channel.queue(form.pack(items, run.ordinal, worker.epoch, timed=run.batch.call.timeout > 0))
         self.crew.has_post(peer)
 
     def recall(self, worker: Worker) -> int:
@@ -302,11 +307,15 @@ class Dispatcher:
         return bool(frames)
 
     def _handle(self, peer: Peer, frame: Frame, now: int) -> None:
+        if frame.flags & _frames.PLACED:
+            peer.unpack(frame)
         kind = frame.kind
         if kind == _frames.DONE:
             self._done(peer, frame, now)
         elif kind == _frames.FAILED:
             self._failed(peer, frame, now)
+        elif kind == _frames.GONE:
+            peer.take_back(frame)
         elif kind == _frames.SKIPPED:
             self.scheduler.skipped(peer.worker, frame.ordinal, now)
         elif kind == _frames.WANT:

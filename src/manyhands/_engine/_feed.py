@@ -9,6 +9,7 @@ from manyhands._codec import _packing, _pickling
 from manyhands._core.batching import FunctionCost
 from manyhands._core.policy import add_note
 from manyhands._core.tasks import Batch
+from manyhands._engine import _parcels
 from manyhands._engine._calls import Form
 from manyhands._wire import _frames
 
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from manyhands._codec._captures import Captures
     from manyhands._codec._fingerprint import Code
     from manyhands._engine._calls import Function, PoolCall
+    from manyhands._engine._parcels import Placed
     from manyhands._engine._pool import ProcessPool
     from manyhands._wire._frames import Bytes
+    from manyhands._wire._segments import Segments
 
     Changed = Callable[[], bool]
-    Encoded = tuple[bytes, Sequence[object]]
+    Encoded = tuple[Bytes | Placed, Sequence[Bytes | Placed]]
     Refused = tuple[int, BaseException]  # index, why
 
 
@@ -53,8 +56,9 @@ class ArgumentFeed:
     ``settled``: the inputs exist beforehand, so that nobody can change one while the next is read.
     """
 
-    def __init__(self, function: Function, inputs: Iterator[Any], *, star: bool, settled: bool) -> None:
+    def __init__(self, function: Function, inputs: Iterator[Any], encoder: ArgumentEncoder, *, star: bool, settled: bool) -> None:
         self._function = function
+        self._encoder = encoder
         self._inputs = inputs
         self._star = star
         self.settled = settled
@@ -67,12 +71,13 @@ class ArgumentFeed:
 
     def take(self, call: PoolCall, first: int, count: int) -> tuple[int, list[Batch | Refused]]:
         inputs = islice(self._inputs, count)
-        values = list(inputs) if self.settled else list(map(snapshot_row if self._star else snapshot, inputs))
+        encoder = self._encoder
+        values = list(inputs) if self.settled else list(map(encoder.snapshot_row if self._star else encoder.snapshot, inputs))
         if not values:
             return 0, []
         if _packing.rows_of_atoms(values) if self._star and _are_rows(values) else _packing.are_atoms(values):
             return len(values), [Batch(call, first, values, self._function.cost, self._atoms)]
-        return len(values), list(_pickled(call, self._pickles, first, values))
+        return len(values), list(_pickled(call, self._pickles, first, values, encoder))
 
 
 class CallFeed:
@@ -83,6 +88,7 @@ class CallFeed:
     def __init__(self, pool: ProcessPool, inputs: Iterator[Any], on_stale: str) -> None:
         self._pool = pool
         self._on_stale = on_stale
+        self._encoder = ArgumentEncoder(pool.segments)
         self._inputs = inputs
         # By id; the object is kept, so that its id stays its own. And what tells whether it has changed.
         self._functions: dict[int, tuple[object, Function, Captures | Code | None]] = {}
@@ -98,6 +104,7 @@ class CallFeed:
         index = first  # of the first row of the group
         group: tuple[Function | None, bool] = (None, False)
         rows: list[object] = []
+        snapshot = self._encoder.snapshot
         latest, changed, atoms = None, None, _packing.ATOMS
         for fn, args, kwargs in islice(self._inputs, count):
             if fn is not latest or kwargs or (changed is not None and changed()):
@@ -156,9 +163,9 @@ class CallFeed:
         if function is None or not rows:
             return ()
         if keywords:
-            return _pickled(call, Form(function, _frames.KEYWORDS), first, rows)
+            return _pickled(call, Form(function, _frames.KEYWORDS), first, rows, self._encoder)
         if not (_are_rows(rows) and _packing.rows_of_atoms(rows)):
-            return _pickled(call, Form(function, _frames.STAR), first, rows)
+            return _pickled(call, Form(function, _frames.STAR), first, rows, self._encoder)
         if set(map(len, rows)) == {1}:
             return [Batch(call, first, [value for (value,) in rows], function.cost, Form(function, _frames.ONE_PICKLE))]
         return [Batch(call, first, rows, function.cost, Form(function, _frames.ONE_PICKLE | _frames.STAR))]
@@ -173,7 +180,7 @@ class Snapshot:
 
     __slots__ = ("buffers", "payload")
 
-    def __init__(self, payload: bytes, buffers: Sequence[Bytes]) -> None:
+    def __init__(self, payload: Bytes | Placed, buffers: Sequence[Bytes | Placed]) -> None:
         self.payload = payload
         self.buffers = buffers
 
@@ -187,36 +194,54 @@ class Refusal:
         self.error = error
 
 
-def snapshot(value: object) -> object:
-    """A value that can be kept: itself if it cannot change, else a :class:`Snapshot` or :class:`Refusal`."""
-    if type(value) in _packing.ATOMS:
-        return value
-    try:
-        return Snapshot(*_pickling.encode(value, "send"))
-    except Exception as error:  # noqa: BLE001 - this task fails, the others need not
-        return Refusal(error)
+class ArgumentEncoder:
+    """Makes snapshots of arguments; what is large goes into segments."""
 
+    def __init__(self, segments: Segments) -> None:
+        self._segments = segments
 
-def snapshot_row(row: tuple[object, ...]) -> object:
-    """The same for a tuple of arguments."""
-    for value in row:
-        if type(value) not in _packing.ATOMS:
-            return snapshot(row)
-    return row
+    def snapshot(self, value: object) -> object:
+        """A value that can be kept: itself if it cannot change, else a :class:`Snapshot` or :class:`Refusal`."""
+        return value if type(value) in _packing.ATOMS else self.encoded(value)
+
+    def snapshot_row(self, row: tuple[object, ...]) -> object:
+        """The same for a tuple of arguments."""
+        for value in row:
+            if type(value) not in _packing.ATOMS:
+                return self.snapshot(row)
+        return row
+
+    def encoded(self, value: object) -> object:
+        """A value that is not kept as it is."""
+        try:
+            return Snapshot(*self.encode(value))
+        except Exception as error:  # noqa: BLE001 - this task fails, the others need not
+            return Refusal(error)
+
+    def encode(self, value: object) -> Encoded:
+        """Pickle and buffers of a value.
+
+        Raises:
+            NotSerializable: it cannot be sent.
+        """
+        payload, views = _pickling.encode_views(value, "send")
+        if views or len(payload) >= _parcels.SHARED:
+            return _parcels.place(payload, views, self._segments)
+        return payload, ()
 
 
 def _are_rows(rows: Sequence[object]) -> TypeGuard[Sequence[tuple[object, ...]]]:
     return set(map(type, rows)) == {tuple}
 
 
-def _pickled(call: PoolCall, form: Form, first: int, values: Sequence[object]) -> Iterator[Batch | Refused]:
+def _pickled(call: PoolCall, form: Form, first: int, values: Sequence[object], encoder: ArgumentEncoder) -> Iterator[Batch | Refused]:
     """Batches of values that need a pickle each; one with large buffers goes alone."""
     cost = form.function.cost
     items: list[Encoded] = []
     size = 0
     for index, value in enumerate(values, first):
-        taken = value if type(value) in _TAKEN else _encoded(value)
-        if isinstance(taken, Snapshot) and not taken.buffers:
+        taken = value if type(value) in _TAKEN else encoder.encoded(value)
+        if isinstance(taken, Snapshot) and not taken.buffers and type(taken.payload) is bytes:
             items.append((taken.payload, ()))
             size += len(taken.payload)
             continue
@@ -235,14 +260,7 @@ def _pickled(call: PoolCall, form: Form, first: int, values: Sequence[object]) -
 _TAKEN = frozenset({Snapshot, Refusal})
 
 
-def _encoded(value: object) -> object:
-    try:
-        return Snapshot(*_pickling.encode(value, "send"))
-    except Exception as error:  # noqa: BLE001 - as above
-        return Refusal(error)
-
-
-def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, object]) -> tuple[Form, tuple[Encoded]]:
+def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, object], segments: Segments) -> tuple[Form, tuple[Encoded]]:
     """One call, for :class:`Batch`.
 
     Raises:
@@ -250,10 +268,10 @@ def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, o
     """
     try:
         if kwargs:
-            return function.with_keywords, (_pickling.encode((args, kwargs), "send"),)
+            return function.with_keywords, (ArgumentEncoder(segments).encode((args, kwargs)),)
         if _packing.are_atoms(args):
             return function.with_arguments, ((_packing.pickle_atoms(args), ()),)
-        return function.with_arguments, (_pickling.encode(args, "send"),)
+        return function.with_arguments, (ArgumentEncoder(segments).encode(args),)
     except Exception as error:
         add_note(error, f"an argument of {function.name}() cannot be sent; the path starts at the tuple of its arguments")
         raise

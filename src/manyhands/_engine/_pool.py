@@ -19,6 +19,7 @@ from manyhands._engine._dispatcher import Dispatcher
 from manyhands._engine._functions import Functions
 from manyhands._engine._launch import make_launcher
 from manyhands._wire import _cpus, _frames
+from manyhands._wire._segments import Segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +80,7 @@ class ProcessPool:
         self.driving: Driving = self._dispatcher.driving
         self.post: Callable[[Batch], None] = self._dispatcher.post
         self.nudge: Callable[[], None] = self._dispatcher.nudge
+        self.segments = Segments()
         self._calls = itertools.count(1)
         self.function: Callable[[Callable[..., object], str], Function] = Functions(self._let_go).get
         self._ending = threading.Lock()  # one thread ends it

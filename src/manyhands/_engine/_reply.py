@@ -7,10 +7,14 @@ from manyhands._wire import _frames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Sequence
+    from typing import Any
 
     from manyhands._codec._pickling import Bytes
     from manyhands._engine._worker import Worker
+
+# Bytes of a pickle from which on it goes alone.
+_LARGE = 1 << 18
 
 
 class Reply:
@@ -31,9 +35,9 @@ class Reply:
 
     def add(self, value: object, clock: Callable[[], int]) -> None:
         """Take a result that is not an atom."""
-        payload, buffers = _pickling.encode(value)
-        if buffers:
-            self._send_large(payload, buffers, clock)
+        payload, views = _pickling.encode_views(value)
+        if views or len(payload) >= _LARGE:
+            self._send_large(payload, views, clock)
             return
         self._pickle_atoms()
         self._pickles.append(payload)
@@ -44,11 +48,17 @@ class Reply:
             self._pickles += pickles
             self.values.clear()
 
-    def _send_large(self, payload: bytes, buffers: Iterable[Bytes], clock: Callable[[], int]) -> None:
+    def _send_large(self, payload: bytes, views: Sequence[memoryview], clock: Callable[[], int]) -> None:
+        from manyhands._engine import _parcels  # noqa: PLC0415 - only where a result is large
+
+        placed = _parcels.place(payload, views, self._worker.segments)
         now = clock()
         self.send(now)
-        pieces = _frames.pack(_frames.DONE, payload, list(buffers), count=1, ordinal=self._first, a=self.since, b=now - self.since)
-        self._worker.send(pieces)
+        head: dict[str, Any] = {"count": 1, "ordinal": self._first, "a": self.since, "b": now - self.since}
+        if _parcels.is_placed(*placed):
+            self._worker.lend(_parcels.pack(_frames.DONE, *placed, **head))
+        else:
+            self._worker.send(_frames.pack(_frames.DONE, payload, placed[1], **head))  # type: ignore[arg-type]
         self.restart(self._first + 1, now)
 
     def send(self, now: int) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import marshal
 import signal
+from collections import deque
 from typing import TYPE_CHECKING
 
 from manyhands import errors
+from manyhands._codec import _failures
+from manyhands._engine import _parcels
 from manyhands._wire import _frames, _posix
 from manyhands._wire._channel import Channel
 from manyhands._wire._slot import Slot
@@ -14,7 +18,9 @@ if TYPE_CHECKING:
     import socket
 
     from manyhands._core.tasks import Worker
+    from manyhands._engine._parcels import Message
     from manyhands._wire._frames import Frame
+    from manyhands._wire._segments import Lease
 
 # How long a worker that is to be killed has to write down its stack.
 STACK_NS = 100_000_000
@@ -60,7 +66,9 @@ class Peer:
         except BaseException:
             self.slot.close()
             raise
-        self.channel = Channel(ours, blocking=False)
+        self.channel = Channel(ours, blocking=False, descriptors=True)
+        self._lent: dict[int, Lease] = {}  # segments that it may still see, by number
+        self._gone: deque[tuple[int, bool]] = deque()  # its own that nobody sees here any more
 
     def started(self, pid: int) -> None:
         """It runs, and has its descriptors."""
@@ -81,6 +89,37 @@ class Peer:
     def _release_theirs(self) -> None:
         self.theirs.close()
         self.slot.release_fd()
+
+    # ------------------------------------------------------------ segments
+
+    def lend(self, message: Message) -> None:
+        """Send it a message with segments."""
+        self._lent.update(message.leases)
+        self.channel.queue(message.pieces, message.fds)
+
+    def take_back(self, frame: Frame) -> None:
+        """It does not see segments any more."""
+        for number, spoiled in marshal.loads(frame.payload):
+            lease = self._lent.pop(number, None)
+            if lease is not None and spoiled:
+                lease.spoiled = True
+
+    def unpack(self, frame: Frame) -> None:
+        """Put what has come in segments in its place; what cannot be is the failure of the task."""
+        try:
+            _parcels.unpack(frame, _posix.close_quietly, self._note_gone)
+        except OSError as error:
+            frame.kind, frame.payload, frame.buffers = _frames.FAILED, _failures.encode_failure(error), ()
+
+    def _note_gone(self, number: int, spoiled: bool) -> None:
+        self._gone.append((number, spoiled))
+
+    def tell_gone(self) -> None:
+        """With the next message, say which of its segments nobody sees here any more."""
+        if self._gone:
+            self.channel.queue(_parcels.pack_gone(self._gone))
+
+    # ------------------------------------------------------------ the end
 
     def ask_for_stack(self) -> bool:
         """Have it write down its Python stack; False if it cannot be asked."""
@@ -107,6 +146,7 @@ class Peer:
         self._release_theirs()
         self.channel.close()
         self.slot.close()
+        self._lent.clear()
 
     def stack(self) -> str:
         """Its last Python stack, without manyhands' own frames; empty if there is none."""

@@ -17,6 +17,7 @@ import struct
 import sys
 import time
 import types
+from collections import deque
 
 from manyhands._codec import _failures, _packing, _pickling
 from manyhands._engine._reply import Reply
@@ -24,15 +25,16 @@ from manyhands._wire import _frames, _posix, _slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
     from manyhands._codec._main_globals import MainGlobals
     from manyhands._codec._pickling import Bytes
+    from manyhands._engine._parcels import Message
     from manyhands._engine._settings import Settings
     from manyhands._wire._channel import Channel
     from manyhands._wire._frames import Frame
+    from manyhands._wire._segments import Lease, Segments
 
     Call = Callable[[Any], object]
 
@@ -59,6 +61,9 @@ class Worker:
         self._memory_limited = False
         self._full = False  # a task has hit the memory limit
         self._giving = False  # results, in the midst of a task
+        self._segments: Segments | None = None
+        self._lent: dict[int, Lease] = {}  # those that the parent may still see, by number
+        self._gone: deque[tuple[int, bool]] = deque()  # the parent's that no task sees any more
         self._backlog: list[Frame] = []  # what came while a task waited for something else
 
     def _become_child(self) -> None:
@@ -114,9 +119,17 @@ class Worker:
 
     def _handle(self, frame: Frame) -> None:
         if frame.kind == _frames.RUN:
-            self._run(frame)
+            if frame.flags & _frames.PLACED:
+                self._run_placed(frame)
+            else:
+                self._run(frame)
         elif frame.kind == _frames.FUNCTION:
             self._packed[frame.a] = frame
+        elif frame.kind == _frames.GONE:
+            for number, spoiled in marshal.loads(frame.payload):
+                lease = self._lent.pop(number, None)
+                if lease is not None and spoiled:
+                    lease.spoiled = True
         elif frame.kind == _frames.FORGET:
             self._packed.pop(frame.a, None)
             self._functions.pop(frame.a, None)
@@ -124,6 +137,37 @@ class Worker:
                 self._main.forget(frame.a)
 
     # ------------------------------------------------------------ tasks
+
+    def _run_placed(self, frame: Frame) -> None:
+        """A task whose arguments came in segments. When it has returned, those that it has not kept can be used again."""
+        from manyhands._engine import _parcels  # noqa: PLC0415 - only where something large is sent
+
+        try:
+            _parcels.unpack(frame, _posix.close_quietly, lambda number, spoiled: self._gone.append((number, spoiled)))
+        except OSError as error:
+            now = time.monotonic_ns()
+            self._words[_slot.STARTED] = frame.ordinal
+            self._fail(frame.ordinal, MemoryError(str(error)) if error.errno == errno.ENOMEM else error, now)
+            return
+        self._run(frame)
+        frame.payload, frame.buffers = b"", ()
+        if self._gone:
+            self.send(_parcels.pack_gone(self._gone))
+
+    def lend(self, message: Message) -> None:
+        """Send a message with segments."""
+        self._lent.update(message.leases)
+        self._channel.queue(message.pieces, message.fds)
+        self.flush()
+
+    @property
+    def segments(self) -> Segments:
+        """Where large results are put."""
+        if self._segments is None:
+            from manyhands._wire._segments import Segments  # noqa: PLC0415 - as above
+
+            self._segments = Segments()
+        return self._segments
 
     def _run(self, frame: Frame) -> None:
         if frame.flags & _frames.ONE_PICKLE:

@@ -77,7 +77,7 @@ def work(channel_fd: int, slot_fd: int, settings_fd: int) -> None:
     os.close(settings_fd)
     adopt_environment(options)
     _catch_signals(slot_fd)
-    channel = Channel(socket.socket(fileno=channel_fd), blocking=True)
+    channel = Channel(socket.socket(fileno=channel_fd), blocking=True, descriptors=True)
     words = _slot.attach(slot_fd)
     words[_slot.PID] = os.getpid()
     worker = Worker(channel, words)

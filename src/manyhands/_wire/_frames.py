@@ -50,15 +50,19 @@ FORKED = 36  # a: worker id, b: pid
 FORK_FAILED = 37  # a: worker id, b: errno; payload: text
 EXITED = 38  # a: worker id, b: exit status
 
+# ---- both ways
+GONE = 48  # payload: (number, spoiled) of segments that came and that nobody sees any more (marshal)
+
 # ---- flags of RUN and DONE
 ONE_PICKLE = 1  # payload is one pickle of a list; without it: a table of lengths, then a pickle for each task
 STAR = 2  # arguments are tuples of positional arguments, not single values
 KEYWORDS = 4  # arguments are pairs (args, kwargs)
+PLACED = 32  # payload: where the payload proper and each buffer lie (marshal): in a segment, or behind it
 FAILURE = 16  # of GIVEN
 QUICK = 8  # the tasks are so short that looking at the clock for each would cost more than they do
 
 _KINDS = frozenset({CONFIGURE, FUNCTION, RUN, STOP, FORGET, DONE, FAILED, SKIPPED, LEAVING, FORK, ATTACH, REAP, PRELOAD})
-_KINDS |= {FORKED, FORK_FAILED, EXITED, GIVEN, WANT}
+_KINDS |= {FORKED, FORK_FAILED, EXITED, GIVEN, WANT, GONE}
 _LARGEST = 1 << 46  # bytes of one frame; no machine has more memory
 
 LEAVES_IDLE = 1

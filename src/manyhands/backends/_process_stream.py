@@ -79,4 +79,5 @@ class ProcessStream:
 def _make_feed(pool: ProcessPool, plan: Plan, inputs: Iterator[object]) -> _feed.Feed:
     if plan.function is None:
         return _feed.CallFeed(pool, inputs, plan.on_stale)
-    return _feed.ArgumentFeed(pool.function(plan.function, plan.on_stale), inputs, star=plan.star, settled=plan.settled)
+    encoder = _feed.ArgumentEncoder(pool.segments)
+    return _feed.ArgumentFeed(pool.function(plan.function, plan.on_stale), inputs, encoder, star=plan.star, settled=plan.settled)
