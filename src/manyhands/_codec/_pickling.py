@@ -203,6 +203,8 @@ def decode(payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
     """
     try:
         return pickle.loads(payload, buffers=buffers)
+    except MemoryError:
+        raise
     except Exception as error:
         from manyhands._codec import _loading  # noqa: PLC0415 - only after a failure
 

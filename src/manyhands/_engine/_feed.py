@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from manyhands._engine._parcels import Placed
     from manyhands._engine._pool import ProcessPool
     from manyhands._wire._frames import Bytes
-    from manyhands._wire._segments import Segments
 
     Changed = Callable[[], bool]
     Encoded = tuple[Bytes | Placed, Sequence[Bytes | Placed]]
@@ -88,7 +87,7 @@ class CallFeed:
     def __init__(self, pool: ProcessPool, inputs: Iterator[Any], on_stale: str) -> None:
         self._pool = pool
         self._on_stale = on_stale
-        self._encoder = ArgumentEncoder(pool.segments)
+        self._encoder = ArgumentEncoder(pool)
         self._inputs = inputs
         # By id; the object is kept, so that its id stays its own. And what tells whether it has changed.
         self._functions: dict[int, tuple[object, Function, Captures | Code | None]] = {}
@@ -195,10 +194,11 @@ class Refusal:
 
 
 class ArgumentEncoder:
-    """Makes snapshots of arguments; what is large goes into segments."""
+    """Makes snapshots of arguments; what is large goes into segments. ``settled``: the arguments do not change between two of them."""
 
-    def __init__(self, segments: Segments) -> None:
-        self._segments = segments
+    def __init__(self, pool: ProcessPool, *, settled: bool = False) -> None:
+        self._pool = pool
+        self._call = object() if settled else None
 
     def snapshot(self, value: object) -> object:
         """A value that can be kept: itself if it cannot change, else a :class:`Snapshot` or :class:`Refusal`."""
@@ -226,7 +226,7 @@ class ArgumentEncoder:
         """
         payload, views = _pickling.encode_views(value, "send")
         if views or len(payload) >= _parcels.SHARED:
-            return _parcels.place(payload, views, self._segments)
+            return self._pool.depot.place(payload, views, self._call)
         return payload, ()
 
 
@@ -260,7 +260,7 @@ def _pickled(call: PoolCall, form: Form, first: int, values: Sequence[object], e
 _TAKEN = frozenset({Snapshot, Refusal})
 
 
-def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, object], segments: Segments) -> tuple[Form, tuple[Encoded]]:
+def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, object], pool: ProcessPool) -> tuple[Form, tuple[Encoded]]:
     """One call, for :class:`Batch`.
 
     Raises:
@@ -268,10 +268,10 @@ def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, o
     """
     try:
         if kwargs:
-            return function.with_keywords, (ArgumentEncoder(segments).encode((args, kwargs)),)
+            return function.with_keywords, (ArgumentEncoder(pool).encode((args, kwargs)),)
         if _packing.are_atoms(args):
             return function.with_arguments, ((_packing.pickle_atoms(args), ()),)
-        return function.with_arguments, (ArgumentEncoder(segments).encode(args),)
+        return function.with_arguments, (ArgumentEncoder(pool).encode(args),)
     except Exception as error:
         add_note(error, f"an argument of {function.name}() cannot be sent; the path starts at the tuple of its arguments")
         raise

@@ -9,14 +9,14 @@ import errno
 import marshal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from manyhands._wire import _frames, _segments
+from manyhands._wire import _frames
 
 if TYPE_CHECKING:
     from collections import deque
     from collections.abc import Callable, Sequence
 
     from manyhands._wire._frames import Bytes, Frame
-    from manyhands._wire._segments import Lease, Segments
+    from manyhands._wire._segments import Lease
 
 # Bytes from which on a buffer goes through a segment. Measured: see ARCHITECTURE.md.
 SHARED = 1 << 18
@@ -50,21 +50,6 @@ class Message(NamedTuple):
     leases: dict[int, Lease]
 
 
-def place(payload: Bytes, views: Sequence[memoryview], segments: Segments) -> tuple[Bytes | Placed, list[Bytes | Placed]]:
-    """The same, copied: into a segment what is large, if there is one."""
-    large: list[Bytes] = [piece for piece in (payload, *views) if len(piece) >= SHARED]
-    leased = segments.lease(large) if large else None
-    if leased is None:
-        return payload, [bytes(view) for view in views]
-    lease, offsets = leased
-    at = iter(offsets)
-
-    def put(piece: Bytes, keep: Callable[[Bytes], Bytes]) -> Bytes | Placed:
-        return Placed(lease, next(at), len(piece)) if len(piece) >= SHARED else keep(piece)
-
-    return put(payload, lambda piece: piece), [put(view, bytes) for view in views]
-
-
 def is_placed(payload: Any, buffers: Sequence[Any]) -> bool:
     """Whether any of it lies in a segment."""
     return type(payload) is Placed or any(type(buffer) is Placed for buffer in buffers)
@@ -77,6 +62,8 @@ def fetched(payload: Any, buffers: Sequence[Any]) -> tuple[Bytes, list[Bytes]]:
 
 def pack(kind: int, payload: Bytes | Placed, buffers: Sequence[Bytes | Placed], **head: int) -> Message:
     """A frame for what :func:`place` has made. What lies in segments is named in a table: which descriptor, where, how long."""
+    from manyhands._wire import _segments  # noqa: PLC0415 - only where something large is sent
+
     leases: list[Lease] = []
     table: list[tuple[int, int, int] | None] = []
     inline: list[Bytes] = []
@@ -100,6 +87,8 @@ def unpack(frame: Frame, close: Callable[[Sequence[int]], object], gone: Callabl
     Raises:
         OSError: no memory or no descriptor was left for one of them.
     """
+    from manyhands._wire import _segments  # noqa: PLC0415 - only where something large has come
+
     first, table = marshal.loads(frame.payload)
     try:
         if len(frame.fds) < frame.n_fds:

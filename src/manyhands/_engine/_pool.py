@@ -19,7 +19,6 @@ from manyhands._engine._dispatcher import Dispatcher
 from manyhands._engine._functions import Functions
 from manyhands._engine._launch import make_launcher
 from manyhands._wire import _cpus, _frames
-from manyhands._wire._segments import Segments
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
     from manyhands._core.policy import Policy
     from manyhands._core.tasks import Batch, Worker
     from manyhands._engine._calls import Function, Sink
+    from manyhands._engine._depot import Depot
     from manyhands._engine._driving import Driving
     from manyhands._engine._settings import Settings
     from manyhands._engine._zygote_handle import Zygote
@@ -80,7 +80,7 @@ class ProcessPool:
         self.driving: Driving = self._dispatcher.driving
         self.post: Callable[[Batch], None] = self._dispatcher.post
         self.nudge: Callable[[], None] = self._dispatcher.nudge
-        self.segments = Segments()
+        self._depot: Depot | None = None
         self._calls = itertools.count(1)
         self.function: Callable[[Callable[..., object], str], Function] = Functions(self._let_go).get
         self._ending = threading.Lock()  # one thread ends it
@@ -92,6 +92,15 @@ class ProcessPool:
         """Work with ``fn`` is about to come: what takes time can begin while it is read and encoded."""
         if self._zygote is not None and not self._dispatcher.peers:
             self._zygote.prepare(fn)
+
+    @property
+    def depot(self) -> Depot:
+        """Where large arguments are put."""
+        if self._depot is None:
+            from manyhands._engine._depot import Depot  # noqa: PLC0415 - only where something large is sent
+
+            self._depot = Depot()
+        return self._depot
 
     def _let_go(self, function: Function) -> None:
         self._dispatcher.command(partial(self._forget_function, function.number))
@@ -354,6 +363,7 @@ class ProcessPool:
             if not self._dispatcher.ended:
                 self._end_workers()
                 self._dispatcher.close()
+                self._close_depot()
 
     def _end_workers(self) -> None:
         dispatcher = self._dispatcher
@@ -431,6 +441,12 @@ class ProcessPool:
         """In a forked child: let go of what belongs to the parent."""
         self.closed = True
         self._dispatcher.crew.abandon()
+        self._close_depot()
+
+    def _close_depot(self) -> None:
+        depot, self._depot = self._depot, None
+        if depot is not None:
+            depot.close()
 
 
 def _directory() -> str | None:

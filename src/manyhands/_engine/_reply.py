@@ -49,9 +49,9 @@ class Reply:
             self.values.clear()
 
     def _send_large(self, payload: bytes, views: Sequence[memoryview], clock: Callable[[], int]) -> None:
-        from manyhands._engine import _parcels  # noqa: PLC0415 - only where a result is large
+        from manyhands._engine import _depot, _parcels  # noqa: PLC0415 - only where a result is large
 
-        placed = _parcels.place(payload, views, self._worker.segments)
+        placed = _depot.place(payload, views, self._worker.segments)
         now = clock()
         self.send(now)
         head: dict[str, Any] = {"count": 1, "ordinal": self._first, "a": self.since, "b": now - self.since}

@@ -94,6 +94,16 @@ class Lease:
         """A copy of what is in it."""
         return os.pread(self._segment.fd, length, offset)
 
+    def shown(self) -> memoryview:
+        """All of it, to be read.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        if self._segment.shown is None:
+            self._segment.shown = mmap.mmap(self._segment.fd, self._segment.size)
+        return memoryview(self._segment.shown).toreadonly()
+
     def __del__(self) -> None:
         self._pool.give_back(self._segment, self.spoiled)
 
@@ -105,7 +115,7 @@ class Segments:
         self._free: dict[int, deque[_Segment]] = {}  # by size
         self._alive: set[int] = set()  # descriptors
         self._most = _most_descriptors() if most is None else most
-        self._kept = _kept_bytes() if kept is None else kept
+        self._kept = kept_bytes() if kept is None else kept
         self._closed = False
 
     def lease(self, pieces: Sequence[Bytes]) -> tuple[Lease, list[int]] | None:
@@ -163,9 +173,9 @@ class Segments:
 class Mapping(mmap.mmap):
     """The receiver's private view of a segment. When it goes, ``gone(number, spoiled)`` is called; by any thread, anywhere."""
 
-    gone: Callable[[int, bool], object]
-    number: int
-    forks: int
+    gone: Callable[[int, bool], object] = staticmethod(lambda number, spoiled: None)
+    number: int = 0
+    forks: int = 0
 
     def __del__(self) -> None:
         # A child that was forked meanwhile sees it, too, and nobody tells when it no longer does.
@@ -198,17 +208,12 @@ else:
         libc.mmap.restype = ctypes.c_void_p
         libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
         mapping = Mapping(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        mapping.gone, mapping.number, mapping.forks = _nobody, 0, _forked[0]
         place = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
         there = libc.mmap(place, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | _MAP_FIXED, fd, 0)
         if there != place:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
         return mapping
-
-
-def _nobody(_: int, __: bool) -> None:
-    pass
 
 
 _MAP_FIXED = 0x10
@@ -246,7 +251,7 @@ def _most_descriptors() -> int:
     return min(512, soft // 8) if hasattr(os, "memfd_create") and sys.platform == "linux" else 0
 
 
-def _kept_bytes() -> int:
+def kept_bytes() -> int:
     """How much memory may lie idle: a hundredth of the machine's, at most 256 MB."""
     return min(256 << 20, os.sysconf("SC_PHYS_PAGES") * _PAGE // 100)
 

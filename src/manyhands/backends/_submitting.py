@@ -70,7 +70,7 @@ class Submitter(concurrent.futures.Executor):
         future: Future[T] = Future(pool)
         try:
             function = pool.function(fn, self._options.on_stale)
-            form, items = _feed.encode_one(function, args, kwargs, pool.segments)
+            form, items = _feed.encode_one(function, args, kwargs, pool)
         except Exception as error:  # noqa: BLE001 - this task fails, the others need not
             add_note(error, f"so task {index} could not be sent")
             future.set_exception(error)

@@ -1,0 +1,339 @@
+"""Large data: there without a copy, writable, and never what it was before or what another task made of it."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import os
+import resource
+import signal
+
+import numpy as np
+import pandas as pd
+import psutil
+import pytest
+import scripts
+import waiting
+
+import manyhands
+from manyhands import Parallel, delayed
+
+LARGE = 300_000  # numbers: 2.4 MB
+
+
+def descriptors():
+    return len(os.listdir("/proc/self/fd"))
+
+
+def segments():
+    """Anonymous files that this process has open."""
+    found = []
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            found.append(os.readlink(f"/proc/self/fd/{name}"))
+    return [name for name in found if "memfd:manyhands" in name]
+
+
+def same(x):
+    return x
+
+
+def structured(size):
+    made = np.zeros(size, dtype=[("a", "i4"), ("b", "f8"), ("c", "S5")])
+    made["a"] = np.arange(size)
+    return made
+
+
+class Sub(np.ndarray):
+    pass
+
+
+def read_only(array):
+    array.flags.writeable = False
+    return array
+
+
+ARRAYS = {
+    **{
+        f"{dtype} of {size}": np.arange(size).astype(dtype)
+        for dtype in ("u1", "i2", ">i4", "f4", "f8", "c16", "bool", "M8[s]", "U7")
+        for size in (0, 1, 10_000, LARGE)
+    },
+    "C order": np.arange(LARGE * 2.0).reshape(2, 3, -1),
+    "F order": np.asfortranarray(np.arange(LARGE * 2.0).reshape(600, -1)),
+    "transposed": np.arange(LARGE * 2.0).reshape(600, -1).T,
+    "strided": np.arange(LARGE * 2.0)[::2],
+    "backwards": np.arange(LARGE * 1.0)[::-1],
+    "a part": np.arange(LARGE * 2.0)[LARGE // 2 : LARGE],
+    "broadcast": np.broadcast_to(np.arange(1000.0), (500, 1000)),
+    "no dimensions": np.array(5.5),
+    "structured": structured(LARGE),
+    "objects": np.array([{"a": i} for i in range(1000)], dtype=object),
+    "subclass": np.arange(LARGE).view(Sub),
+    "masked": np.ma.masked_array(np.arange(LARGE), np.arange(LARGE) % 2),
+    "read-only": read_only(np.arange(LARGE)),
+    "not aligned": np.frombuffer(bytes(LARGE * 8 + 1), "u1")[1:].view("f8"),
+}
+
+
+@pytest.mark.parametrize("name", ARRAYS)
+def test_arrays_there_and_back(name):
+    array = ARRAYS[name]
+    for got in (manyhands.map(same, [array])[0], manyhands.map(same, [[array, {"again": array}]])[0][0]):
+        assert (type(got), got.dtype, got.shape) == (type(array), array.dtype, array.shape)
+        assert got.flags.writeable == (array.flags.writeable or name in {"broadcast"} or array.nbytes == 0)
+        assert np.array_equal(got, array)
+        assert (got.flags.f_contiguous and not got.flags.c_contiguous) == (array.flags.f_contiguous and not array.flags.c_contiguous)
+
+
+def test_a_mapped_file(tmp_path):
+    array = np.memmap(tmp_path / "data", dtype="f8", mode="w+", shape=LARGE)
+    array[:] = np.arange(LARGE)
+    assert np.array_equal(manyhands.map(same, [array])[0], array)
+
+
+def test_frames():
+    frame = pd.DataFrame({"a": np.arange(LARGE), "b": np.arange(LARGE) / 2, "c": ["x", "y", "z"] * (LARGE // 3)})
+    frame["d"] = pd.Categorical(frame["c"])
+    pd.testing.assert_frame_equal(manyhands.map(same, [frame])[0], frame)
+    got = manyhands.map(lambda given: given.assign(a=given["a"] + 1), [frame])[0]
+    assert got["a"].sum() == frame["a"].sum() + LARGE
+
+
+@pytest.mark.parametrize("kind", [bytes, bytearray, lambda data: memoryview(data), lambda data: [data, data[:10]]])
+def test_bytes(kind):
+    data = kind(os.urandom(1_000_000))
+    assert manyhands.map(same, [(data,)])[0] == (data,)
+    assert manyhands.map(same, [data])[0] == data
+
+
+def add_one(array):
+    array += 1
+    return array
+
+
+def test_each_task_has_a_copy_of_its_own_and_the_original_stays():
+    array = np.zeros(LARGE)
+    results = manyhands.map(add_one, [array] * 6)
+    assert [float(result.max()) for result in results] == [1.0] * 6
+    assert not array.any()
+    results[0][:] = 7
+    assert results[1].max() == 1.0
+    assert [float(result.max()) for result in manyhands.map(add_one, [array] * 3)] == [1.0] * 3
+
+
+def largest(array, _=None):
+    return float(array.max())
+
+
+@pytest.mark.parametrize("size", [LARGE, 10])
+def test_a_changed_array_is_never_what_it_was(size):
+    array = np.zeros(size)
+    for value in (1, 2, 2, 3):
+        array[:] = value
+        assert manyhands.map(largest, [array] * 3) == [value] * 3
+    array[size // 2] = 10  # one element
+    assert manyhands.map(largest, [array] * 3) == [10] * 3
+    with Parallel(n_jobs=2) as parallel:
+        for value in (20, 30):
+            array[-1] = value
+            assert parallel(delayed(largest)(array) for _ in range(3)) == [value] * 3
+
+
+@pytest.mark.parametrize("size", [LARGE, 10])
+def test_a_generator_that_changes_one_array(size):
+    """joblib, ProcessPoolExecutor and Pool give tasks what the array is when it happens to be pickled."""
+    array = np.zeros(size)
+
+    def inputs():
+        for value in range(8):
+            array[value] = value
+            yield array
+
+    assert list(manyhands.imap(largest, inputs())) == list(range(8))
+    array[:] = 0
+    assert Parallel(n_jobs=2)(delayed(largest)(given) for given in inputs()) == list(range(8))
+    array[:] = 0
+    with manyhands.Executor(2) as executor:
+        futures = [executor.submit(largest, given) for given in inputs()]
+        assert [future.result() for future in futures] == list(range(8))
+
+
+def test_another_array_at_the_same_address():
+    for value in range(20):
+        array = np.full(LARGE, value, dtype=float)
+        assert manyhands.map(largest, [array, array]) == [value, value]
+        del array
+
+
+def test_results_stay_as_long_as_anybody_sees_them():
+    with manyhands.Executor(1) as executor:
+        kept = []
+        for value in range(10):
+            whole = executor.submit(np.full, LARGE, float(value)).result()
+            kept.append(whole[10:20])
+            del whole
+            gc.collect()
+        assert [float(view.sum()) for view in kept] == [10.0 * value for value in range(10)]
+
+
+def test_a_fork_keeps_a_result():
+    with manyhands.Executor(1) as executor:
+        result = executor.submit(np.full, LARGE, 5.0).result()
+        ready, go = os.pipe(), os.pipe()
+        child = os.fork()
+        if child == 0:
+            os.write(ready[1], b"x")
+            os.read(go[0], 1)
+            os._exit(0 if result.min() == result.max() == 5.0 else 1)
+        os.read(ready[0], 1)
+        del result
+        for value in range(5):
+            executor.submit(np.full, LARGE, float(value)).result()
+        os.write(go[1], b"x")
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        for fd in (*ready, *go):
+            os.close(fd)
+
+
+def test_arguments_that_a_task_keeps_stay_what_they_were():
+    def keep(array):
+        import builtins
+
+        kept = builtins.__dict__.setdefault("kept_by_a_test", [])
+        kept.append(array)
+        return [float(one.max()) for one in kept]
+
+    with manyhands.Executor(1) as executor:
+        for value in range(5):
+            last = executor.submit(keep, np.full(LARGE, float(value))).result()
+    assert last == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def test_many_results_take_no_descriptors():
+    before = descriptors()
+    results = manyhands.map(np.zeros, [LARGE // 4] * 200)
+    assert descriptors() < before + 40
+    assert len(results) == 200
+
+
+def test_nothing_is_left_when_the_workers_are_gone():
+    manyhands.shutdown()
+    gc.collect()
+    assert segments() == []
+    with manyhands.Executor(2) as executor:
+        results = list(executor.map(add_one, [np.zeros(LARGE) for _ in range(10)]))
+    assert segments() == []
+    assert all(result.max() == 1 for result in results)
+
+
+@pytest.mark.parametrize("who", ["worker", "parent"])
+def test_nothing_is_left_after_kill(who):
+    code = """
+        import os, sys, time, numpy as np, manyhands
+        def hold(array):
+            print(os.getpid(), flush=True)
+            if sys.argv[1] == "worker" and array[0] == 0:
+                os.kill(os.getpid(), 9)
+            if sys.argv[1] == "parent":
+                time.sleep(60)
+            return float(array.max())
+        array = np.zeros(1_000_000)
+        print(manyhands.map(hold, [array, array + 1], errors="return", workers=2)[1])
+        manyhands.shutdown()
+        import test_large_data
+        print(test_large_data.segments())
+    """
+    before = shared_memory()
+    if who == "worker":
+        done = scripts.run(code, who)
+        assert done.stdout.splitlines()[-2:] == ["1.0", "[]"], done.stderr
+    else:
+        with scripts.started(code, who) as process:
+            assert process.stdout.readline()
+            workers = scripts.descendants(process, 2)
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            waiting.until(lambda: not any(psutil.pid_exists(pid) for pid in workers))
+    waiting.until(lambda: shared_memory() < before + 4_000_000)
+    assert not [name for name in os.listdir("/dev/shm") if "manyhands" in name]
+
+
+def shared_memory():
+    with open("/proc/meminfo") as file:
+        return next(int(line.split()[1]) * 1024 for line in file if line.startswith("Shmem:"))
+
+
+def test_a_low_limit_of_descriptors():
+    code = """
+        import resource, numpy as np, manyhands
+        resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))
+        arrays = [np.full(300_000, float(i)) for i in range(60)]
+        print(manyhands.map(lambda array: float(array.max()), arrays, workers=2) == list(range(60)))
+        results = manyhands.map(lambda i: np.full(300_000, float(i)), range(60), workers=2)
+        print([float(result.max()) for result in results] == list(range(60)))
+    """
+    done = scripts.run(code)
+    assert done.stdout.splitlines() == ["True", "True"], done.stderr
+
+
+def test_a_limit_of_memory_is_the_tasks_alone():
+    with manyhands.Executor(1) as executor:
+        executor.submit(same, 1).result()
+    results = manyhands.map(largest, [np.zeros(1_000), np.zeros(1_000)], workers=1)
+    assert results == [0.0, 0.0]
+    with manyhands.Executor(1, memory_limit=400_000_000) as executor:
+        bad = executor.submit(add_one, np.zeros(60_000_000))
+        good = executor.submit(add_one, np.zeros(LARGE))
+        assert isinstance(bad.exception(), MemoryError)
+        assert good.result().max() == 1
+
+
+def test_files_may_not_be_large():
+    """RLIMIT_FSIZE counts for anonymous files, too: then it goes over the socket."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    code = """
+        import resource, numpy as np, manyhands
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY))
+        print(float(manyhands.map(lambda array: array + 1, [np.zeros(300_000)])[0].max()))
+    """
+    done = scripts.run(code)
+    assert done.stdout.strip() == "1.0", done.stderr
+    assert (soft, hard) == resource.getrlimit(resource.RLIMIT_FSIZE)
+
+
+def test_a_retry_gets_the_arguments_as_they_were():
+    with manyhands.Executor(1) as executor:
+
+        def spoil(array):
+            array += 1
+            if not os.path.exists(array_file):
+                open(array_file, "w").close()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return float(array.max())
+
+        array_file = f"/tmp/manyhands-test-{os.getpid()}"
+        try:
+            future = executor.with_options(retries=1).submit(spoil, np.zeros(LARGE))
+            assert future.result() == 1.0
+        finally:
+            os.unlink(array_file)
+
+
+def test_threads_send_large_arrays_together():
+    import threading
+
+    arrays = [np.full(LARGE, float(i)) for i in range(4)]
+    wrong = []
+
+    def work(number):
+        for _ in range(10):
+            if manyhands.map(largest, [arrays[number]] * 3) != [float(number)] * 3:
+                wrong.append(number)
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert wrong == []
