@@ -56,8 +56,17 @@ class Contender(ABC):
         """The same for tasks of very different durations. Fixed batches cannot be balanced, so: one message for each task."""
         return self.each(fn, inputs)
 
+    def share(self, fn: Function, value: Any, count: int) -> list[Any]:
+        """One large value to many tasks, the way that the library advises."""
+        return self.each(fn, [value] * count)
+
     def submit(self, fn: Function, value: Any) -> Take:
         """Start one task and return what waits for its result."""
+        raise Absent
+
+    @staticmethod
+    def codec() -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+        """How it makes bytes of objects, and objects of bytes."""
         raise Absent
 
     def stream(self, fn: Function, inputs: Iterable[Any]) -> Iterator[Any]:
@@ -136,6 +145,12 @@ print(manyhands.map(square, range(4), workers=2))
 
         with manyhands.Executor(GROWTHS + 1) as executor:
             return _grow_by_need(executor)
+
+    @staticmethod
+    def codec() -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+        from manyhands._codec import _pickling
+
+        return _pickling.encode_whole, _pickling.decode
 
     def close(self) -> None:
         if self._executor is not None:
@@ -218,6 +233,13 @@ if __name__ == "__main__":
     @classmethod
     def grow(cls) -> float:
         return _grow_by_another_pool(cls)
+
+    @staticmethod
+    def codec() -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+        import pickle
+        from multiprocessing.reduction import ForkingPickler
+
+        return ForkingPickler.dumps, pickle.loads
 
     def close(self) -> None:
         self._pool.terminate()
@@ -307,6 +329,14 @@ print(list(executor.map(square, range(4))))
             return list(get_reusable_executor(max_workers=workers).map(fn, inputs))
 
         return _grow_by_resize(run)
+
+    @staticmethod
+    def codec() -> tuple[Callable[[Any], Any], Callable[[Any], Any]]:
+        import pickle
+
+        from loky.backend.reduction import dumps
+
+        return dumps, pickle.loads
 
     def close(self) -> None:
         self.executor.shutdown(kill_workers=True)
@@ -481,6 +511,10 @@ if __name__ == "__main__":
     def submit(self, fn: Function, value: Any) -> Take:
         return self._client.submit(fn, value, pure=False).result
 
+    def share(self, fn: Function, value: Any, count: int) -> list[Any]:
+        there = self._client.scatter(value, broadcast=True, hash=False)
+        return self._client.gather([self._client.submit(fn, there, pure=False) for _ in range(count)])
+
     def close(self) -> None:
         self._client.close()
 
@@ -524,6 +558,9 @@ print(ray.get([square.remote(x) for x in range(4)]))
             return self._ray.get(reference, timeout=timeout)
 
         return take
+
+    def share(self, fn: Function, value: Any, count: int) -> list[Any]:
+        return self.each(fn, [self._ray.put(value)] * count)
 
     def close(self) -> None:
         self._ray.shutdown()

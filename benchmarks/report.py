@@ -10,13 +10,13 @@ import statistics
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import cell, contenders
-from benchmarks.rows import BARE, OWN
+from benchmarks.measuring import BARE, OWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from benchmarks.cell import Cell
-    from benchmarks.rows import Metric, Row
+    from benchmarks.measuring import Metric, Row
 
     Cells = Mapping[str, Sequence[Cell]]  # of one row: contender -> rounds
 

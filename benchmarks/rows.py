@@ -15,75 +15,34 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import tasks
 from benchmarks.contenders import Contender, Manyhands
+from benchmarks.data_rows import DATA_ROWS
+from benchmarks.measuring import (
+    BARE,
+    MANY,
+    MEGA,
+    MICRO,
+    MILLI,
+    OWN,
+    WORKERS,
+    Metric,
+    Row,
+    Target,
+    all_equal,
+    at_most,
+    median_time,
+    micros_a_task,
+    seconds_of,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
-    Figures = dict[str, float]
-    Medians = Mapping[str, float]  # one metric: contender -> median over the rounds
-
-BARE = "bare"
-OWN = "manyhands"
-WORKERS = 2
-MANY = 64  # far more than there are processors
-MILLI, MICRO, MEGA = 1e3, 1e6, 1e-6
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """What manyhands promises of a metric: in words, and as a test of the medians."""
-
-    text: str
-    met: Callable[[Medians], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Metric:
-    """One line of the table."""
-
-    key: str
-    title: str
-    unit: str
-    target: Target | None = None
-    compared: bool = True  # beside the peers; a ratio of one's own figures is not
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A function that measures, and how it is run.
-
-    Attributes:
-        size: how many tasks (or repetitions, where the row has no such number).
-        quick: the same with ``--quick``.
-        timeout: seconds that one contender may take for one round.
-        rounds: at most so many; rows that take long and vary little need fewer.
-        bare: measures the floor.
-    """
-
-    name: str
-    metrics: tuple[Metric, ...]
-    measure: Callable[[type[Contender], int], Figures]
-    size: int
-    quick: int
-    timeout: float = 60.0
-    rounds: int = 100
-    bare: Callable[[int], Figures] | None = None
-
-
-def _at_most(limit: float, text: str = "") -> Target:
-    return Target(text or f"≤ {limit:g}", lambda medians: medians[OWN] <= limit)
-
-
-def _all_equal(results: Sequence[Any], inputs: Sequence[Any]) -> None:
-    """A fast wrong answer is none."""
-    assert list(results) == list(inputs), "results are missing or out of order"
+    from benchmarks.measuring import Figures
 
 
 # ------------------------------------------------------------ calls and single tasks
@@ -93,8 +52,8 @@ def warm_call(contender: type[Contender], repeats: int) -> Figures:
     """Two no-op tasks on a warm pool."""
     inputs = range(2)
     with contender(WORKERS).warm() as pool:
-        _all_equal(pool.map(tasks.noop, inputs), inputs)
-        return {"ms": MILLI * _median_time(lambda: pool.map(tasks.noop, inputs), repeats)}
+        all_equal(pool.map(tasks.noop, inputs), inputs)
+        return {"ms": MILLI * median_time(lambda: pool.map(tasks.noop, inputs), repeats)}
 
 
 def round_trip(contender: type[Contender], repeats: int) -> Figures:
@@ -102,7 +61,7 @@ def round_trip(contender: type[Contender], repeats: int) -> Figures:
     with contender(WORKERS) as pool:
         for _ in range(10):  # also starts the workers: with one task at a time, one is enough
             assert pool.submit(tasks.noop, 1)(None) == 1
-        return {"us": MICRO * _median_time(lambda: pool.submit(tasks.noop, 1)(None), repeats)}
+        return {"us": MICRO * median_time(lambda: pool.submit(tasks.noop, 1)(None), repeats)}
 
 
 def ping_pong(repeats: int) -> Figures:
@@ -121,7 +80,7 @@ def ping_pong(repeats: int) -> Figures:
         ours.recv(1)
 
     with ours:
-        seconds = _median_time(once, repeats)
+        seconds = median_time(once, repeats)
     os.waitpid(pid, 0)
     return {"us": MICRO * seconds}
 
@@ -130,7 +89,7 @@ def one_by_one(contender: type[Contender], count: int) -> Figures:
     """No-op tasks, one message each."""
     with contender(WORKERS).warm() as pool:
         pool.each(tasks.noop, range(100))
-        return {"us": _micros_a_task(pool.each, count)}
+        return {"us": micros_a_task(pool.each, count)}
 
 
 def futures(contender: type[Contender], count: int) -> Figures:
@@ -143,14 +102,14 @@ def futures(contender: type[Contender], count: int) -> Figures:
 
         run(tasks.nap, [0.02] * 4 * WORKERS)
         run(tasks.noop, range(100))
-        return {"us": _micros_a_task(run, count)}
+        return {"us": micros_a_task(run, count)}
 
 
 def automatic_batches(contender: type[Contender], count: int) -> Figures:
     """No-op tasks, the way that the library advises."""
     with contender(WORKERS).warm() as pool:
         pool.map(tasks.noop, range(count // 20))  # those that learn the cost of a task may have learnt it
-        return {"us": _micros_a_task(pool.map, count)}
+        return {"us": micros_a_task(pool.map, count)}
 
 
 # ------------------------------------------------------------ starting
@@ -180,7 +139,7 @@ def import_cost(contender: type[Contender], repeats: int) -> Figures:
             return _python(folder, "-c", code)
 
         modules = int(python(f"{contender.imports}\n{count}")) - int(python(count))  # also compiles what was not yet
-        durations = [(_time(lambda: python(contender.imports)), _time(lambda: python("pass"))) for _ in range(repeats)]
+        durations = [(seconds_of(lambda: python(contender.imports)), seconds_of(lambda: python("pass"))) for _ in range(repeats)]
     return {"ms": MILLI * statistics.median(full - bare for full, bare in durations), "modules": modules}
 
 
@@ -189,7 +148,7 @@ def _script_time(script: str, repeats: int) -> float:
         path = Path(folder, "script.py")
         path.write_text(script)
         assert _python(folder, str(path)).strip() == "[0, 1, 4, 9]"  # also compiles what was not yet
-        return _median_time(lambda: _python(folder, str(path)), repeats)
+        return median_time(lambda: _python(folder, str(path)), repeats)
 
 
 def _python(folder: str, *arguments: str) -> str:
@@ -265,7 +224,7 @@ def many_workers(contender: type[Contender], count: int) -> Figures:
     for workers in (WORKERS, 8, MANY):
         with contender(workers).warm() as pool:
             pool.each(tasks.noop, range(10 * workers))
-            figures[f"on_{workers}"] = _micros_a_task(pool.each, count)
+            figures[f"on_{workers}"] = micros_a_task(pool.each, count)
     figures["flatness"] = figures["on_64"] / figures["on_2"]
     return figures
 
@@ -316,37 +275,9 @@ def _in_order(durations: list[float]) -> float:
 
 def _spread_time(pool: Contender, durations: list[float]) -> float:
     results: list[float] = []
-    seconds = _time(lambda: results.extend(pool.uneven(tasks.burn, durations)))
-    _all_equal(results, durations)
+    seconds = seconds_of(lambda: results.extend(pool.uneven(tasks.burn, durations)))
+    all_equal(results, durations)
     return seconds
-
-
-# ------------------------------------------------------------ clocks
-
-
-def _time(function: Callable[[], object]) -> float:
-    begin = time.perf_counter()
-    function()
-    return time.perf_counter() - begin
-
-
-def _median_time(function: Callable[[], object], repeats: int) -> float:
-    """The median; at most two seconds of it, which are more than enough of the slow ones."""
-    moments = [time.perf_counter()]
-    while len(moments) <= repeats and (moments[-1] - moments[0] < 2 or len(moments) < 4):
-        function()
-        moments.append(time.perf_counter())
-    return statistics.median(end - begin for begin, end in pairwise(moments))
-
-
-def _micros_a_task(run: Callable[[Callable[[Any], Any], Sequence[Any]], list[Any]], count: int) -> float:
-    inputs = range(count)
-    gc.collect()
-    begin = time.perf_counter()
-    results = run(tasks.noop, inputs)
-    seconds = time.perf_counter() - begin
-    _all_equal(results, inputs)
-    return MICRO * seconds / count
 
 
 # ------------------------------------------------------------ the table
@@ -375,10 +306,8 @@ ROWS: tuple[Row, ...] = (
         quick=1000,
         bare=ping_pong,
     ),
-    Row(
-        "one-by-one", (Metric("us", "no-op tasks one by one, 50k", "µs/task", _at_most(8)),), one_by_one, size=50_000, quick=5000, rounds=2
-    ),
-    Row("futures", (Metric("us", "submit 20k futures, then all results", "µs/task", _at_most(15)),), futures, size=20_000, quick=3000),
+    Row("one-by-one", (Metric("us", "no-op tasks one by one, 50k", "µs/task", at_most(8)),), one_by_one, size=50_000, quick=5000, rounds=2),
+    Row("futures", (Metric("us", "submit 20k futures, then all results", "µs/task", at_most(15)),), futures, size=20_000, quick=3000),
     Row(
         "batches",
         (
@@ -393,11 +322,11 @@ ROWS: tuple[Row, ...] = (
         size=200_000,
         quick=50_000,
     ),
-    Row("script", (Metric("s", "whole script: 4 tasks, 2 workers", "s", _at_most(0.10)),), whole_script, size=5, quick=3, bare=bare_script),
-    Row("growth", (Metric("ms", "one more worker, to its first result", "ms", _at_most(3)),), one_more_worker, size=1, quick=1),
+    Row("script", (Metric("s", "whole script: 4 tasks, 2 workers", "s", at_most(0.10)),), whole_script, size=5, quick=3, bare=bare_script),
+    Row("growth", (Metric("ms", "one more worker, to its first result", "ms", at_most(3)),), one_more_worker, size=1, quick=1),
     Row(
         "import",
-        (Metric("ms", "import", "ms", _at_most(20)), Metric("modules", "modules that the import loads", "modules")),
+        (Metric("ms", "import", "ms", at_most(20)), Metric("modules", "modules that the import loads", "modules")),
         import_cost,
         size=10,
         quick=5,
@@ -405,7 +334,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         "memory",
         (
-            Metric("worker", "private memory of an idle worker", "MB", _at_most(8)),
+            Metric("worker", "private memory of an idle worker", "MB", at_most(8)),
             Metric("with_helpers", "the same with all helper processes, per worker", "MB"),
         ),
         idle_memory,
@@ -419,10 +348,10 @@ ROWS: tuple[Row, ...] = (
             Metric("small", "streamed, 10^4 tasks", "µs/task"),
             Metric("middle", "streamed, 10^5 tasks", "µs/task"),
             Metric("large", "streamed, 10^6 tasks", "µs/task"),
-            Metric("flatness", "streamed, 10^6 against 10^4 tasks", "ratio", _at_most(1.3, "flat (≤ 1.3)"), compared=False),
-            Metric("growth", "streamed, 10^6 tasks: growth of the parent", "MB", _at_most(50, "< 50")),
+            Metric("flatness", "streamed, 10^6 against 10^4 tasks", "ratio", at_most(1.3, "flat (≤ 1.3)"), compared=False),
+            Metric("growth", "streamed, 10^6 tasks: growth of the parent", "MB", at_most(50, "< 50")),
             Metric("wide", "streamed, 10^6 tasks on 64 workers", "µs/task"),
-            Metric("width", "streamed, 64 against 2 workers", "ratio", _at_most(1.3, "flat (≤ 1.3)"), compared=False),
+            Metric("width", "streamed, 64 against 2 workers", "ratio", at_most(1.3, "flat (≤ 1.3)"), compared=False),
         ),
         streamed,
         size=1_000_000,
@@ -462,6 +391,7 @@ ROWS: tuple[Row, ...] = (
         rounds=2,
         bare=ideal_stragglers,
     ),
+    *DATA_ROWS,
 )
 
 assert Manyhands.label == OWN

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,3 +46,25 @@ def whoami(_: object) -> int:
 def run_chunk(fn: Callable[[object], object], chunk: list[object]) -> list[object]:
     """Several tasks as one, for libraries that leave batching to the user."""
     return [fn(value) for value in chunk]
+
+
+def touch(array: Any) -> float:
+    """Read a number of each page of an array."""
+    return float(array.reshape(-1)[::512].sum())
+
+
+def touch_frame(frame: Any) -> float:
+    """The same of each column of a frame."""
+    return float(sum(touch(frame[name].to_numpy()) for name in frame))
+
+
+def fill(size: int) -> Any:
+    """An array of so many numbers."""
+    import numpy as np
+
+    return np.full(size, 1.0)
+
+
+def first(held: Any, index: int) -> int:
+    """Use what the function holds."""
+    return index + int(held[0])

@@ -184,6 +184,17 @@ def test_the_mend_fits_what_it_is(make, mend):
         assert mend in part.mend
 
 
+def test_arrays_are_not_to_blame():
+    import numpy as np
+    import pandas as pd
+
+    frame = pd.DataFrame({"a": np.zeros(1000)})
+    [part] = manyhands.explain({"array": np.zeros(10), "large": np.zeros(100_000), "frame": frame, "bad": generator()}).parts
+    assert part.path == "dict['bad']"
+    explanation = manyhands.explain(functools.partial(print, np.zeros(1_000_000)))
+    assert [path for path, _ in explanation.heavy] == ["partial.args[0]"]
+
+
 def test_depth_is_explained():
     deep = []
     for _ in range(100_000):

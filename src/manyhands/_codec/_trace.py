@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copyreg
 import functools
+import pickle
 import re
 import time
 import types
@@ -101,7 +102,7 @@ def heavy_parts(obj: object, limit: int) -> list[tuple[str, int]]:
         node = waiting.pop()
         children = [
             _Node(child, step, node, node.depth + 1)
-            for step, child in (() if type(node.value) in _ATOMS else walk.steps(node.value))
+            for step, child in _steps_or_none(walk, node.value)
             if type(child) not in _PLAIN_ATOMS and size_of(child) > limit
         ]
         if children and node.depth < _DEEPEST_HEAVY:
@@ -109,6 +110,14 @@ def heavy_parts(obj: object, limit: int) -> list[tuple[str, int]]:
         elif node is not walk.root:
             found.append((node.path(), size_of(node.value)))
     return sorted(found, key=lambda entry: -entry[1])
+
+
+def _steps_or_none(walk: _Walk, value: Any) -> list[Step]:
+    try:
+        found = [] if type(value) in _ATOMS else walk.steps(value)
+        return [(step, child) for step, child in found if "__reduce__" not in step]  # the user knows no such part
+    except Exception:  # noqa: BLE001 - what can be sent need not be taken apart
+        return []
 
 
 def size_of(obj: object) -> int:
@@ -164,8 +173,8 @@ class _Walk:
             return [(f"[{index}]", part) for index, part in enumerate(value)]
         if kind in (set, frozenset):
             return [("{...}", part) for part in value]
-        if isinstance(value, _Pieces):
-            return value.steps
+        if kind is pickle.PickleBuffer:
+            return []
         reduced = self._encoder.reducer_override(value)
         if reduced is NotImplemented:
             if isinstance(value, type | types.FunctionType):
@@ -177,13 +186,6 @@ class _Walk:
             return []
         _check(reduced)
         return list(_of_reduced(value, reduced))
-
-
-class _Pieces:
-    """Parts of an object that are no object of the user's: steps from the object itself."""
-
-    def __init__(self, steps: list[Step]) -> None:
-        self.steps = steps
 
 
 def _check_name(value: Any) -> None:
