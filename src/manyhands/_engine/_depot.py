@@ -39,13 +39,13 @@ class Depot:
         return placed_payload, [known[index] if index in known else next(others) for index in range(len(views))]
 
     def _alone(self, view: memoryview, call: object) -> Placed | None:
-        placed = self.store.find(view, call)
+        placed, digest = self.store.find(view, call)
         if placed is None:
             leased = self.segments.lease([view])
             if leased is None:
                 return None
             placed = Placed(leased[0], 0, len(view))
-            self.store.keep(view, placed, call)
+            self.store.keep(view, placed, call, digest)
         return placed
 
     def close(self) -> None:

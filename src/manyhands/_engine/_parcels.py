@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
-    from collections import deque
     from collections.abc import Callable, Sequence
 
     from manyhands._wire._frames import Bytes, Frame
@@ -81,19 +80,17 @@ def pack(kind: int, payload: Bytes | Placed, buffers: Sequence[Bytes | Placed], 
     return Message(pieces, [lease.fd for lease in leases], dict(enumerate(leases, first)))
 
 
-def unpack(frame: Frame, close: Callable[[Sequence[int]], object], gone: Callable[[int, bool], object]) -> None:
-    """Put the payload and buffers of a frame in their places. ``gone(number, spoiled)`` is called when nobody sees a segment any more.
+def unpack(frame: Frame, close: Callable[[Sequence[int]], object], take: Callable[[int, int], memoryview]) -> None:
+    """Put the payload and buffers of a frame in their places. ``take(descriptor, number)`` shows all of a segment.
 
     Raises:
         OSError: no memory or no descriptor was left for one of them.
     """
-    from manyhands._wire import _segments  # noqa: PLC0415 - only where something large has come
-
     first, table = marshal.loads(frame.payload)
     try:
         if len(frame.fds) < frame.n_fds:
             raise OSError(errno.EMFILE, "no file descriptor was left to receive a large argument or result (ulimit -n)")
-        shown = [_segments.map_privately(fd, first + index, gone) for index, fd in enumerate(frame.fds)]
+        shown = [take(fd, first + index) for index, fd in enumerate(frame.fds)]
     finally:
         close(frame.fds)
         frame.fds = ()
@@ -102,9 +99,6 @@ def unpack(frame: Frame, close: Callable[[Sequence[int]], object], gone: Callabl
     frame.payload, frame.buffers = pieces[0], pieces[1:]
 
 
-def pack_gone(gone: deque[tuple[int, bool]]) -> list[Bytes]:
-    """The frame that tells of them; they are taken out of the queue."""
-    told = []
-    while gone:
-        told.append(gone.popleft())
+def pack_gone(told: list[tuple[int, bool]]) -> list[Bytes]:
+    """The frame that tells of segments that nobody sees any more."""
     return _frames.pack(_frames.GONE, marshal.dumps(told))

@@ -71,6 +71,8 @@ class Reply:
         else:
             return
         out = self._worker.out
+        if self._worker.borrows:
+            self._worker.tell_gone()
         pieces = _frames.pack(_frames.DONE, payload, flags=flags, count=count, ordinal=self._first, a=self.since, b=now - self.since)
         # An alarm that a task has set may strike, and break this off: nothing may be lost, or sent twice. Handlers of signals run after
         # calls and at jumps, so from here to the flush there is none of these.

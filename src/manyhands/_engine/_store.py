@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 class _Entry:
     __slots__ = ("call", "digest", "owner", "placed")
 
-    def __init__(self, owner: weakref.ref[Any], placed: Placed, call: object) -> None:
+    def __init__(self, owner: weakref.ref[Any], placed: Placed, call: object, digest: bytes | None) -> None:
         self.owner = owner
         self.placed = placed
         self.call = call
-        self.digest: bytes | None = None
+        self.digest = digest
 
 
 class Store:
@@ -33,22 +33,28 @@ class Store:
         self._kept = kept
         self._entries: OrderedDict[tuple[int, int], _Entry] = OrderedDict()  # by address and length
 
-    def find(self, view: memoryview, call: object) -> Placed | None:
-        """Where the memory that ``view`` shows is stored as it is now. ``call``: in which nothing changes; None if that is not known."""
+    def find(self, view: memoryview, call: object) -> tuple[Placed | None, bytes | None]:
+        """Where the memory that ``view`` shows is stored as it is now, if it is; and its hash, if that had to be known.
+
+        ``call``: in which nothing changes; None if that is not known.
+        """
         key = _key(view)
         entry = None if key is None else self._entries.get(key)
         if entry is None or entry.owner() is not _owner(view):
-            return None
+            return None, None
+        digest = None
         if call is None or entry.call is not call:
             if entry.digest is None:
                 entry.digest = _hash(entry.placed.lease.shown()[: entry.placed.length])
-            if _hash(view) != entry.digest:
-                return None
+            digest = _hash(view)
+            if digest != entry.digest:
+                self._entries.pop(key, None)  # type: ignore[arg-type] # so that its segment can be used for what is there now
+                return None, digest
             entry.call = call
         self._entries.move_to_end(key)  # type: ignore[arg-type]
-        return entry.placed
+        return entry.placed, digest
 
-    def keep(self, view: memoryview, placed: Placed, call: object) -> None:
+    def keep(self, view: memoryview, placed: Placed, call: object, digest: bytes | None) -> None:
         """Remember where it is stored, as long as it exists."""
         key = _key(view)
         if key is None:
@@ -63,7 +69,7 @@ class Store:
             owner = weakref.ref(_owner(view), forget)
         except TypeError:  # there is no telling when it goes, and another takes its place
             return
-        self._entries[key] = _Entry(owner, placed, call)
+        self._entries[key] = _Entry(owner, placed, call, digest)
         self._evict()
 
     def _evict(self) -> None:

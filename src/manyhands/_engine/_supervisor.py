@@ -106,8 +106,10 @@ class Peer:
 
     def unpack(self, frame: Frame) -> None:
         """Put what has come in segments in its place; what cannot be is the failure of the task."""
+        from manyhands._wire import _segments  # noqa: PLC0415 - only where something large comes back
+
         try:
-            _parcels.unpack(frame, _posix.close_quietly, self._note_gone)
+            _parcels.unpack(frame, _posix.close_quietly, lambda fd, number: _segments.map_privately(fd, number, self._note_gone))
         except OSError as error:
             frame.kind, frame.payload, frame.buffers = _frames.FAILED, _failures.encode_failure(error), ()
 
@@ -116,8 +118,11 @@ class Peer:
 
     def tell_gone(self) -> None:
         """With the next message, say which of its segments nobody sees here any more."""
-        if self._gone:
-            self.channel.queue(_parcels.pack_gone(self._gone))
+        told = []
+        while self._gone:
+            told.append(self._gone.popleft())
+        if told:
+            self.channel.queue(_parcels.pack_gone(told))
 
     # ------------------------------------------------------------ the end
 

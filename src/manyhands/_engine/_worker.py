@@ -17,7 +17,6 @@ import struct
 import sys
 import time
 import types
-from collections import deque
 
 from manyhands._codec import _failures, _packing, _pickling
 from manyhands._engine._reply import Reply
@@ -25,6 +24,7 @@ from manyhands._wire import _frames, _posix, _slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections import deque
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from typing import Any
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from manyhands._engine._settings import Settings
     from manyhands._wire._channel import Channel
     from manyhands._wire._frames import Frame
+    from manyhands._wire._loans import Loans
     from manyhands._wire._segments import Lease, Segments
 
     Call = Callable[[Any], object]
@@ -63,7 +64,8 @@ class Worker:
         self._giving = False  # results, in the midst of a task
         self._segments: Segments | None = None
         self._lent: dict[int, Lease] = {}  # those that the parent may still see, by number
-        self._gone: deque[tuple[int, bool]] = deque()  # the parent's that no task sees any more
+        self._loans: Loans | None = None  # the parent's
+        self.borrows = False  # the task that runs came in segments
         self._backlog: list[Frame] = []  # what came while a task waited for something else
 
     def _become_child(self) -> None:
@@ -143,16 +145,37 @@ class Worker:
         from manyhands._engine import _parcels  # noqa: PLC0415 - only where something large is sent
 
         try:
-            _parcels.unpack(frame, _posix.close_quietly, lambda number, spoiled: self._gone.append((number, spoiled)))
+            _parcels.unpack(frame, _posix.close_quietly, self._borrowed().take)
         except OSError as error:
             now = time.monotonic_ns()
             self._words[_slot.STARTED] = frame.ordinal
             self._fail(frame.ordinal, MemoryError(str(error)) if error.errno == errno.ENOMEM else error, now)
             return
-        self._run(frame)
+        self._borrowed().unpacked()
+        self.borrows = True
+        try:
+            self._run(frame)
+        finally:
+            self.borrows = False
         frame.payload, frame.buffers = b"", ()
-        if self._gone:
-            self.send(_parcels.pack_gone(self._gone))
+        told = list(self._borrowed().returned())
+        if told:
+            self.send(_parcels.pack_gone(told))
+
+    def tell_gone(self) -> None:
+        """With the reply that comes: which segments of its task nobody sees any more."""
+        from manyhands._engine import _parcels  # noqa: PLC0415 - as above
+
+        told = list(self._borrowed().returned(framed=True))
+        if told:
+            self.out += _parcels.pack_gone(told)
+
+    def _borrowed(self) -> Loans:
+        if self._loans is None:
+            from manyhands._wire._loans import Loans  # noqa: PLC0415 - as above
+
+            self._loans = Loans()
+        return self._loans
 
     def lend(self, message: Message) -> None:
         """Send a message with segments."""

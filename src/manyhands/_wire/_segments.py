@@ -188,19 +188,21 @@ def map_privately(fd: int, number: int, gone: Callable[[int, bool], object]) -> 
     Raises:
         OSError: there is no room for it.
     """
-    mapping = _map(fd, os.fstat(fd).st_size)
+    mapping = private_mapping(fd, os.fstat(fd).st_size)
     mapping.gone, mapping.number, mapping.forks = gone, number, _forked[0]
     return memoryview(mapping)
 
 
 if sys.version_info >= (3, 13):
 
-    def _map(fd: int, size: int) -> Mapping:
+    def private_mapping(fd: int, size: int) -> Mapping:
+        """A view of a segment, which holds no descriptor."""
         return Mapping(fd, size, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE, trackfd=False)
 
 else:
 
-    def _map(fd: int, size: int) -> Mapping:
+    def private_mapping(fd: int, size: int) -> Mapping:
+        """A view of a segment, which holds no descriptor."""
         # mmap would keep a descriptor for each, and a program may hold more large results than it may open files.
         import ctypes  # noqa: PLC0415 - numpy has loaded it, as a rule
 
@@ -217,6 +219,13 @@ else:
 
 
 _MAP_FIXED = 0x10
+
+
+def forks() -> int:
+    """How often this process has forked."""
+    return _forked[0]
+
+
 _forked = [0]
 
 
