@@ -210,6 +210,53 @@ def test_arguments_that_a_task_keeps_stay_what_they_were():
     assert last == [0.0, 1.0, 2.0, 3.0, 4.0]
 
 
+class Holder:
+    """Keeps the very buffer that pickle hands to it."""
+
+    def __init__(self, buffer):
+        self.buffer = buffer
+
+    def __reduce_ex__(self, protocol):
+        import pickle
+
+        return Holder, (pickle.PickleBuffer(self.buffer),)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda value: np.full(LARGE, float(value))[10:],
+        lambda value: np.asfortranarray(np.full((LARGE // 2, 2), float(value))),
+        lambda value: pd.DataFrame({"a": np.full(LARGE, float(value)), "b": 1.0}),
+        lambda value: Holder(np.full(LARGE, float(value)).tobytes()),
+        lambda value: memoryview(np.full(LARGE, float(value)).tobytes()),
+        lambda value: {"a": np.full(LARGE, float(value)), "b": np.full(LARGE, float(value))},
+    ],
+)
+def test_whatever_shows_an_argument_keeps_it(make):
+    def keep(given):
+        import builtins
+
+        kept = builtins.__dict__.setdefault("kept_by_a_test", [])
+        kept.append(given)
+        return [value_of(one) for one in kept]
+
+    with manyhands.Executor(1) as executor:
+        for value in range(5):
+            last = executor.submit(keep, make(value)).result()
+    assert last == [0.0, 1.0, 2.0, 3.0, 4.0]
+
+
+def value_of(given):
+    if isinstance(given, Holder):
+        given = given.buffer
+    if isinstance(given, memoryview | bytes | bytearray):
+        return float(np.frombuffer(given, "f8")[-1])
+    if isinstance(given, dict):
+        assert given["a"][-1] == given["b"][-1]
+    return float(np.asarray(given["a"] if isinstance(given, dict | pd.DataFrame) else given).reshape(-1)[-1])
+
+
 def test_many_results_take_no_descriptors():
     before = descriptors()
     results = manyhands.map(np.zeros, [LARGE // 4] * 200)

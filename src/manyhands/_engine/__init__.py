@@ -18,6 +18,9 @@
 ``_futures.py``         futures that need no thread
 ``_stream.py``          one call over many inputs
 ``_feed.py``            a call's inputs, encoded and cut into batches
+``_parcels.py``         one task's pickle and buffers, some of them in segments
+``_depot.py``           where what is large is put
+``_store.py``           arrays that have been sent, so that each is stored once
 ``_calls.py``           what one call keeps: policy, results, waiting caller
 ``_living.py``          what somebody may still hold
 ``_functions.py``       the functions that a pool knows

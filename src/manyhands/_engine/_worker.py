@@ -151,13 +151,14 @@ class Worker:
             self._words[_slot.STARTED] = frame.ordinal
             self._fail(frame.ordinal, MemoryError(str(error)) if error.errno == errno.ENOMEM else error, now)
             return
-        self._borrowed().unpacked()
+        self._borrowed().unpacked(frame.buffers)
         self.borrows = True
         try:
             self._run(frame)
         finally:
             self.borrows = False
         frame.payload, frame.buffers = b"", ()
+        self._borrowed().release_views()
         told = list(self._borrowed().returned())
         if told:
             self.send(_parcels.pack_gone(told))
@@ -166,7 +167,8 @@ class Worker:
         """With the reply that comes: which segments of its task nobody sees any more."""
         from manyhands._engine import _parcels  # noqa: PLC0415 - as above
 
-        told = list(self._borrowed().returned(framed=True))
+        self._borrowed().release_views()
+        told = list(self._borrowed().returned())
         if told:
             self.out += _parcels.pack_gone(told)
 

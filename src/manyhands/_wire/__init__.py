@@ -6,6 +6,8 @@
 ``_frames.py``          the frame: one message, its header and its parts
 ``_channel.py``         a duplex stream of frames over one socket
 ``_slot.py``            one page shared with one worker: what it is doing now
+``_segments.py``        large data in anonymous memory, pooled, mapped copy-on-write
+``_loans.py``           a worker's mappings of the segments that its tasks are given
 ======================  =====================================================
 
 This package knows bytes, frames and descriptors. It never pickles: see ``_codec`` for that.

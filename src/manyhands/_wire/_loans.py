@@ -6,6 +6,7 @@ map 100 MB anew and read it costs 11 ms, to see that no page of it was written t
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import sys
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING
 from manyhands._wire import _segments
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 # Virtual memory that mappings may take which no task sees. They hold the segments' memory, should the sender have let go of it.
 _KEPT = 128 << 20
@@ -23,18 +24,17 @@ _KEPT = 128 << 20
 class _Loan:
     """One mapping, and the number under which the sender knows that it is seen."""
 
-    __slots__ = ("forks", "framed", "inode", "mapping", "number")
+    __slots__ = ("forks", "inode", "mapping", "number")
 
     def __init__(self, mapping: mmap.mmap, inode: int, number: int) -> None:
         self.mapping = mapping
         self.inode = inode
         self.number = number
         self.forks = _segments.forks()
-        self.framed = 0  # references, those of the message that brought it included
 
-    def is_seen(self, *, framed: bool) -> bool:
-        """Whether any view of it is left, but those of its message: each holds a reference."""
-        return self.references() != self.framed if framed else self.references() > _UNSEEN
+    def is_seen(self) -> bool:
+        """Whether any view of it is left: all of them together hold a reference."""
+        return self.references() > _UNSEEN
 
     def references(self) -> int:
         """To the mapping."""
@@ -46,6 +46,8 @@ class Loans:
 
     def __init__(self) -> None:
         self._current: list[_Loan] = []
+        self._views: list[memoryview] = []  # of the message that was unpacked last, and how many references there were to each
+        self._counts: list[int] = []
         self._kept: dict[int, mmap.mmap] = {}  # by inode of the segment; the one that was used last comes last
 
     def take(self, fd: int, number: int) -> memoryview:
@@ -59,22 +61,27 @@ class Loans:
         self._current.append(_Loan(mapping, status.st_ino, number))
         return memoryview(mapping)
 
-    def unpacked(self) -> None:
-        """A message has been put in its place: what sees its segments now are its own views."""
-        for loan in self._current:
-            if not loan.framed:
-                loan.framed = loan.references()
+    def unpacked(self, views: Iterable[memoryview]) -> None:
+        """A message has been put in its place: these are its own views."""
+        self._views = list(views)
+        self._counts = list(map(sys.getrefcount, self._views))
 
-    def returned(self, *, framed: bool = False) -> Iterator[tuple[int, bool]]:
-        """``(number, spoiled)`` of those that nobody sees any more; told once. Spoiled: a child that was forked meanwhile may see it.
+    def release_views(self) -> None:
+        """Nobody will look at the message any more: its views go, but for those that somebody else has got hold of."""
+        now = list(map(sys.getrefcount, self._views))
+        for index, view in enumerate(self._views):
+            if now[index] == self._counts[index]:
+                with contextlib.suppress(BufferError):  # something rests on it
+                    view.release()
+        self._views, self._counts = [], []
 
-        ``framed``: the message that was unpacked last is still there, and will not be looked at again; only its segments are meant.
-        """
+    def returned(self) -> Iterator[tuple[int, bool]]:
+        """``(number, spoiled)`` of those that nobody sees any more; told once. Spoiled: a child that was forked meanwhile may see it."""
         left: list[_Loan] = []
         current, self._current = self._current, left
         while current:
             loan = current.pop()
-            if (framed and not loan.framed) or loan.is_seen(framed=framed):
+            if loan.is_seen():
                 left.append(loan)
                 continue
             spoiled = loan.forks != _segments.forks()
