@@ -110,6 +110,21 @@ def test_it_is_the_same_in_every_process(tmp_path):
     assert len({scripts.run(code, PYTHONHASHSEED=str(seed)).stdout for seed in (1, 2, 3)}) == 1
 
 
+def test_pickling_an_instance_is_no_change(tmp_path):
+    """copyreg notes something on the class."""
+    (tmp_path / "app.py").write_text(BASE)
+    code = f"""
+        import pickle, sys
+        sys.path.insert(0, {str(tmp_path)!r})
+        import app
+        from manyhands._codec._fingerprint import Code
+        before = Code(app.Model).digest
+        pickle.dumps(app.Model())
+        print(Code(app.Model).digest == before, "__slotnames__" in vars(app.Model))
+    """
+    assert scripts.run(code).stdout.strip() == "True True"
+
+
 def test_a_long_chain_of_functions_and_recursion(digest):
     chain = "\n".join(f"def f{i}(x): return f{i + 1}(x)" for i in range(3000))
     source = BASE + chain + "\ndef f3000(x): return f(x)\ndef f(x): return f0(x)\n"

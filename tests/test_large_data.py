@@ -55,8 +55,7 @@ def read_only(array):
 
 ARRAYS = {
     **{
-        f"{dtype} of {size}": np.arange(size).astype(dtype)
-        for dtype in ("u1", "i2", ">i4", "f4", "f8", "c16", "bool", "M8[s]", "U7")
+        f"of {size}": [np.arange(size).astype(dtype) for dtype in ("u1", "i2", ">i4", "f4", "f8", "c16", "bool", "M8[s]", "U7")]
         for size in (0, 1, 10_000, LARGE)
     },
     "C order": np.arange(LARGE * 2.0).reshape(2, 3, -1),
@@ -78,8 +77,10 @@ ARRAYS = {
 
 @pytest.mark.parametrize("name", ARRAYS)
 def test_arrays_there_and_back(name):
-    array = ARRAYS[name]
-    for got in (manyhands.map(same, [array])[0], manyhands.map(same, [[array, {"again": array}]])[0][0]):
+    arrays = ARRAYS[name] if isinstance(ARRAYS[name], list) else [ARRAYS[name]]
+    alone = manyhands.map(same, arrays)
+    within = [held[0] for held in manyhands.map(same, [[array, {"again": array}] for array in arrays])]
+    for array, got in [*zip(arrays, alone, strict=True), *zip(arrays, within, strict=True)]:
         assert (type(got), got.dtype, got.shape) == (type(array), array.dtype, array.shape)
         assert got.flags.writeable == (array.flags.writeable or name in {"broadcast"} or array.nbytes == 0)
         assert np.array_equal(got, array)

@@ -212,6 +212,27 @@ def test_parallel_notices_what_its_inputs_change(tmp_path):
     assert said(tmp_path, code) in (["[4, 22, 202]"], ["True"])
 
 
+def test_classes_are_one_class_whoever_brings_them(tmp_path):
+    """A function that is sent by value and an argument that comes by name mean the same class; also classes that refer to one another."""
+    (tmp_path / "shapes.py").write_text(
+        "def tag(x): return x\n"
+        "class Left:\n    def other(self): return Right()\n    def tagged(self): return tag(1)\n"
+        "class Right:\n    def other(self): return Left()\n"
+        "class Kept:\n    pass\n"
+        "def check(left, kept):\n"
+        "    return isinstance(left, Left), isinstance(left.other().other(), Left), isinstance(kept, Kept), tag(left.tagged())\n"
+    )
+    code = """
+        import shapes
+        print(run(shapes.check, shapes.Left(), shapes.Kept()))
+        shapes.tag = lambda x: x + 10
+        print(run(shapes.check, shapes.Left(), shapes.Kept()))
+        print(run(shapes.check, shapes.Left(), shapes.Kept()))
+        print(type(run(shapes.Right).other()) is shapes.Left)
+    """
+    assert said(tmp_path, code) == ["(True, True, True, 1)", "(True, True, True, 21)", "(True, True, True, 21)", "True"]
+
+
 def test_what_cannot_be_sent_by_value_says_so(tmp_path):
     code = """
         import threading

@@ -285,6 +285,7 @@ def _contents(cls: type) -> dict[str, Any]:
     attributes = dict(vars(cls))
     slots = attributes.get("__slots__", ())
     members = [name for name, value in attributes.items() if isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls]
+    attributes.pop("__slotnames__", None)  # copyreg keeps it there when an instance is pickled
     for name in ("__weakref__", "__dict__", *(members if slots else ())):
         if isinstance(attributes.get(name), types.GetSetDescriptorType | types.MemberDescriptorType):
             del attributes[name]

@@ -39,6 +39,7 @@ class _Table:
     def __init__(self) -> None:
         self.codes: OrderedDict[int, Code] = OrderedDict()  # they keep their objects, so that an id stays its own
         self.sent: OrderedDict[Key, Code] = OrderedDict()
+        self.asked: list[Key] = []  # what has been asked for, and refers to what is asked for next
         self.received: dict[tuple[Key, bool], Any] = {}  # with whether it had to be this process's own
 
 
@@ -131,24 +132,29 @@ def _find(module: str, name: str) -> tuple[Any, str]:
 def _asked(key: Key, seen: str, strict: bool) -> Any:
     if strict or _pickling.ask is None:
         raise errors.StaleCode(_what(key), f"process {os.getpid()} {seen}", "on_stale='raise' forbids to send it" if strict else "")
-    return _pickling.ask(key, seen)
+    _table.asked.append(key)
+    try:
+        return _pickling.ask(_table.asked, seen)
+    finally:
+        _table.asked.pop()
 
 
 # ------------------------------------------------------------ the sender
 
 
-def answer(key: Key, seen: str) -> bytes:
-    """What a key stands for, by value.
+def answer(keys: list[Key], seen: str) -> bytes:
+    """What the last of ``keys`` stands for, by value; the others are waited for, and it may refer to them.
 
     Raises:
         StaleCode: it has changed since it was sent, or cannot be sent by value.
     """
-    code = _table.sent.get(key)
+    codes = [_table.sent.get(tuple(key)) for key in keys]  # type: ignore[arg-type]
+    key, code = keys[-1], codes[-1]
     what = _what(key)
     if code is None or (code.changed() and Code(code.root).digest != key[2]):
         raise errors.StaleCode(what, f"the worker {seen}", "here it has changed since it was sent")
     try:
-        return _pickling.encode_stale(code.root)
+        return _pickling.encode_stale(code.root, [other.root for other in codes if other is not None])
     except errors.NotSerializable as error:
         raise errors.StaleCode(what, f"the worker {seen}", f"it cannot be sent either: {error}") from error
 

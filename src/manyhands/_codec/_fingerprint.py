@@ -41,6 +41,7 @@ _OF_ALL_CLASSES = frozenset(
         "__qualname__",
         "__parameters__",
         "__orig_bases__",
+        "__slotnames__",
     }
 )
 

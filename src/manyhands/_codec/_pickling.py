@@ -36,7 +36,7 @@ _TEXT = frozenset({str, bytes, bytearray})
 _MOST = 4000
 
 # Of a worker: gets from the sender what it has not (``_definitions.py``).
-ask: Callable[[tuple[str, str, bytes], str], Any] | None = None
+ask: Callable[[list[tuple[str, str, bytes]], str], Any] | None = None
 
 
 def by_name_or_value(encoder: Encoder, obj: Any) -> Any:
@@ -44,7 +44,7 @@ def by_name_or_value(encoder: Encoder, obj: Any) -> Any:
     if found_by_name(obj):
         if not is_project(obj.__module__):
             return NotImplemented
-        if not encoder.stale:
+        if not encoder.sends(obj):
             if encoder.on_stale is None:
                 return NotImplemented
             from manyhands._codec import _definitions  # noqa: PLC0415 - not for programs of one file
@@ -75,6 +75,10 @@ class Encoder(pickle.Pickler):
         self.on_stale = on_stale
         self._namespaces: dict[tuple[int, bool], Namespace] = {}
         self._modules: dict[tuple[int, int], ModuleOver] = {}
+
+    def sends(self, _: object) -> bool:
+        """Whether code of the project goes by value."""
+        return False
 
     def reducer_override(self, obj: Any) -> Any:
         """What pickle is to do with an object; NotImplemented: what it does by default."""
@@ -121,9 +125,15 @@ class _CarefulEncoder(Encoder):
 
 
 class _StaleEncoder(Encoder):
-    """Sends what it can by value."""
+    """Sends functions of the project by value. Classes go by name, with their own digest, as they do in arguments: each is one class in the
+    receiver. ``wanted`` are those that it asks for, and goes on asking for while it waits.
+    """
 
     stale = True
+    wanted: Sequence[object] = ()
+
+    def sends(self, obj: object) -> bool:
+        return not isinstance(obj, type) or any(obj is one for one in self.wanted)
 
 
 def forget_rules() -> None:
@@ -168,18 +178,22 @@ def encode_views(obj: object, on_stale: str | None = None) -> tuple[bytes, Seque
     return _encode(obj, keep_in_band, views, on_stale), views
 
 
-def encode_stale(obj: object) -> bytes:
-    """A function or class of the project with all that it reaches in the project, by value.
+def encode_stale(obj: object, wanted: Sequence[object]) -> bytes:
+    """A function or class of the project by value, with those that the receiver waits for as well.
 
     Raises:
         NotSerializable: with the path to the part that cannot be pickled.
     """
+    file = io.BytesIO()
+    encoder = _StaleEncoder(file, None, "send")
+    encoder.wanted = (obj, *wanted)
     try:
-        return _dump(_StaleEncoder, obj, None, None)
+        encoder.dump(obj)
     except Exception as error:
         from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
 
         raise _trace.not_serializable(obj, error) from error
+    return file.getvalue()
 
 
 def encode_whole(obj: object, on_stale: str | None = None) -> bytes:

@@ -216,10 +216,10 @@ class Worker:
             self._main = MainGlobals()
         return self._main.load(number, payload, buffers)
 
-    def _ask(self, key: tuple[str, str, bytes], seen: str) -> Any:
+    def _ask(self, keys: list[tuple[str, str, bytes]], seen: str) -> Any:
         """In the midst of a task: what the program means by a name under which there is something else here, or nothing."""
         with _no_signals():
-            self._say(_frames.WANT, marshal.dumps((key, seen)))
+            self._say(_frames.WANT, marshal.dumps((keys, seen)))
         given = None
         while given is None:
             for frame in self._channel.receive():
