@@ -518,7 +518,7 @@ def test_functions_that_are_new_each_time_do_not_pile_up():
         for seed in range(200):
             assert executor.submit(Model(seed).predict).result() == 4_000_000
         [pid] = executor.worker_pids()
-        assert psutil.Process(pid).memory_info().rss < 500e6  # of 800
+        assert psutil.Process(pid).memory_info().rss < 250e6  # of 800
 
 
 def test_a_task_may_fork_and_its_child_may_exit():

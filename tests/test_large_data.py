@@ -9,7 +9,6 @@ import resource
 import signal
 
 import numpy as np
-import pandas as pd
 import psutil
 import pytest
 import scripts
@@ -93,7 +92,15 @@ def test_a_mapped_file(tmp_path):
     assert np.array_equal(manyhands.map(same, [array])[0], array)
 
 
+def frame_of(**columns):
+    import pandas as pd  # not above: each worker that is sent a function of this module would import it
+
+    return pd.DataFrame(columns)
+
+
 def test_frames():
+    import pandas as pd
+
     frame = pd.DataFrame({"a": np.arange(LARGE), "b": np.arange(LARGE) / 2, "c": ["x", "y", "z"] * (LARGE // 3)})
     frame["d"] = pd.Categorical(frame["c"])
     pd.testing.assert_frame_equal(manyhands.map(same, [frame])[0], frame)
@@ -228,7 +235,7 @@ class Holder:
     [
         lambda value: np.full(LARGE, float(value))[10:],
         lambda value: np.asfortranarray(np.full((LARGE // 2, 2), float(value))),
-        lambda value: pd.DataFrame({"a": np.full(LARGE, float(value)), "b": 1.0}),
+        lambda value: frame_of(a=np.full(LARGE, float(value)), b=1.0),
         lambda value: Holder(np.full(LARGE, float(value)).tobytes()),
         lambda value: memoryview(np.full(LARGE, float(value)).tobytes()),
         lambda value: {"a": np.full(LARGE, float(value)), "b": np.full(LARGE, float(value))},
@@ -255,7 +262,7 @@ def value_of(given):
         return float(np.frombuffer(given, "f8")[-1])
     if isinstance(given, dict):
         assert given["a"][-1] == given["b"][-1]
-    return float(np.asarray(given["a"] if isinstance(given, dict | pd.DataFrame) else given).reshape(-1)[-1])
+    return float(np.asarray(given["a"] if isinstance(given, dict) or hasattr(given, "columns") else given).reshape(-1)[-1])
 
 
 def test_many_results_take_no_descriptors():

@@ -62,18 +62,34 @@ def suite(version: str, python: str) -> tuple[str, bool]:
     return done.stdout, done.returncode == 0
 
 
-def main() -> int:
-    """Run them all; the status is 1 if any failed."""
-    others = {version: python for version in SUPPORTED if version != OWN and (python := find_python(version))}
-    failed = False
-    if others:
-        print(f"== the suite on Python {', '.join(others)}: shown when they have ended", flush=True)
-        with ThreadPoolExecutor() as threads:
-            for version, (output, passed) in zip(others, threads.map(suite, *zip(*others.items(), strict=True)), strict=True):
-                print(f"== Python {version}: {'passed' if passed else 'FAILED'}\n{output}", flush=True)
-                failed = failed or not passed
+def own_suite() -> tuple[str, int]:
+    """Run it on this Python, shown as it goes; its last line, and its status."""
     print(f"== Python {OWN}", flush=True)
-    return subprocess.run([sys.executable, "-m", "pytest"], cwd=ROOT, check=False).returncode or int(failed)
+    last = ""
+    with subprocess.Popen(
+        [sys.executable, "-m", "pytest"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
+    ) as running:
+        for line in running.stdout or ():
+            print(line, end="", flush=True)
+            last = line if line.strip() else last
+    return last, running.returncode
+
+
+def main() -> int:
+    """Run them all side by side; the status is 1 if any failed."""
+    others = {version: python for version in SUPPORTED if version != OWN and (python := find_python(version))}
+    with ThreadPoolExecutor() as threads:
+        ran = {version: threads.submit(suite, version, python) for version, python in others.items()}
+        if ran:
+            print(f"== the suite on Python {', '.join(ran)} runs meanwhile, and is shown afterwards", flush=True)
+        summary, status = own_suite()
+        for version, future in ran.items():
+            output, passed = future.result()
+            print(f"== Python {version}: {'passed' if passed else 'FAILED'}\n{output}", flush=True)
+            status = status or int(not passed)
+    if ran:
+        print(f"== Python {OWN}\n{summary}", end="", flush=True)
+    return status
 
 
 if __name__ == "__main__":

@@ -41,6 +41,7 @@ class MainGlobals:
             loaded = unpickler.load()
         finally:
             unpickler.restore()
+            unpickler.memo.clear()  # it holds a method of its own, and with it all that was loaded, until the garbage collector comes
         if number in self._versions:
             self.enter(number)  # another copy of a function that is known
         elif unpickler.sent:
