@@ -357,22 +357,18 @@ def test_files_may_not_be_large():
     assert (soft, hard) == resource.getrlimit(resource.RLIMIT_FSIZE)
 
 
-def test_a_retry_gets_the_arguments_as_they_were():
+def test_a_retry_gets_the_arguments_as_they_were(tmp_path):
+    marker = tmp_path / "tried"
+
+    def spoil(array):
+        array += 1
+        if not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return float(array.max())
+
     with manyhands.Executor(1) as executor:
-
-        def spoil(array):
-            array += 1
-            if not os.path.exists(array_file):
-                open(array_file, "w").close()
-                os.kill(os.getpid(), signal.SIGKILL)
-            return float(array.max())
-
-        array_file = f"/tmp/manyhands-test-{os.getpid()}"
-        try:
-            future = executor.with_options(retries=1).submit(spoil, np.zeros(LARGE))
-            assert future.result() == 1.0
-        finally:
-            os.unlink(array_file)
+        assert executor.with_options(retries=1).submit(spoil, np.zeros(LARGE)).result() == 1.0
 
 
 def test_threads_send_large_arrays_together():

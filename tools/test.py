@@ -1,6 +1,6 @@
-"""Run the suite on this Python, and before that on each other supported one of this machine, all of those at a time.
+"""Run the suite on this Python, and meanwhile on each other supported one of this machine.
 
-Each of the others gets an environment of its own, ``.venv-3.12``, and its output is shown when it has ended.
+Each of the others gets an environment of its own, ``.venv-3.12``, and its output is shown afterwards.
 """
 
 from __future__ import annotations
