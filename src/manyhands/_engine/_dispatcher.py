@@ -197,7 +197,7 @@ class Dispatcher:
         peer.tell_gone()
         items = run.batch.items
         if form.is_placed(items):
-            peer.lend(form.pack_placed(items[0], run.ordinal, worker.epoch))
+            peer.lent.send(form.pack_placed(items[0], run.ordinal, worker.epoch), peer.channel)
         else:
             peer.channel.queue(form.pack(items, run.ordinal, worker.epoch, timed=run.batch.call.timeout > 0))
         self.crew.has_post(peer)
@@ -315,7 +315,7 @@ class Dispatcher:
         elif kind == _frames.FAILED:
             self._failed(peer, frame, now)
         elif kind == _frames.GONE:
-            peer.take_back(frame)
+            peer.lent.take_back(frame)
         elif kind == _frames.SKIPPED:
             self.scheduler.skipped(peer.worker, frame.ordinal, now)
         elif kind == _frames.WANT:

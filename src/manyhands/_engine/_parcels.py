@@ -14,6 +14,7 @@ from manyhands._wire import _frames
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from manyhands._wire._channel import Channel
     from manyhands._wire._frames import Bytes, Frame
     from manyhands._wire._segments import Lease
 
@@ -47,6 +48,31 @@ class Message(NamedTuple):
     pieces: list[Bytes]
     fds: list[int]
     leases: dict[int, Lease]
+
+
+class Lent:
+    """The segments that the other side may still see, by number: they are not used for anything else meanwhile."""
+
+    __slots__ = ("_leases",)
+
+    def __init__(self) -> None:
+        self._leases: dict[int, Lease] = {}
+
+    def send(self, message: Message, channel: Channel) -> None:
+        """Queue a message with segments."""
+        self._leases.update(message.leases)
+        channel.queue(message.pieces, message.fds)
+
+    def take_back(self, gone: Frame) -> None:
+        """The other side does not see some any more. What a child of its may see is not used again."""
+        for number, spoiled in marshal.loads(gone.payload):
+            lease = self._leases.pop(number, None)
+            if lease is not None and spoiled:
+                lease.spoiled = True
+
+    def clear(self) -> None:
+        """The other side has ended."""
+        self._leases.clear()
 
 
 def is_placed(payload: Any, buffers: Sequence[Any]) -> bool:

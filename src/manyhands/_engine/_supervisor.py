@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import marshal
 import signal
 from collections import deque
 from typing import TYPE_CHECKING
@@ -18,9 +17,7 @@ if TYPE_CHECKING:
     import socket
 
     from manyhands._core.tasks import Worker
-    from manyhands._engine._parcels import Message
     from manyhands._wire._frames import Frame
-    from manyhands._wire._segments import Lease
 
 # How long a worker that is to be killed has to write down its stack.
 STACK_NS = 100_000_000
@@ -67,7 +64,7 @@ class Peer:
             self.slot.close()
             raise
         self.channel = Channel(ours, blocking=False, descriptors=True)
-        self._lent: dict[int, Lease] = {}  # segments that it may still see, by number
+        self.lent = _parcels.Lent()
         self._gone: deque[tuple[int, bool]] = deque()  # its own that nobody sees here any more
 
     def started(self, pid: int) -> None:
@@ -91,18 +88,6 @@ class Peer:
         self.slot.release_fd()
 
     # ------------------------------------------------------------ segments
-
-    def lend(self, message: Message) -> None:
-        """Send it a message with segments."""
-        self._lent.update(message.leases)
-        self.channel.queue(message.pieces, message.fds)
-
-    def take_back(self, frame: Frame) -> None:
-        """It does not see segments any more."""
-        for number, spoiled in marshal.loads(frame.payload):
-            lease = self._lent.pop(number, None)
-            if lease is not None and spoiled:
-                lease.spoiled = True
 
     def unpack(self, frame: Frame) -> None:
         """Put what has come in segments in its place; what cannot be is the failure of the task."""
@@ -151,7 +136,7 @@ class Peer:
         self._release_theirs()
         self.channel.close()
         self.slot.close()
-        self._lent.clear()
+        self.lent.clear()
 
     def stack(self) -> str:
         """Its last Python stack, without manyhands' own frames; empty if there is none."""

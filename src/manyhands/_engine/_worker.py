@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 
     from manyhands._codec._main_globals import MainGlobals
     from manyhands._codec._pickling import Bytes
-    from manyhands._engine._parcels import Message
+    from manyhands._engine._parcels import Lent, Message
     from manyhands._engine._settings import Settings
     from manyhands._wire._channel import Channel
     from manyhands._wire._frames import Frame
     from manyhands._wire._loans import Loans
-    from manyhands._wire._segments import Lease, Segments
+    from manyhands._wire._segments import Segments
 
     Call = Callable[[Any], object]
 
@@ -63,7 +63,7 @@ class Worker:
         self._full = False  # a task has hit the memory limit
         self._giving = False  # results, in the midst of a task
         self._segments: Segments | None = None
-        self._lent: dict[int, Lease] = {}  # those that the parent may still see, by number
+        self._lent: Lent | None = None
         self._loans: Loans | None = None  # the parent's
         self.borrows = False  # the task that runs came in segments
         self._backlog: list[Frame] = []  # what came while a task waited for something else
@@ -127,11 +127,8 @@ class Worker:
                 self._run(frame)
         elif frame.kind == _frames.FUNCTION:
             self._packed[frame.a] = frame
-        elif frame.kind == _frames.GONE:
-            for number, spoiled in marshal.loads(frame.payload):
-                lease = self._lent.pop(number, None)
-                if lease is not None and spoiled:
-                    lease.spoiled = True
+        elif frame.kind == _frames.GONE and self._lent is not None:
+            self._lent.take_back(frame)
         elif frame.kind == _frames.FORGET:
             self._packed.pop(frame.a, None)
             self._functions.pop(frame.a, None)
@@ -147,9 +144,12 @@ class Worker:
         try:
             _parcels.unpack(frame, _posix.close_quietly, self._borrowed().take)
         except OSError as error:
-            now = time.monotonic_ns()
             self._words[_slot.STARTED] = frame.ordinal
-            self._fail(frame.ordinal, MemoryError(str(error)) if error.errno == errno.ENOMEM else error, now)
+            if self._words[_slot.EPOCH] != frame.b:
+                self._say(_frames.SKIPPED, ordinal=frame.ordinal)
+            else:
+                failure = MemoryError(str(error)) if error.errno == errno.ENOMEM else error
+                self._fail(frame.ordinal, failure, time.monotonic_ns())
             return
         self._borrowed().unpacked(frame.buffers)
         self.borrows = True
@@ -181,8 +181,11 @@ class Worker:
 
     def lend(self, message: Message) -> None:
         """Send a message with segments."""
-        self._lent.update(message.leases)
-        self._channel.queue(message.pieces, message.fds)
+        if self._lent is None:
+            from manyhands._engine._parcels import Lent  # noqa: PLC0415 - as above
+
+            self._lent = Lent()
+        self._lent.send(message, self._channel)
         self.flush()
 
     @property

@@ -139,7 +139,11 @@ class Segments:
         except IndexError:  # another thread was faster
             return None
         if segment.shown is None:
-            segment.shown = mmap.mmap(segment.fd, size)
+            try:
+                segment.shown = mmap.mmap(segment.fd, size)
+            except OSError:
+                self._destroy(segment)
+                raise
         return segment
 
     def _new(self, size: int) -> _Segment | None:
