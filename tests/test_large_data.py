@@ -388,3 +388,50 @@ def test_threads_send_large_arrays_together():
     for thread in threads:
         thread.join()
     assert wrong == []
+
+
+def test_what_a_function_holds_is_there_for_each_task_as_it_was_sent():
+    array = np.zeros(LARGE)
+
+    def spoil(i):
+        array[i] += 1
+        return float(array.sum())
+
+    for _ in range(2):
+        assert manyhands.map(spoil, range(6), chunk=1) == [1.0] * 6
+    array[0] = 5
+    assert manyhands.map(spoil, range(1, 3)) == [6.0] * 2
+    table, text = {"a": list(range(100_000))}, b"x" * 1_000_000
+    assert manyhands.map(lambda i: (len(table["a"]), text[i]), range(4)) == [(100_000, ord("x"))] * 4
+
+
+def test_functions_that_hold_much_do_not_pile_up():
+    def hold(value):
+        array = np.full(LARGE * 4, float(value))
+        return lambda _: (float(array.max()), len(segments()))
+
+    with manyhands.Executor(1) as executor:
+        seen = [executor.submit(hold(i), 0).result() for i in range(50)]
+    assert [value for value, _ in seen] == list(range(50))
+    assert max(count for _, count in seen) < 20  # they are 10 MB each, and 64 MB are kept
+    gc.collect()
+    assert len(segments()) < 20
+
+
+@pytest.mark.parametrize("limit", ["RLIMIT_NOFILE, (24, 24)", "RLIMIT_FSIZE, (1_000_000, resource.RLIM_INFINITY)"])
+def test_functions_that_hold_much_under_limits(limit):
+    code = f"""
+        import resource, numpy as np, manyhands
+        resource.setrlimit(resource.{limit})
+        held = [np.full(300_000, float(i)) for i in range(12)]
+        print(manyhands.map(lambda i: float(held[i].max()), range(12), workers=2) == list(range(12)))
+    """
+    done = scripts.run(code)
+    assert done.stdout.splitlines() == ["True"], done.stderr
+
+
+def test_long_text_among_short():
+    texts = ["a" * 400_000, "b", b"c" * 1_000_000, 3, "ä" * 300_000]
+    assert manyhands.map(same, texts) == texts
+    assert manyhands.map(lambda x, y: (x, y), texts, texts) == [(text, text) for text in texts]
+    assert Parallel(n_jobs=2)(delayed(same)(text) for text in texts) == texts

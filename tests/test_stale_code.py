@@ -145,6 +145,43 @@ def test_a_module_seen_through_another(tmp_path):
     assert said(tmp_path, code) == ["4", "103", "1101"]
 
 
+def test_what_a_script_uses_of_a_module(tmp_path):
+    """A function of the program names only the module; what it calls there is compared all the same."""
+    code = """
+        def call(x):
+            return app.f(x), app.Point(x).get(), app.RATE
+        def make(x):
+            return app.Point(x)
+        print(run(call, 1))
+        edit("x + 1", "x + 10"); edit("RATE = 2", "RATE = 3"); importlib.reload(app)
+        print(run(call, 1), type(run(make, 1)) is app.Point)
+        app.f = lambda x: -x
+        print(run(call, 1))
+        def loop(m=None):
+            for step in (1, 10):
+                app.helper = lambda x, step=step: x + step
+                yield run(lambda x: app.helper(x), 1)
+        print(list(loop()))
+        try:
+            executor.with_options(on_stale="raise").submit(call, 1).result()
+        except manyhands.StaleCode as error:
+            print("what a function uses of app" in str(error))
+    """
+    expected = ["(4, 2, 2)", "(33, 11, 3) True", "(-1, 11, 3)", "[2, 11]", "True"]
+    assert said(tmp_path, code) == expected
+
+
+def test_a_script_uses_a_module_that_the_worker_does_not_find(tmp_path):
+    (tmp_path / "late").mkdir()
+    (tmp_path / "late" / "lately.py").write_text("STEP = 5\ndef add(x):\n    return x + STEP\n")
+    code = """
+        sys.path.insert(0, os.path.join(os.getcwd(), "late"))  # when the worker runs already
+        import lately
+        print(run(lambda x: lately.add(x), 1))
+    """
+    assert said(tmp_path, code) == ["6"]
+
+
 def test_a_module_that_the_worker_cannot_import(tmp_path):
     code = """
         os.mkdir("away")

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
     from manyhands.parallel import Parallel as Parallel
     from manyhands.parallel import delayed as delayed
     from manyhands.settings import options as options
+    from manyhands.sharing.arrays import readonly as readonly
+    from manyhands.sharing.arrays import share_array as share_array
+    from manyhands.sharing.arrays import shared_array as shared_array
     from manyhands.worker_state import per_worker as per_worker
 
 __version__ = "0.1.0"
@@ -70,7 +73,10 @@ _HOME = {
     "map": "mapping",
     "options": "settings",
     "per_worker": "worker_state",
+    "readonly": "sharing.arrays",
     "register_reducer": "explaining",
+    "share_array": "sharing.arrays",
+    "shared_array": "sharing.arrays",
     "shutdown": "_engine._state",
 }
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
 from manyhands._codec import _pickling
+from manyhands._engine import _parcels
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,14 +67,14 @@ def explain(obj: object) -> Explanation:
 
     name = _trace.root_name(obj)
     try:
-        payload, buffers = _pickling.encode(obj)
+        payload, views = _pickling.encode_views(obj)
     except errors.NotSerializable as error:
         return Explanation(name, error.parts, None, [], by_value=False)
     try:
-        _pickling.decode(payload, [bytearray(buffer) for buffer in buffers])
+        _pickling.decode(payload, list(map(_parcels.fresh, views)))
     except Exception as error:  # noqa: BLE001 - whatever its classes raise
         return Explanation(name, [_trace.of_loading(obj, error)], None, [], by_value=_pickling.is_made(payload))
-    size = len(payload) + sum(map(len, buffers))
+    size = len(payload) + sum(len(view) for view in views if not _parcels.is_shared(view))
     heavy = _trace.heavy_parts(obj, _HEAVY) if size > _HEAVY else []
     return Explanation(name, [], size, heavy, by_value=_pickling.is_made(payload))
 

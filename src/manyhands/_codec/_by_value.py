@@ -18,7 +18,7 @@ from manyhands._codec import _bytecode, _identity, _making, _naming
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from manyhands._codec._fingerprint import Names
+    from manyhands._codec._fingerprint import ModuleUse, Names
     from manyhands._codec._pickling import Encoder
 
     Reduced = tuple[Any, ...]
@@ -101,7 +101,8 @@ def function(encoder: Encoder, fn: types.FunctionType) -> Reduced:
         state = (sent, _attributes(fn, where), fn.__dict__, (), spare)
         return _making.function, (code, where, fn.__closure__), state, None, None, _making.set_function_over
     if not where.is_module:
-        state = (used, _attributes(fn, where), fn.__dict__, tuple(_submodules(code, used)))
+        submodules = tuple(_submodules(code, used))
+        state = (_with_uses(encoder, used, code), _attributes(fn, where), fn.__dict__, submodules)
         return _making.function, (code, where, fn.__closure__), state, None, None, _making.set_function
     state = ({}, _attributes(fn, where), fn.__dict__, ())
     if encoder.on_stale is None or not _naming.is_project(where.name):
@@ -111,6 +112,16 @@ def function(encoder: Encoder, fn: types.FunctionType) -> Reduced:
     digest = _definitions.globals_digest(fn.__globals__, code)
     made = (code, where.name, digest, encoder.on_stale == "raise", fn.__closure__)
     return _making.inner_function, made, state, None, None, _making.set_function
+
+
+def _with_uses(encoder: Encoder, used: dict[str, Any], code: types.CodeType) -> dict[str, Any]:
+    """Globals, with modules of the project as what ``code`` uses of them, so that the receiver can compare."""
+    found = [name for name, value in used.items() if type(value) is types.ModuleType and _naming.is_project(value.__name__)]
+    if not found or encoder.on_stale is None:
+        return used
+    from manyhands._codec._fingerprint import ModuleUse  # noqa: PLC0415 - not for programs of one file
+
+    return used | {name: ModuleUse(used[name], code) for name in found if sys.modules.get(used[name].__name__) is used[name]}
 
 
 class ModuleOver:
@@ -128,6 +139,15 @@ def module_over(encoder: Encoder, value: ModuleOver) -> Reduced:
     used = {name: variables[name] for name in mentioned if name in variables}
     state = split(encoder, used, frozenset(used), value.code)
     return _making.module_of, (encoder.namespace(variables),), state, None, None, _making.set_module_over
+
+
+def module_use(encoder: Encoder, value: ModuleUse) -> Reduced:
+    """What a function that travels by value uses of a module."""
+    if encoder.stale:
+        return module_over(encoder, encoder.module_over(value.module, value.code))
+    from manyhands._codec import _definitions  # noqa: PLC0415 - as above
+
+    return _definitions.module_reference(encoder, value)  # type: ignore[no-any-return]
 
 
 def names(encoder: Encoder, value: Names) -> Reduced:
@@ -152,7 +172,7 @@ def split(
     for name, value in used.items():
         if isinstance(value, types.ModuleType):
             sent[name] = encoder.module_over(value, code) if _naming.is_project(value.__name__) else value
-        elif type(value) in _ATOMS or isinstance(value, types.FunctionType | type):
+        elif type(value) in _ATOMS or isinstance(value, types.FunctionType | type) or _identity.shared(value):
             sent[name] = value
         else:
             try:

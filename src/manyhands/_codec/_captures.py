@@ -11,10 +11,12 @@ import functools
 import types
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _bytecode, _naming
+from manyhands._codec import _bytecode, _naming, _pickling
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from manyhands._codec._fingerprint import Code
 
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), type, types.ModuleType, types.CodeType)
 _CACHED = type(functools.lru_cache(abs))  # what it keeps may go from task to task: it is nothing but a cache
@@ -29,7 +31,7 @@ class Captures:
 
     volatile = True
 
-    __slots__ = ("_attributes", "_bindings", "_cells", "_global_names", "_seen", "mutable")
+    __slots__ = ("_attributes", "_bindings", "_cells", "_codes", "_global_names", "_seen", "mutable")
 
     def __init__(self, function: object, *, global_names: bool) -> None:
         self.mutable = False
@@ -37,6 +39,7 @@ class Captures:
         self._bindings: list[tuple[dict[str, Any], str, object]] = []
         self._cells: list[tuple[types.CellType, object]] = []
         self._attributes: list[tuple[dict[str, Any], int]] = []  # of functions: how many
+        self._codes: list[Code] = []  # of the project, which it uses
         self._seen: set[int] = set()
         self._look(function)
 
@@ -48,7 +51,7 @@ class Captures:
         for attributes, count in self._attributes:
             if len(attributes) != count:
                 return True
-        return any(_contents(cell) is not value for cell, value in self._cells)
+        return any(_contents(cell) is not value for cell, value in self._cells) or any(code.changed() for code in self._codes)
 
     def _look(self, value: object) -> None:
         if isinstance(value, _ATOMS) or id(value) in self._seen:
@@ -57,6 +60,8 @@ class Captures:
         if isinstance(value, types.FunctionType):
             if not _naming.found_by_name(value):
                 self._look_into(value)
+            elif self._global_names and (code := _pickling.code_of_project(value)) is not None:
+                self._codes.append(code)
             return
         parts = _parts(value)
         if parts is None:
@@ -74,7 +79,17 @@ class Captures:
         self._bind(function.__dict__, function.__dict__)
         self._attributes.append((function.__dict__, len(function.__dict__)))
         if self._global_names:
-            self._bind(function.__globals__, _bytecode.global_names(function.__code__))
+            names = _bytecode.global_names(function.__code__)
+            self._bind(function.__globals__, names)
+            self._watch_modules(function, names)
+
+    def _watch_modules(self, function: types.FunctionType, names: Iterable[str]) -> None:
+        for name in names:
+            value = function.__globals__.get(name)
+            if type(value) is types.ModuleType and _naming.is_project(value.__name__):
+                from manyhands._codec import _definitions  # noqa: PLC0415 - not for programs of one file
+
+                self._codes.append(_definitions.module_code(value, function.__code__))
 
     def _bind(self, variables: dict[str, Any], names: Any) -> None:
         for name in names:

@@ -21,10 +21,11 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
 from manyhands._codec import _pickling
-from manyhands._codec._fingerprint import Code, Names
+from manyhands._codec._fingerprint import Code, ModuleUse, Names
 
 if TYPE_CHECKING:
     import types
+    from collections.abc import Sequence
 
     from manyhands._codec._pickling import Encoder
 
@@ -37,7 +38,7 @@ class _Table:
     """Code by object, and what has been sent by its key. Kept for a while: who has been sent a name may ask what was meant."""
 
     def __init__(self) -> None:
-        self.codes: OrderedDict[int, Code] = OrderedDict()  # they keep their objects, so that an id stays its own
+        self.codes: OrderedDict[int | tuple[int, int], Code] = OrderedDict()  # they keep their objects, so that an id stays its own
         self.sent: OrderedDict[Key, Code] = OrderedDict()
         self.asked: list[Key] = []  # what has been asked for, and refers to what is asked for next
         self.received: dict[tuple[Key, bool], Any] = {}  # with whether it had to be this process's own
@@ -61,6 +62,23 @@ def globals_digest(variables: dict[str, Any], code: types.CodeType) -> bytes:
         known = _keep(_table.codes, id(code), Code(Names(variables, code)))
     _keep(_table.sent, (variables["__name__"], "", known.digest), known)
     return known.digest
+
+
+def module_code(module: types.ModuleType, code: types.CodeType) -> Code:
+    """What ``code`` uses of a module of the project, as it is now."""
+    key = id(module), id(code)
+    known = _table.codes.get(key)
+    if known is None or known.changed():
+        known = _keep(_table.codes, key, Code(ModuleUse(module, code)))
+    return known
+
+
+def module_reference(encoder: Encoder, use: ModuleUse) -> Any:
+    """For the pickler: a module of the project that code which travels by value uses."""
+    known = module_code(use.module, use.code)
+    key = (use.module.__name__, "", known.digest)
+    _keep(_table.sent, key, known)
+    return module_used, (use.module.__name__, known.digest, use.code, encoder.on_stale == "raise")
 
 
 def reference(encoder: Encoder, obj: Any) -> Any:
@@ -115,6 +133,22 @@ def globals_of(module: str, digest: bytes, code: types.CodeType, strict: bool) -
     return found
 
 
+def module_used(module: str, digest: bytes, code: types.CodeType, strict: bool) -> types.ModuleType:
+    """The module for code that came by value: the one here, if what the code uses of it is what the sender has.
+
+    Raises:
+        StaleCode: as above.
+    """
+    key = (module, "", digest)
+    found: types.ModuleType | None = _table.received.get((key, strict))
+    if found is None:
+        held, seen = _find(module, "")
+        same = held is not None and Code(ModuleUse(held, code)).digest == digest
+        found = held if same else _asked(key, seen, strict)
+        _table.received[key, strict] = found
+    return found
+
+
 def _find(module: str, name: str) -> tuple[Any, str]:
     """What a name leads to here, and that in words."""
     try:
@@ -142,8 +176,8 @@ def _asked(key: Key, seen: str, strict: bool) -> Any:
 # ------------------------------------------------------------ the sender
 
 
-def answer(keys: list[Key], seen: str) -> bytes:
-    """What the last of ``keys`` stands for, by value; the others are waited for, and it may refer to them.
+def answer(keys: list[Key], seen: str) -> tuple[bytes, Sequence[memoryview]]:
+    """What the last of ``keys`` stands for, by value; the others are waited for, and it may refer to them. See :func:`encode_stale`.
 
     Raises:
         StaleCode: it has changed since it was sent, or cannot be sent by value.
@@ -160,4 +194,4 @@ def answer(keys: list[Key], seen: str) -> bytes:
 
 
 def _what(key: Key) -> str:
-    return f"{key[0]}.{key[1]}" if key[1] else f"what an inner function uses of {key[0]}"
+    return f"{key[0]}.{key[1]}" if key[1] else f"what a function uses of {key[0]}"

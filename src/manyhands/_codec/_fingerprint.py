@@ -15,7 +15,7 @@ import types
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _bytecode, _naming
+from manyhands._codec import _bytecode, _identity, _naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -56,8 +56,18 @@ class Names:
         self.code = code
 
 
+class ModuleUse:
+    """What code uses of a module, which it has under a global name; the code itself is elsewhere."""
+
+    __slots__ = ("code", "module")
+
+    def __init__(self, module: types.ModuleType, code: types.CodeType) -> None:
+        self.module = module
+        self.code = code
+
+
 class Code:
-    """The code that a function or class consists of, as it is now; or what an inner function gets from its module.
+    """The code that a function or class consists of, as it is now; or what other code gets from a module.
 
     ``digest``: equal for equal code, in whichever process. :meth:`changed` tells, in a fraction of a microsecond for a small function,
     whether any name leads elsewhere by now.
@@ -103,6 +113,9 @@ class _Walk:
         self._found: list[Any] = []
         if isinstance(root, Names):
             self._globals(root.variables, root.code)
+        elif isinstance(root, ModuleUse):
+            self._say("uses", root.module.__name__)
+            self._through(root.module, _bytecode.all_names(root.code), [])
         else:
             self.visit(root)
         for obj in self._found:  # it grows; a recursion could be too deep
@@ -181,6 +194,9 @@ class _Walk:
                 self._watch(variables, name)
                 self.visit(value)
                 self._through(value, _bytecode.all_names(code), [])
+            elif shared := _identity.shared(value):
+                self._watch(variables, name)
+                self._say("shared", shared)
             elif isinstance(value, _CODE) or name.isupper():
                 self._watch(variables, name)
                 self.visit(value)
@@ -193,6 +209,9 @@ class _Walk:
             value = vars(module)[name]
             if isinstance(value, types.ModuleType):
                 self._through(value, mentioned, [*path, module])
+            elif shared := _identity.shared(value):
+                self._watch(vars(module), name)
+                self._say("attribute", name, "shared", shared)
             elif isinstance(value, _CODE) or name.isupper():
                 self._watch(vars(module), name)
                 self._say("attribute", name)

@@ -64,6 +64,13 @@ def rlock(_: Encoder, value: Any) -> Any:
     return threading.RLock, ()
 
 
+def shared(encoder: Encoder, value: Any) -> Any:
+    """Memory that all processes have in common, and its lock: they go beside the pickle."""
+    if not encoder.brings_buffers:
+        raise Refused("it is shared memory, which travels as an argument, as a result, or in the function that uses it")
+    return value.reduced()
+
+
 # ------------------------------------------------------------ files
 
 

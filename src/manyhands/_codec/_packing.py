@@ -15,29 +15,37 @@ from manyhands._codec._pickling import PROTOCOL
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from manyhands._codec._pickling import Bytes
 
 # Immutable, and pickled without running anybody's code. Exact types: a subclass may carry anything.
 NUMBERS = frozenset({type(None), bool, int, float, complex})
 ATOMS = NUMBERS | {str, bytes}
+_TEXT = frozenset({str, bytes})
 _SHORT = 65536
+_LONG = 1 << 18  # text of this length does better alone: it need not be copied into a pickle of others, and through a socket
 
 
 def are_atoms(values: Sequence[object]) -> bool:
     """Whether all values may share one pickle."""
-    return set(map(type, values)) <= ATOMS
+    kinds = set(map(type, values))
+    return kinds <= ATOMS and (kinds.isdisjoint(_TEXT) or _all_short(values))
 
 
 def rows_of_atoms(rows: Sequence[tuple[object, ...]]) -> bool:
     """Whether all values of all tuples may share one pickle."""
-    return set(map(type, chain.from_iterable(rows))) <= ATOMS
+    kinds = set(map(type, chain.from_iterable(rows)))
+    return kinds <= ATOMS and (kinds.isdisjoint(_TEXT) or _all_short(chain.from_iterable(rows)))
+
+
+def _all_short(values: Iterable[object]) -> bool:
+    return all(type(value) not in _TEXT or len(value) < _LONG for value in values)  # type: ignore[arg-type]
 
 
 def is_short_text(value: object) -> bool:
     """Whether a value is text that may share a message with others; a long one goes alone."""
-    return type(value) in {str, bytes} and len(value) < _SHORT  # type: ignore[arg-type]
+    return type(value) in _TEXT and len(value) < _SHORT  # type: ignore[arg-type]
 
 
 def join_atoms(values: Sequence[object]) -> bytes:

@@ -72,6 +72,7 @@ class Encoder(pickle.Pickler):
         self, file: io.BytesIO, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None, on_stale: str | None = None
     ) -> None:
         super().__init__(file, PROTOCOL, buffer_callback=buffer_callback)
+        self.brings_buffers = buffer_callback is not None
         self.on_stale = on_stale
         self._namespaces: dict[tuple[int, bool], Namespace] = {}
         self._modules: dict[tuple[int, int], ModuleOver] = {}
@@ -170,7 +171,7 @@ def encode_views(obj: object, on_stale: str | None = None) -> tuple[bytes, Seque
 
     def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
         raw = buffer.raw()
-        if raw.nbytes < OUT_OF_BAND:
+        if raw.nbytes < OUT_OF_BAND and not hasattr(raw.obj, "is_shared_memory"):
             return True
         views.append(raw)
         return False
@@ -178,14 +179,23 @@ def encode_views(obj: object, on_stale: str | None = None) -> tuple[bytes, Seque
     return _encode(obj, keep_in_band, views, on_stale), views
 
 
-def encode_stale(obj: object, wanted: Sequence[object]) -> bytes:
-    """A function or class of the project by value, with those that the receiver waits for as well.
+def encode_stale(obj: object, wanted: Sequence[object]) -> tuple[bytes, Sequence[memoryview]]:
+    """A function or class of the project by value, with those that the receiver waits for as well. The only buffers are of shared memory.
 
     Raises:
         NotSerializable: with the path to the part that cannot be pickled.
     """
     file = io.BytesIO()
-    encoder = _StaleEncoder(file, None, "send")
+    views: list[memoryview] = []
+
+    def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
+        raw = buffer.raw()
+        if not hasattr(raw.obj, "is_shared_memory"):
+            return True
+        views.append(raw)
+        return False
+
+    encoder = _StaleEncoder(file, keep_in_band, "send")
     encoder.wanted = (obj, *wanted)
     try:
         encoder.dump(obj)
@@ -193,7 +203,7 @@ def encode_stale(obj: object, wanted: Sequence[object]) -> bytes:
         from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
 
         raise _trace.not_serializable(obj, error) from error
-    return file.getvalue()
+    return file.getvalue(), views
 
 
 def encode_whole(obj: object, on_stale: str | None = None) -> bytes:

@@ -129,12 +129,15 @@ _RULES: dict[type, Rule] = {
 # Of modules that need not be loaded.
 _RULES_BY_NAME: dict[tuple[str, str], Rule] = {
     ("manyhands._codec._fingerprint", "Names"): _by_value.names,
+    ("manyhands._codec._fingerprint", "ModuleUse"): _by_value.module_use,
     **{("typing", name): _by_value.type_parameter for name in ("TypeVar", "ParamSpec", "TypeVarTuple")},
     **{("dataclasses", name): _constant for name in ("_FIELD_BASE", "_MISSING_TYPE", "_HAS_DEFAULT_FACTORY_CLASS", "_KW_ONLY_TYPE")},
 }
 
 # Of classes and their subclasses, in modules that need not be loaded.
 _OF_FAMILIES: dict[tuple[str, str], Rule] = {
+    ("manyhands.sharing._arrays", "SharedArray"): _mended.shared,
+    ("manyhands._wire._shared", "SharedLock"): _mended.shared,
     ("concurrent.futures._base", "Executor"): _mended.refuse("its workers and threads belong to this process"),
     ("concurrent.futures._base", "Future"): _mended.refuse("what it waits for comes to this process"),
     ("manyhands._engine._futures", "Future"): _mended.refuse("what it waits for comes to this process"),

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from manyhands._core.policy import Policy
-    from manyhands._engine._parcels import Message
+    from manyhands._engine._parcels import Message, Placed
     from manyhands._wire._frames import Bytes, Frame
 
 # Nanoseconds below which a task is not timed on its own.
@@ -50,15 +50,16 @@ class Sink(Protocol):
 class Function:
     """A function as it is sent: its bytes, and what is known of it.
 
-    ``number`` names it in messages; a worker gets the bytes once.
+    ``number`` names it in messages; a worker gets the bytes once. ``by_name``: it travels as no more than its name.
     """
 
-    __slots__ = ("buffers", "cost", "name", "number", "payload", "size", "with_arguments", "with_keywords")
+    __slots__ = ("buffers", "by_name", "cost", "name", "number", "payload", "size", "with_arguments", "with_keywords")
 
-    def __init__(self, number: int, payload: bytes, buffers: Sequence[Bytes], name: str) -> None:
+    def __init__(self, number: int, payload: Bytes | Placed, buffers: Sequence[Bytes | Placed], name: str, *, by_name: bool) -> None:
         self.number: int = number
-        self.payload: bytes = payload
-        self.buffers: Sequence[Bytes] = buffers
+        self.payload: Bytes | Placed = payload
+        self.buffers: Sequence[Bytes | Placed] = buffers
+        self.by_name: bool = by_name
         self.size: int = len(payload) + sum(map(len, buffers))
         self.name: str = name
         self.cost: FunctionCost = FunctionCost()

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from manyhands._engine._parcels import MOST, SHARED, Placed
+from manyhands import errors
+from manyhands._engine._parcels import MOST, SHARED, Placed, is_shared, whole_memory
 from manyhands._engine._store import Store
 from manyhands._wire import _segments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from manyhands._wire._frames import Bytes
     from manyhands._wire._segments import Segments
@@ -27,9 +28,9 @@ class Depot:
 
         Each array has a segment of its own, so that others can use it as well; there are not more than a message may bring.
         """
-        known: dict[int, Placed] = {}
+        known = _shared(views)
         for index, view in enumerate(views):
-            if len(view) >= SHARED and len(known) < MOST - 1:
+            if len(view) >= SHARED and len(known) < MOST - 1 and index not in known:
                 placed = self._alone(view, call)
                 if placed is not None:
                     known[index] = placed
@@ -37,6 +38,24 @@ class Depot:
         placed_payload, placed_rest = place(payload, rest, self.segments)
         others = iter(placed_rest)
         return placed_payload, [known[index] if index in known else next(others) for index in range(len(views))]
+
+    def place_apart(self, payload: Bytes, views: Sequence[memoryview]) -> tuple[Bytes | Placed, list[Bytes | Placed]]:
+        """Pickle and buffers of a function, which workers keep, and map for each task: in segments of their own that are not used again."""
+        shared = _shared(views)
+        room = MOST - len(shared)
+        pieces: list[Bytes | Placed] = []
+        for index, piece in enumerate((payload, *views), -1):
+            if index in shared:
+                pieces.append(shared[index])
+                continue
+            leased = self.segments.lease([piece]) if len(piece) >= SHARED and room else None
+            if leased is None:
+                pieces.append(bytes(piece))
+                continue
+            room -= 1
+            leased[0].spoiled = True
+            pieces.append(Placed(leased[0], 0, len(piece)))
+        return pieces[0], pieces[1:]
 
     def _alone(self, view: memoryview, call: object) -> Placed | None:
         placed, digest = self.store.find(view, call)
@@ -56,14 +75,26 @@ class Depot:
 
 def place(payload: Bytes, views: Sequence[memoryview], segments: Segments) -> tuple[Bytes | Placed, list[Bytes | Placed]]:
     """The same, copied: into one segment what is large, if there is one."""
-    large: list[Bytes] = [piece for piece in (payload, *views) if len(piece) >= SHARED]
-    leased = segments.lease(large) if large else None
-    if leased is None:
-        return payload, [bytes(view) for view in views]
-    lease, offsets = leased
-    at = iter(offsets)
+    shared = _shared(views)
+    pieces = dict(enumerate((payload, *views), -1))
+    large = [index for index, piece in pieces.items() if len(piece) >= SHARED and index not in shared]
+    leased = segments.lease([pieces[index] for index in large]) if large else None
+    placed = dict(shared)
+    if leased is not None:
+        lease, offsets = leased
+        placed |= {index: Placed(lease, at, len(pieces[index])) for index, at in zip(large, offsets, strict=True)}
+    return placed.get(-1, payload), [placed[index] if index in placed else bytes(view) for index, view in enumerate(views)]
 
-    def put(piece: Bytes, keep: Callable[[Bytes], Bytes]) -> Bytes | Placed:
-        return Placed(lease, next(at), len(piece)) if len(piece) >= SHARED else keep(piece)
 
-    return put(payload, lambda piece: piece), [put(view, bytes) for view in views]
+def _shared(views: Sequence[memoryview]) -> dict[int, Placed]:
+    """Those that show memory which all processes write to.
+
+    Raises:
+        NotSerializable: there are too many.
+    """
+    found = {index: whole_memory(view) for index, view in enumerate(views) if is_shared(view)}
+    if len(found) >= MOST:
+        why = f"at most {MOST - 1} shared arrays can travel together"
+        mend = "make one shared array of them, with one more dimension"
+        raise errors.NotSerializable("", [errors.Part(f"{len(found)} arrays in one task", "SharedArray", why, mend)])
+    return found

@@ -18,6 +18,7 @@ from manyhands._core import events, scheduler
 from manyhands._core.overdue import HELD
 from manyhands._core.scheduler import Scheduler
 from manyhands._core.tasks import NS
+from manyhands._engine import _parcels
 from manyhands._engine._crew import Crew
 from manyhands._engine._driving import Driving
 from manyhands._engine._living import Living
@@ -27,14 +28,14 @@ from manyhands._engine._supervisor import STACK_NS
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from manyhands._core.tasks import Batch, Run, Worker
     from manyhands._engine._calls import Form, PoolCall
     from manyhands._engine._launch import Launcher
     from manyhands._engine._settings import Settings
     from manyhands._engine._supervisor import Peer
-    from manyhands._wire._frames import Bytes, Frame
+    from manyhands._wire._frames import Frame
 
 
 class Dispatcher:
@@ -193,7 +194,7 @@ class Dispatcher:
         function = form.function
         if function.number not in peer.known:
             peer.known.add(function.number)
-            peer.channel.queue(_frames.pack(_frames.FUNCTION, function.payload, function.buffers, a=function.number))
+            _parcels.queue(peer.channel, peer.lent, _frames.FUNCTION, function.payload, function.buffers, a=function.number)
         peer.tell_gone()
         items = run.batch.items
         if form.is_placed(items):
@@ -328,15 +329,17 @@ class Dispatcher:
         """A worker waits for what it has not; not in the midst of a turn, since encoding it may run code of the user's."""
         from manyhands._codec import _definitions  # noqa: PLC0415 - not for programs of one file
 
+        flags = 0
+        shared: Sequence[memoryview] = ()
         try:
-            payload, flags = _definitions.answer(*marshal.loads(frame.payload)), 0
+            payload, shared = _definitions.answer(*marshal.loads(frame.payload))
         except Exception as error:  # noqa: BLE001 - it is the task that fails
             payload, flags = _failures.encode_failure(error), _frames.FAILURE
-        self.command(partial(self._give, peer, _frames.pack(_frames.GIVEN, payload, flags=flags)))
+        self.command(partial(self._give, peer, payload, shared, flags))
 
-    def _give(self, peer: Peer, pieces: list[Bytes]) -> None:
+    def _give(self, peer: Peer, payload: bytes, shared: Sequence[memoryview], flags: int) -> None:
         if self.peers.get(peer.number) is peer:
-            peer.channel.queue(pieces)
+            _parcels.queue(peer.channel, peer.lent, _frames.GIVEN, payload, list(map(_parcels.whole_memory, shared)), flags=flags)
             self.crew.has_post(peer)
 
     def _done(self, peer: Peer, frame: Frame, now: int) -> None:

@@ -145,7 +145,7 @@ class CallFeed:
 
     def _new_function(self, fn: Callable[..., object]) -> Function:
         function = self._last = self._pool.function(fn, self._on_stale)
-        if _pickling.is_plain(fn, function.payload):
+        if function.by_name:
             self._functions[id(fn)] = (fn, function, _pickling.code_of_project(fn))
             return function
         from manyhands._codec._captures import Captures  # noqa: PLC0415 - most functions travel by name

@@ -5,13 +5,19 @@ from __future__ import annotations
 import itertools
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from manyhands._codec import _naming, _pickling
+from manyhands._engine import _parcels
 from manyhands._engine._calls import Function, function_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Hashable, Sequence
+
+    from manyhands._engine._parcels import Placed
+    from manyhands._wire._frames import Bytes
+
+    Encoded = tuple[Bytes | Placed, Sequence[Bytes | Placed]]
 
 # What is kept of functions, here and in each worker.
 _MOST = 1000
@@ -38,11 +44,15 @@ class _Plain:
 
 
 class Functions:
-    """For any thread. ``let_go(function)`` is called for one that is kept no longer: those by value may be large, and new at each call."""
+    """For any thread. ``let_go(function)`` is called for one that is kept no longer: those by value may be large, and new at each call.
 
-    def __init__(self, let_go: Callable[[Function], object]) -> None:
+    ``place(payload, buffers)`` puts into segments what is large, for each process that is sent it.
+    """
+
+    def __init__(self, let_go: Callable[[Function], object], place: Callable[[Bytes, Sequence[memoryview]], Encoded]) -> None:
         self._let_go = let_go
-        self._known: OrderedDict[object, Function] = OrderedDict()  # by all their bytes
+        self._place = place
+        self._known: OrderedDict[object, Function] = OrderedDict()  # by all their bytes, or the hash of them
         self._plain: dict[int, _Plain] = {}  # those that travel by name, by id
         self._bytes = 0
         self._numbers = itertools.count(1)
@@ -57,21 +67,23 @@ class Functions:
         plain = self._plain.get(id(fn))
         if plain is not None and plain.holds(fn, on_stale):
             return plain.function
-        payload, buffers = _pickling.encode(fn, on_stale)
-        key = (payload, *buffers) if buffers else payload
+        payload, views = _pickling.encode_views(fn, on_stale)
+        key = payload if not views and len(payload) < _parcels.SHARED else _key(payload, views)
         known = self._known.get(key)
         if known is None:
             with self._lock:
                 known = self._known.get(key)
                 if known is None:
-                    known = self._known[key] = Function(next(self._numbers), payload, buffers, function_name(fn))
+                    placed = (payload, ()) if key is payload else self._place(payload, views)
+                    by_name = _pickling.is_plain(fn, payload)
+                    known = self._known[key] = Function(next(self._numbers), *placed, function_name(fn), by_name=by_name)
                     self._bytes += known.size
                     self._forget_old()
             if known.size > _WEIGHTY:
                 from manyhands._codec import _trace  # noqa: PLC0415 - few functions are
 
                 _trace.warn_of_weight(fn, known.name)
-        if _pickling.is_plain(fn, payload) and not _pickling.is_made(payload):
+        if known.by_name and not _pickling.is_made(payload):
             self._plain[id(fn)] = _Plain(fn, on_stale, known)
         return known
 
@@ -81,3 +93,18 @@ class Functions:
             self._bytes -= old.size
             self._plain.clear()
             self._let_go(old)
+
+
+def _key(payload: bytes, views: Sequence[memoryview]) -> Hashable:
+    """The same for the same bytes: those of large pieces as a hash, those of shared memory as their place."""
+    return tuple(map(_digest, (payload, *views)))
+
+
+def _digest(piece: Any) -> Hashable:
+    if _parcels.is_shared(piece):
+        return id(piece.obj)  # the function that is known by it keeps it
+    if len(piece) < _parcels.SHARED:
+        return bytes(piece)
+    import xxhash  # noqa: PLC0415 - few functions hold that much
+
+    return len(piece), xxhash.xxh3_128_digest(piece)

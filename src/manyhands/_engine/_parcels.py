@@ -17,20 +17,21 @@ if TYPE_CHECKING:
     from manyhands._wire._channel import Channel
     from manyhands._wire._frames import Bytes, Frame
     from manyhands._wire._segments import Lease
+    from manyhands._wire._shared import SharedMemory
 
 # Bytes from which on a buffer goes through a segment. Measured: see ARCHITECTURE.md.
 SHARED = 1 << 18
 
-# Segments in one message: what the kernel and the channel take together.
-MOST = 16
+# Segments in one message: what the channel takes together.
+MOST = 64
 
 
 class Placed:
-    """A piece of a segment."""
+    """A piece of a segment, or a memory that all processes write to."""
 
     __slots__ = ("lease", "length", "offset")
 
-    def __init__(self, lease: Lease, offset: int, length: int) -> None:
+    def __init__(self, lease: Lease | SharedMemory, offset: int, length: int) -> None:
         self.lease = lease
         self.offset = offset
         self.length = length
@@ -47,7 +48,7 @@ class Message(NamedTuple):
 
     pieces: list[Bytes]
     fds: list[int]
-    leases: dict[int, Lease]
+    leases: dict[int, Lease | SharedMemory]
 
 
 class Lent:
@@ -56,7 +57,7 @@ class Lent:
     __slots__ = ("_leases",)
 
     def __init__(self) -> None:
-        self._leases: dict[int, Lease] = {}
+        self._leases: dict[int, Lease | SharedMemory] = {}
 
     def send(self, message: Message, channel: Channel) -> None:
         """Queue a message with segments."""
@@ -86,10 +87,13 @@ def fetched(payload: Any, buffers: Sequence[Any]) -> tuple[Bytes, list[Bytes]]:
 
 
 def pack(kind: int, payload: Bytes | Placed, buffers: Sequence[Bytes | Placed], **head: int) -> Message:
-    """A frame for what :func:`place` has made. What lies in segments is named in a table: which descriptor, where, how long."""
+    """A frame for what :func:`place` has made. What lies in segments is named in a table: which descriptor, where, how long.
+
+    And which of the descriptors are of memory that both sides write to.
+    """
     from manyhands._wire import _segments  # noqa: PLC0415 - only where something large is sent
 
-    leases: list[Lease] = []
+    leases: list[Lease | SharedMemory] = []
     table: list[tuple[int, int, int] | None] = []
     inline: list[Bytes] = []
     for piece in (payload, *buffers):
@@ -102,27 +106,81 @@ def pack(kind: int, payload: Bytes | Placed, buffers: Sequence[Bytes | Placed], 
         table.append((leases.index(piece.lease), piece.offset, piece.length))
     first = next(_segments.numbers) * MOST
     head["flags"] = head.get("flags", 0) | _frames.PLACED
-    pieces = _frames.pack(kind, marshal.dumps((first, table)), inline, fds=len(leases), **head)
+    shared = [index for index, lease in enumerate(leases) if lease.is_shared_memory]
+    pieces = _frames.pack(kind, marshal.dumps((first, shared, table)), inline, fds=len(leases), **head)
     return Message(pieces, [lease.fd for lease in leases], dict(enumerate(leases, first)))
 
 
-def unpack(frame: Frame, close: Callable[[Sequence[int]], object], take: Callable[[int, int], memoryview]) -> None:
+def queue(channel: Channel, lent: Lent, kind: int, payload: Bytes | Placed, buffers: Sequence[Bytes | Placed], **head: int) -> None:
+    """Queue a frame, some of which may lie in segments."""
+    if is_placed(payload, buffers):
+        lent.send(pack(kind, payload, buffers, **head), channel)
+    else:
+        channel.queue(_frames.pack(kind, payload, buffers, **head))  # type: ignore[arg-type]
+
+
+def unpack(frame: Frame, close: Callable[[Sequence[int]], object], take: Callable[[int, int], Any]) -> list[tuple[int, bool]]:
     """Put the payload and buffers of a frame in their places. ``take(descriptor, number)`` shows all of a segment.
+
+    Returns what can be told gone at once, for :func:`pack_gone`: memory that both sides write to, which is never used for anything else.
 
     Raises:
         OSError: no memory or no descriptor was left for one of them.
     """
-    first, table = marshal.loads(frame.payload)
+    first, shared, table = marshal.loads(frame.payload)
     try:
         if len(frame.fds) < frame.n_fds:
             raise OSError(errno.EMFILE, "no file descriptor was left to receive a large argument or result (ulimit -n)")
-        shown = [take(fd, first + index) for index, fd in enumerate(frame.fds)]
+        shown = [_shared_view(fd) if index in shared else take(fd, first + index) for index, fd in enumerate(frame.fds)]
     finally:
         close(frame.fds)
         frame.fds = ()
     inline = iter(frame.buffers)
     pieces: list[Any] = [next(inline) if entry is None else shown[entry[0]][entry[1] : entry[1] + entry[2]] for entry in table]
     frame.payload, frame.buffers = pieces[0], pieces[1:]
+    return [(first + index, False) for index in shared]
+
+
+def unpack_originals(frame: Frame, close: Callable[[Sequence[int]], object]) -> list[tuple[int, bool]]:
+    """The same for what is kept, and used many times: see :func:`fresh`."""
+    from manyhands._wire import _segments  # noqa: PLC0415 - only where something large has come
+
+    numbers: list[tuple[int, bool]] = []
+
+    def take(fd: int, number: int) -> _segments.Original:
+        original = _segments.Original(fd)
+        numbers.append((number, False))
+        return original
+
+    return unpack(frame, close, take) + numbers
+
+
+def fresh(piece: Any) -> Any:
+    """What can be given to a task: a copy of its own, which costs nothing until it is written to where the piece lies in a segment."""
+    if hasattr(piece, "view"):
+        return piece.view()
+    return piece if is_shared(piece) else bytearray(piece)
+
+
+def whole_memory(view: memoryview) -> Placed:
+    """Shared memory as a piece of a message."""
+    return Placed(view.obj, 0, len(view))  # type: ignore[arg-type] # is_shared() says what it is
+
+
+def whole(piece: Any) -> Bytes:
+    """A payload to be read."""
+    return piece.view() if hasattr(piece, "view") else piece  # type: ignore[no-any-return]
+
+
+def _shared_view(fd: int) -> memoryview:
+    from manyhands._wire import _shared  # noqa: PLC0415 - most programs share nothing
+
+    return memoryview(_shared.received(fd))
+
+
+def is_shared(piece: Any) -> bool:
+    """Whether a buffer shows memory that all processes write to."""
+    return hasattr(getattr(piece, "obj", None), "is_shared_memory")
 
 
 def pack_gone(told: list[tuple[int, bool]]) -> list[Bytes]:

@@ -21,15 +21,17 @@ from manyhands._engine._launch import make_launcher
 from manyhands._wire import _cpus, _frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from manyhands._core.policy import Policy
     from manyhands._core.tasks import Batch, Worker
     from manyhands._engine._calls import Function, Sink
     from manyhands._engine._depot import Depot
     from manyhands._engine._driving import Driving
+    from manyhands._engine._parcels import Placed
     from manyhands._engine._settings import Settings
     from manyhands._engine._zygote_handle import Zygote
+    from manyhands._wire._frames import Bytes
 
 # How long running tasks of a call that was given up may go on before they are stopped. Most end by themselves,
 # and a warm worker is worth keeping. A guess.
@@ -82,7 +84,7 @@ class ProcessPool:
         self.nudge: Callable[[], None] = self._dispatcher.nudge
         self._depot: Depot | None = None
         self._calls = itertools.count(1)
-        self.function: Callable[[Callable[..., object], str], Function] = Functions(self._let_go).get
+        self.function: Callable[[Callable[..., object], str], Function] = Functions(self._let_go, self._place_function).get
         self._ending = threading.Lock()  # one thread ends it
         self._nudged = 0  # when a submission was last taken up at once
 
@@ -101,6 +103,9 @@ class ProcessPool:
 
             self._depot = Depot()
         return self._depot
+
+    def _place_function(self, payload: Bytes, views: Sequence[memoryview]) -> tuple[Bytes | Placed, list[Bytes | Placed]]:
+        return self.depot.place_apart(payload, views)
 
     def _let_go(self, function: Function) -> None:
         self._dispatcher.command(partial(self._forget_function, function.number))

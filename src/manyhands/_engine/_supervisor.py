@@ -91,12 +91,15 @@ class Peer:
 
     def unpack(self, frame: Frame) -> None:
         """Put what has come in segments in its place; what cannot be is the failure of the task."""
-        from manyhands._wire import _segments  # noqa: PLC0415 - only where something large comes back
-
         try:
-            _parcels.unpack(frame, _posix.close_quietly, lambda fd, number: _segments.map_privately(fd, number, self._note_gone))
+            self._gone += _parcels.unpack(frame, _posix.close_quietly, self._adopt)
         except OSError as error:
             frame.kind, frame.payload, frame.buffers = _frames.FAILED, _failures.encode_failure(error), ()
+
+    def _adopt(self, fd: int, number: int) -> memoryview:
+        from manyhands._wire import _segments  # noqa: PLC0415 - only where something large comes back
+
+        return _segments.map_privately(fd, number, self._note_gone)
 
     def _note_gone(self, number: int, spoiled: bool) -> None:
         self._gone.append((number, spoiled))

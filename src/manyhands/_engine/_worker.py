@@ -53,7 +53,7 @@ class Worker:
         self._channel = channel
         self.out: deque[Bytes] = channel.out  # what is to be sent
         self._words = words
-        self._packed: dict[int, Frame] = {}  # functions as they came
+        self._packed: dict[int, Frame | OSError] = {}  # functions as they came, or why they could not
         self._functions: dict[int, Callable[..., object]] = {}  # the same, once used
         self._reply = Reply(self)
         self._pid = os.getpid()
@@ -126,7 +126,7 @@ class Worker:
             else:
                 self._run(frame)
         elif frame.kind == _frames.FUNCTION:
-            self._packed[frame.a] = frame
+            self._packed[frame.a] = self._with_originals(frame) if frame.flags & _frames.PLACED else frame
         elif frame.kind == _frames.GONE and self._lent is not None:
             self._lent.take_back(frame)
         elif frame.kind == _frames.FORGET:
@@ -142,7 +142,7 @@ class Worker:
         from manyhands._engine import _parcels  # noqa: PLC0415 - only where something large is sent
 
         try:
-            _parcels.unpack(frame, _posix.close_quietly, self._borrowed().take)
+            told = _parcels.unpack(frame, _posix.close_quietly, self._borrowed().take)
         except OSError as error:
             self._words[_slot.STARTED] = frame.ordinal
             if self._words[_slot.EPOCH] != frame.b:
@@ -159,9 +159,20 @@ class Worker:
             self.borrows = False
         frame.payload, frame.buffers = b"", ()
         self._borrowed().release_views()
-        told = list(self._borrowed().returned())
+        told += self._borrowed().returned()
         if told:
             self.send(_parcels.pack_gone(told))
+
+    def _with_originals(self, frame: Frame) -> Frame | OSError:
+        """A function of which something lies in segments."""
+        from manyhands._engine import _parcels  # noqa: PLC0415 - as above
+
+        try:
+            told = _parcels.unpack_originals(frame, _posix.close_quietly)
+        except OSError as error:
+            return error
+        self.out += _parcels.pack_gone(told)  # goes with the next reply
+        return frame
 
     def tell_gone(self) -> None:
         """With the reply that comes: which segments of its task nobody sees any more."""
@@ -223,16 +234,18 @@ class Worker:
         """In the midst of a task: what the program means by a name under which there is something else here, or nothing."""
         with _no_signals():
             self._say(_frames.WANT, marshal.dumps((keys, seen)))
-        given = None
+        given: Frame | OSError | None = None
         while given is None:
             for frame in self._channel.receive():
                 if frame.kind == _frames.GIVEN:
-                    given = frame
+                    given = self._with_originals(frame) if frame.flags & _frames.PLACED else frame
                 else:
                     self._backlog.append(frame)
+        if isinstance(given, OSError):
+            raise given
         if given.flags & _frames.FAILURE:
             raise _failures.decode_failure(given.payload)
-        return _pickling.decode(given.payload)
+        return _pickling.decode(given.payload, given.buffers)
 
     def _first_use(self, number: int) -> Call:
         def resolve_and_call(*args: object, **kwargs: object) -> object:
@@ -247,13 +260,15 @@ class Worker:
     def _resolve(self, number: int) -> Call:
         """The function as it was sent, for each task: what one does to its state, no other sees."""
         frame = self._packed[number]
-        payload = frame.payload
-        if frame.buffers:
-            from manyhands._codec._pristine import Pristine  # noqa: PLC0415 - as below
+        if isinstance(frame, OSError):
+            raise frame
+        payload, buffers = frame.payload, frame.buffers
+        copies: Callable[[], list[Any]] = list
+        if frame.flags & _frames.PLACED or buffers:
+            from manyhands._engine import _parcels  # noqa: PLC0415 - as above
 
-            copies = Pristine(frame.buffers).copies
-        else:
-            copies = list
+            payload = _parcels.whole(payload)
+            copies = lambda: list(map(_parcels.fresh, buffers))  # noqa: E731 - a def would need an else
         function: Call = self._load(number, payload, copies())
         self._packed.pop(number)
         if _pickling.is_plain(function, payload) or len(payload) > _HEAVY:

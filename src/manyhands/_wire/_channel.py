@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 1 << 18
 _MAX_PIECES = 64  # below every system's IOV_MAX
-_MAX_FDS = 16
+_MAX_FDS = 64
 
 
 class Channel:

@@ -57,7 +57,7 @@ class Loans:
             OSError: there is no room for it.
         """
         status = os.fstat(fd)
-        mapping = self._kept.pop(status.st_ino, None) or _segments.private_mapping(fd, status.st_size)
+        mapping = self._kept.pop(status.st_ino, None) or _segments.mapped(mmap.mmap, fd, status.st_size, mmap.MAP_PRIVATE)
         self._current.append(_Loan(mapping, status.st_ino, number))
         return memoryview(mapping)
 

@@ -308,6 +308,19 @@ def _oom_counters(groups: str) -> list[str]:
     return found
 
 
+def available_memory() -> int:
+    """Bytes that may still be used: what the machine has free, or the control group, if that is less."""
+    rows = (line.split() for line in _read("/proc/meminfo").splitlines())
+    free = next((int(row[1]) << 10 for row in rows if row[0] == "MemAvailable:"), sys.maxsize)
+    for line in _read("/proc/self/cgroup").splitlines():
+        if line.startswith("0::"):
+            for group in {f"/sys/fs/cgroup{line[3:]}", "/sys/fs/cgroup"}:  # in a container the root is the own group
+                most, used = _read(f"{group}/memory.max").strip(), _read(f"{group}/memory.current").strip()
+                if most.isdigit() and used.isdigit():
+                    free = min(free, int(most) - int(used))
+    return free
+
+
 def _read(path: str) -> str:
     try:
         with open(path, encoding="ascii", errors="replace") as file:

@@ -27,7 +27,9 @@ from collections import deque
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from typing import TypeVar
 
+    M = TypeVar("M", bound=mmap.mmap)
     Bytes = bytes | bytearray | memoryview
 
 _ALIGN = 64
@@ -61,6 +63,7 @@ class Lease:
     """
 
     __slots__ = ("__weakref__", "_pool", "_segment", "spoiled")
+    is_shared_memory = False  # each receiver has a view of its own
 
     def __init__(self, pool: Segments, segment: _Segment) -> None:
         self._pool = pool
@@ -192,30 +195,30 @@ def map_privately(fd: int, number: int, gone: Callable[[int, bool], object]) -> 
     Raises:
         OSError: there is no room for it.
     """
-    mapping = private_mapping(fd, os.fstat(fd).st_size)
+    mapping = mapped(Mapping, fd, os.fstat(fd).st_size, mmap.MAP_PRIVATE)
     mapping.gone, mapping.number, mapping.forks = gone, number, _forked[0]
     return memoryview(mapping)
 
 
 if sys.version_info >= (3, 13):
 
-    def private_mapping(fd: int, size: int) -> Mapping:
-        """A view of a segment, which holds no descriptor."""
-        return Mapping(fd, size, mmap.MAP_PRIVATE, mmap.PROT_READ | mmap.PROT_WRITE, trackfd=False)
+    def mapped(make: type[M], fd: int, size: int, how: int) -> M:
+        """A view of all of a file, readable and writable, which holds no descriptor. ``how``: ``MAP_PRIVATE`` or ``MAP_SHARED``."""
+        return make(fd, size, how, mmap.PROT_READ | mmap.PROT_WRITE, trackfd=False)
 
 else:
 
-    def private_mapping(fd: int, size: int) -> Mapping:
-        """A view of a segment, which holds no descriptor."""
+    def mapped(make: type[M], fd: int, size: int, how: int) -> M:
+        """A view of all of a file, readable and writable, which holds no descriptor. ``how``: ``MAP_PRIVATE`` or ``MAP_SHARED``."""
         # mmap would keep a descriptor for each, and a program may hold more large results than it may open files.
         import ctypes  # noqa: PLC0415 - numpy has loaded it, as a rule
 
         libc = ctypes.CDLL(None, use_errno=True)
         libc.mmap.restype = ctypes.c_void_p
         libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
-        mapping = Mapping(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        mapping = make(-1, size, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         place = ctypes.addressof(ctypes.c_char.from_buffer(mapping))
-        there = libc.mmap(place, size, mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_PRIVATE | _MAP_FIXED, fd, 0)
+        there = libc.mmap(place, size, mmap.PROT_READ | mmap.PROT_WRITE, how | _MAP_FIXED, fd, 0)
         if there != place:
             number = ctypes.get_errno()
             raise OSError(number, os.strerror(number))
@@ -267,6 +270,46 @@ def _most_descriptors() -> int:
 def kept_bytes() -> int:
     """How much memory may lie idle: a hundredth of the machine's, at most 256 MB."""
     return min(256 << 20, os.sysconf("SC_PHYS_PAGES") * _PAGE // 100)
+
+
+class Original:
+    """A segment that has come and is kept, to be mapped as often as it is needed."""
+
+    __slots__ = ("_fd", "_size")
+
+    def __init__(self, fd: int) -> None:
+        self._size = os.fstat(fd).st_size
+        self._fd = os.dup(fd)
+
+    def __getitem__(self, part: slice) -> OriginalPart:
+        return OriginalPart(self, part)
+
+    def view(self) -> memoryview:
+        """All of it, writable; what is written stays there.
+
+        Raises:
+            OSError: there is no room for it.
+        """
+        return memoryview(mapped(mmap.mmap, self._fd, self._size, mmap.MAP_PRIVATE))
+
+    def __del__(self) -> None:
+        fd = getattr(self, "_fd", -1)
+        if fd >= 0:
+            os.close(fd)
+
+
+class OriginalPart:
+    """A part of one."""
+
+    __slots__ = ("_original", "_part")
+
+    def __init__(self, original: Original, part: slice) -> None:
+        self._original = original
+        self._part = part
+
+    def view(self) -> memoryview:
+        """A view of its own, as above."""
+        return self._original.view()[self._part]
 
 
 numbers = itertools.count(1)  # of messages

@@ -1,0 +1,1 @@
+"""Objects that several processes have in common: arrays."""
