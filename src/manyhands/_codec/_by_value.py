@@ -164,8 +164,7 @@ def split(
 
     None is for those of ``names`` that are not there at all.
     """
-    from manyhands import errors  # noqa: PLC0415 - who gets here pays for more
-    from manyhands._codec import _pickling  # noqa: PLC0415 - as above
+    from manyhands._codec import _fingerprint  # noqa: PLC0415 - who gets here pays for more
 
     sent: dict[str, Any] = {}
     spare: dict[str, bytes | None] = dict.fromkeys(names - used.keys())
@@ -174,12 +173,22 @@ def split(
             sent[name] = encoder.module_over(value, code) if _naming.is_project(value.__name__) else value
         elif type(value) in _ATOMS or isinstance(value, types.FunctionType | type) or _identity.shared(value):
             sent[name] = value
-        else:
-            try:
-                spare[name] = _pickling.encode_whole(value)
-            except errors.NotSerializable:
-                continue
+        elif (packed := _packed_or_none(value)) is not None:
+            if _fingerprint.counts(name, value):
+                sent[name] = value
+            else:
+                spare[name] = packed
     return sent, spare
+
+
+def _packed_or_none(value: object) -> bytes | None:
+    from manyhands import errors  # noqa: PLC0415 - as above
+    from manyhands._codec import _pickling  # noqa: PLC0415 - as above
+
+    try:
+        return _pickling.encode_whole(value)
+    except errors.NotSerializable:
+        return None
 
 
 def _needs_no_module(names: frozenset[str], used: dict[str, Any]) -> bool:

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from manyhands._codec import _bytecode, _naming, _pickling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from manyhands._codec._fingerprint import Code
 
-_ATOMS = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), type, types.ModuleType, types.CodeType)
+_SLOTS = types.GetSetDescriptorType, types.MemberDescriptorType
+_ATOMS = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), types.ModuleType, types.CodeType, *_SLOTS)
 _CACHED = type(functools.lru_cache(abs))  # what it keeps may go from task to task: it is nothing but a cache
 _MISSING = object()
 
@@ -36,9 +37,9 @@ class Captures:
     def __init__(self, function: object, *, global_names: bool) -> None:
         self.mutable = False
         self._global_names = global_names
-        self._bindings: list[tuple[dict[str, Any], str, object]] = []
+        self._bindings: list[tuple[Mapping[str, Any], str, object]] = []
         self._cells: list[tuple[types.CellType, object]] = []
-        self._attributes: list[tuple[dict[str, Any], int]] = []  # of functions: how many
+        self._attributes: list[tuple[Mapping[str, Any], int]] = []  # of functions and classes: how many
         self._codes: list[Code] = []  # of the project, which it uses
         self._seen: set[int] = set()
         self._look(function)
@@ -57,6 +58,10 @@ class Captures:
         if isinstance(value, _ATOMS) or id(value) in self._seen:
             return
         self._seen.add(id(value))
+        if isinstance(value, type):
+            if not _naming.found_by_name(value):
+                self._look_into_class(value)
+            return
         if isinstance(value, types.FunctionType):
             if not _naming.found_by_name(value):
                 self._look_into(value)
@@ -91,7 +96,15 @@ class Captures:
 
                 self._codes.append(_definitions.module_code(value, function.__code__))
 
-    def _bind(self, variables: dict[str, Any], names: Any) -> None:
+    def _look_into_class(self, cls: type) -> None:
+        own = vars(cls)
+        self._attributes.append((own, len(own)))
+        self._bind(own, [name for name in own if not name.startswith("__")])
+        self._bind(own, [name for name, value in own.items() if isinstance(value, types.FunctionType)])
+        for base in cls.__bases__:
+            self._look(base)
+
+    def _bind(self, variables: Mapping[str, Any], names: Any) -> None:
         for name in names:
             value = variables.get(name, _MISSING)
             self._bindings.append((variables, name, value))
@@ -107,6 +120,10 @@ def _parts(value: Any) -> Iterable[object] | None:
         return value
     if isinstance(value, types.MethodType):
         return value.__self__, value.__func__
+    if isinstance(value, classmethod | staticmethod):
+        return (value.__func__,)
+    if type(value) is property:
+        return value.fget, value.fset, value.fdel
     if type(value) is _CACHED:
         return (value.__wrapped__,)
     if type(value) is functools.partial and not value.__dict__:

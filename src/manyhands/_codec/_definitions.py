@@ -155,6 +155,10 @@ def _find(module: str, name: str) -> tuple[Any, str]:
         found: Any = importlib.import_module(module)
     except ImportError as error:
         return None, f"cannot import {module} ({error}; it looks in {', '.join(map(repr, sys.path[:4]))}...)"
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a module is run when it is imported; its file may be half edited
+        return None, f"cannot import {module} ({type(error).__name__}: {error})"
     file = getattr(found, "__file__", "?")
     for step in name.split(".") if name else ():
         found = getattr(found, step, None)

@@ -28,10 +28,6 @@ if TYPE_CHECKING:
     Refused = tuple[int, BaseException]  # index, why
 
 
-# Bytes of a function above which it is not encoded for each task anew.
-_LARGE = 65536
-
-
 class Feed(Protocol):
     """How inputs become batches. Reads them itself: each is encoded before the next is asked for."""
 
@@ -151,8 +147,8 @@ class CallFeed:
         from manyhands._codec._captures import Captures  # noqa: PLC0415 - most functions travel by name
 
         captures = Captures(fn, global_names=True)
-        # What has a state of its own is encoded anew each time: it may have changed. If it is large, only for each call.
-        if not captures.mutable or function.size > _LARGE:
+        # What has a state of its own is encoded anew each time: it may have changed.
+        if not captures.mutable:
             self._functions[id(fn)] = (fn, function, captures)
         return function
 
@@ -194,11 +190,11 @@ class Refusal:
 
 
 class ArgumentEncoder:
-    """Makes snapshots of arguments; what is large goes into segments. ``settled``: the arguments do not change between two of them."""
+    """Makes snapshots of arguments; what is large goes into segments. ``quiet``: none of the user's code runs between two of them."""
 
-    def __init__(self, pool: ProcessPool, *, settled: bool = False) -> None:
+    def __init__(self, pool: ProcessPool, *, quiet: bool = False) -> None:
         self._pool = pool
-        self._call = object() if settled else None
+        self._call = object() if quiet else None
 
     def snapshot(self, value: object) -> object:
         """A value that can be kept: itself if it cannot change, else a :class:`Snapshot` or :class:`Refusal`."""
@@ -226,8 +222,17 @@ class ArgumentEncoder:
         """
         payload, views = _pickling.encode_views(value, "send")
         if views or len(payload) >= _parcels.SHARED:
-            return self._pool.depot.place(payload, views, self._call)
+            return self._pool.depot.place(payload, views, self._call if _is_plain_data(value) else None)
         return payload, ()
+
+
+def _is_plain_data(value: object) -> bool:
+    """Whether none of the user's code runs when a value is pickled, which could change an array that has been stored."""
+    parts = value if type(value) is tuple else (value,)
+    return all(type(part) in _packing.ATOMS or type(part).__module__.partition(".")[0] in _PLAIN for part in parts)
+
+
+_PLAIN = frozenset({"numpy", "pandas"})
 
 
 def _are_rows(rows: Sequence[object]) -> TypeGuard[Sequence[tuple[object, ...]]]:

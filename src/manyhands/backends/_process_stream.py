@@ -79,5 +79,5 @@ class ProcessStream:
 def _make_feed(pool: ProcessPool, plan: Plan, inputs: Iterator[object]) -> _feed.Feed:
     if plan.function is None:
         return _feed.CallFeed(pool, inputs, plan.on_stale)
-    encoder = _feed.ArgumentEncoder(pool, settled=plan.settled)
+    encoder = _feed.ArgumentEncoder(pool, quiet=plan.settled and plan.eager)
     return _feed.ArgumentFeed(pool.function(plan.function, plan.on_stale), inputs, encoder, star=plan.star, settled=plan.settled)
