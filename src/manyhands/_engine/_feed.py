@@ -9,7 +9,7 @@ from manyhands._codec import _packing, _pickling
 from manyhands._core.batching import FunctionCost
 from manyhands._core.policy import add_note
 from manyhands._core.tasks import Batch
-from manyhands._engine import _parcels
+from manyhands._engine._arguments import ArgumentEncoder, Refusal, Snapshot
 from manyhands._engine._calls import Form
 from manyhands._wire import _frames
 
@@ -168,71 +168,6 @@ class CallFeed:
 
 def _always() -> bool:
     return True
-
-
-class Snapshot:
-    """A value, encoded when it was read."""
-
-    __slots__ = ("buffers", "payload")
-
-    def __init__(self, payload: Bytes | Placed, buffers: Sequence[Bytes | Placed]) -> None:
-        self.payload = payload
-        self.buffers = buffers
-
-
-class Refusal:
-    """A value that could not be encoded."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-class ArgumentEncoder:
-    """Makes snapshots of arguments; what is large goes into segments. ``quiet``: none of the user's code runs between two of them."""
-
-    def __init__(self, pool: ProcessPool, *, quiet: bool = False) -> None:
-        self._pool = pool
-        self._call = object() if quiet else None
-
-    def snapshot(self, value: object) -> object:
-        """A value that can be kept: itself if it cannot change, else a :class:`Snapshot` or :class:`Refusal`."""
-        return value if type(value) in _packing.ATOMS else self.encoded(value)
-
-    def snapshot_row(self, row: tuple[object, ...]) -> object:
-        """The same for a tuple of arguments."""
-        for value in row:
-            if type(value) not in _packing.ATOMS:
-                return self.snapshot(row)
-        return row
-
-    def encoded(self, value: object) -> object:
-        """A value that is not kept as it is."""
-        try:
-            return Snapshot(*self.encode(value))
-        except Exception as error:  # noqa: BLE001 - this task fails, the others need not
-            return Refusal(error)
-
-    def encode(self, value: object) -> Encoded:
-        """Pickle and buffers of a value.
-
-        Raises:
-            NotSerializable: it cannot be sent.
-        """
-        payload, views = _pickling.encode_views(value, "send")
-        if views or len(payload) >= _parcels.SHARED:
-            return self._pool.depot.place(payload, views, self._call if _is_plain_data(value) else None)
-        return payload, ()
-
-
-def _is_plain_data(value: object) -> bool:
-    """Whether none of the user's code runs when a value is pickled, which could change an array that has been stored."""
-    parts = value if type(value) is tuple else (value,)
-    return all(type(part) in _packing.ATOMS or type(part).__module__.partition(".")[0] in _PLAIN for part in parts)
-
-
-_PLAIN = frozenset({"numpy", "pandas"})
 
 
 def _are_rows(rows: Sequence[object]) -> TypeGuard[Sequence[tuple[object, ...]]]:

@@ -45,7 +45,10 @@ class Store:
         digest = None
         if call is None or entry.call is not call:
             if entry.digest is None:
-                entry.digest = _hash(entry.placed.lease.shown()[: entry.placed.length])
+                try:
+                    entry.digest = _hash(entry.placed.lease.shown()[: entry.placed.length])
+                except OSError:  # there is no descriptor, or no memory, to look at it
+                    return None, None
             digest = _hash(view)
             if digest != entry.digest:
                 self._entries.pop(key, None)  # type: ignore[arg-type] # so that its segment can be used for what is there now
