@@ -555,3 +555,59 @@ def test_a_function_that_holds_hundreds_of_arrays():
     """
     done = scripts.run(code)
     assert done.stdout.strip() == str([float(i) for i in range(0, 800, 100)]), done.stderr
+
+
+@pytest.mark.parametrize("size", [0, 5, LARGE])
+def test_tensors(size):
+    torch = pytest.importorskip("torch")
+    tensor = torch.arange(size, dtype=torch.float64)
+    for given in (tensor, tensor[::2], tensor.to(torch.bfloat16), tensor.clone().requires_grad_(True), torch.nn.Parameter(tensor)):
+        (got,) = manyhands.map(same, [given])
+        assert torch.equal(got, given)
+        assert (got.dtype, got.stride(), got.requires_grad, type(got)) == (given.dtype, given.stride(), given.requires_grad, type(given))
+    (pair,) = manyhands.map(same, [(tensor, tensor[1:])])
+    pair[0][1:] += 1
+    assert torch.equal(pair[0][1:], pair[1])  # one storage
+    assert manyhands.map(lambda given: float(given.add_(1).sum()), [tensor] * 4) == [float(tensor.sum()) + size] * 4
+    tensor += 1
+    assert manyhands.map(lambda given: float(given.sum()), [tensor] * 2) == [float(tensor.sum())] * 2
+    layer = torch.nn.Linear(300, 400)
+    (learnt,) = manyhands.map(same, [layer])
+    assert torch.equal(learnt.weight, layer.weight)
+
+
+def test_a_tensor_that_changes_between_tasks():
+    torch = pytest.importorskip("torch")
+    tensor = torch.zeros(LARGE)
+
+    def steps():
+        for step in range(6):
+            tensor[-1] = step
+            yield tensor
+
+    assert manyhands.map(lambda given: float(given[-1]), steps()) == list(range(6))
+
+
+def test_tables():
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table({"a": np.arange(LARGE), "s": [str(i) for i in range(LARGE)]})
+    assert manyhands.map(same, [table])[0].equals(table)
+    assert manyhands.map(lambda given: given["a"][5].as_py(), [table] * 3) == [5] * 3
+    polars = pytest.importorskip("polars")
+    frame = polars.from_arrow(table)
+    assert manyhands.map(same, [frame])[0].equals(frame)
+
+
+def test_long_bytes_keep_who_they_are():
+    data = bytearray(b"x" * 1_000_000)
+
+    def grow(one, other):
+        one.append(1)
+        return len(other), one is other, type(one)
+
+    assert manyhands.map(grow, [data], [data]) == [(1_000_001, True, bytearray)]
+    assert manyhands.map(grow, [data], [bytearray(data)]) == [(1_000_000, False, bytearray)]
+    assert len(data) == 1_000_000
+    for kind in (bytes, bytearray):
+        (got,) = manyhands.map(same, [kind(data)])
+        assert (type(got), got) == (kind, kind(data))

@@ -52,7 +52,13 @@ class Captures:
         for attributes, count in self._attributes:
             if len(attributes) != count:
                 return True
-        return any(_contents(cell) is not value for cell, value in self._cells) or any(code.changed() for code in self._codes)
+        for cell, value in self._cells:
+            if _contents(cell) is not value:
+                return True
+        for code in self._codes:  # noqa: SIM110 - a generator would take twice as long
+            if code.changed():
+                return True
+        return False
 
     def _look(self, value: object) -> None:
         if isinstance(value, _ATOMS) or id(value) in self._seen:

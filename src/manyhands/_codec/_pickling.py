@@ -32,6 +32,8 @@ OUT_OF_BAND = 65536
 _MAIN = b"__main__"
 _MADE = b"manyhands._codec._making"  # in the pickle of whatever travels by value
 _TEXT = frozenset({str, bytes, bytearray})
+_BYTES = frozenset({bytes, bytearray})
+_HOLD_BYTES = frozenset({bytes, bytearray, tuple})
 
 _MOST = 4000
 
@@ -168,6 +170,8 @@ def encode_views(obj: object, on_stale: str | None = None) -> tuple[bytes, Seque
         NotSerializable: as above.
     """
     views: list[memoryview] = []
+    if type(obj) in _HOLD_BYTES:
+        obj = _with_long_bytes_apart(obj)
 
     def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
         raw = buffer.raw()
@@ -177,6 +181,28 @@ def encode_views(obj: object, on_stale: str | None = None) -> tuple[bytes, Seque
         return False
 
     return _encode(obj, keep_in_band, views, on_stale), views
+
+
+class _LongBytes:
+    """Stands for bytes, which pickle would write into its own."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self.data = data
+
+    def __reduce__(self) -> Any:
+        return type(self.data), (pickle.PickleBuffer(self.data),)
+
+
+def _with_long_bytes_apart(obj: Any) -> Any:
+    """The same, long bytes as buffers; those in a list or an object are left where they are."""
+    if type(obj) is not tuple:
+        return _LongBytes(obj) if len(obj) >= OUT_OF_BAND else obj
+    if not any(type(part) in _BYTES and len(part) >= OUT_OF_BAND for part in obj):
+        return obj
+    apart = {id(part): _LongBytes(part) for part in obj if type(part) in _BYTES and len(part) >= OUT_OF_BAND}
+    return tuple([apart.get(id(part), part) for part in obj])
 
 
 def encode_stale(obj: object, wanted: Sequence[object]) -> tuple[bytes, Sequence[memoryview]]:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Constructors that do nothing but construct.
 _HARMLESS = {
-    "builtins": {"bytearray", "complex", "frozenset", "list", "dict", "object", "range", "set", "slice", "tuple"},
+    "builtins": {"bytearray", "bytes", "complex", "frozenset", "list", "dict", "object", "range", "set", "slice", "tuple"},
     "collections": {"Counter", "OrderedDict", "deque"},
     "datetime": {"date", "datetime", "time", "timedelta", "timezone"},
     "decimal": {"Decimal"},

@@ -124,4 +124,4 @@ def _is_plain_data(value: object) -> bool:
     return all(type(part) in _packing.ATOMS or type(part).__module__.partition(".")[0] in _PLAIN for part in parts)
 
 
-_PLAIN = frozenset({"numpy", "pandas"})
+_PLAIN = frozenset({"numpy", "pandas", "pyarrow", "torch"})

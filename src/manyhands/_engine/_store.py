@@ -92,6 +92,8 @@ class Store:
 def _owner(view: memoryview) -> Any:
     """Whose memory it is: as long as that lives, no other array is at its address."""
     owner = view.obj
+    if hasattr(owner, "keeper"):  # it has been made to show what somebody else holds
+        return owner.keeper
     while isinstance(base := getattr(owner, "base", None), type(owner)):
         owner = base
     return owner
