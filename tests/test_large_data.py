@@ -611,3 +611,20 @@ def test_long_bytes_keep_who_they_are():
     for kind in (bytes, bytearray):
         (got,) = manyhands.map(same, [kind(data)])
         assert (type(got), got) == (kind, kind(data))
+
+
+@pytest.mark.parametrize("where", [0, 1, 12_345, LARGE // 2, LARGE - 1])
+def test_one_element_that_changes_is_seen(where):
+    array = np.zeros(LARGE)
+    at = manyhands.shared_array(1, int)
+    at[0] = where
+
+    def look(given):
+        return float(given[at[0]])
+
+    def steps():
+        for step in (0, 0, 0, 1, 1, 2, 2, 2, 3):
+            array[where] = step
+            yield array
+
+    assert manyhands.map(look, steps()) == [0, 0, 0, 1, 1, 2, 2, 2, 3]

@@ -69,13 +69,13 @@ class Depot:
         return pieces[0], pieces[1:]
 
     def _alone(self, view: memoryview, call: object) -> Placed | None:
-        placed, digest = self.store.find(view, call)
+        placed = self.store.find(view, call)
         if placed is None:
             leased = self.segments.lease([view])
             if leased is None:
                 return None
             placed = Placed(leased[0], 0, len(view))
-            self.store.keep(view, placed, call, digest)
+            self.store.keep(view, placed, call)
         return placed
 
     def close(self) -> None:
