@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 _DUNDERS = frozenset({"__name__", "__file__", "__doc__", "__package__", "__debug__"})
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, or by C code that does the same
 
 # Pickle has its own way for these.
 _SINGLETONS = frozenset({type(None), type(NotImplemented), type(Ellipsis)})
@@ -275,8 +274,6 @@ def method(_: Encoder, value: types.MethodType) -> Any:
 
 def class_(_: Encoder, cls: type) -> Any:
     """A class with its attributes."""
-    if not cls.__flags__ & _HEAP_TYPE:
-        return _of_interpreter(cls)
     attributes = _contents(cls)
     basic = {name: value for name, value in attributes.items() if type(value) in _ATOMS}
     for name in ("__slots__", "__orig_bases__"):  # what bases and metaclasses look for when the class is made
@@ -300,7 +297,8 @@ def class_(_: Encoder, cls: type) -> Any:
     return _making.new_class, made, (attributes, registered), None, None, _making.set_class
 
 
-def _of_interpreter(cls: type) -> Any:
+def of_interpreter(cls: type) -> Any:
+    """A class that no module has under its name."""
     if cls in _SINGLETONS:
         return NotImplemented
     for name, value in vars(types).items():

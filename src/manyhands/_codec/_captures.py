@@ -7,6 +7,7 @@ list, an array or any object with a state of its own, nothing short of pickling 
 
 from __future__ import annotations
 
+import _collections  # type: ignore[import-not-found]
 import functools
 import types
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
     from manyhands._codec._fingerprint import Code
 
-_SLOTS = types.GetSetDescriptorType, types.MemberDescriptorType
+_TUPLE_FIELD = _collections._tuplegetter  # noqa: SLF001 - of collections.namedtuple; it has no public name
+_SLOTS = types.GetSetDescriptorType, types.MemberDescriptorType, _TUPLE_FIELD
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), types.ModuleType, types.CodeType, *_SLOTS)
 _CACHED = type(functools.lru_cache(abs))  # what it keeps may go from task to task: it is nothing but a cache
 _MISSING = object()
@@ -70,7 +72,8 @@ class Captures:
             return
         if isinstance(value, types.FunctionType):
             if not _naming.found_by_name(value):
-                self._look_into(value)
+                if not _is_generated(value):
+                    self._look_into(value)
             elif self._global_names and (code := _pickling.code_of_project(value)) is not None:
                 self._codes.append(code)
             return
@@ -105,8 +108,11 @@ class Captures:
     def _look_into_class(self, cls: type) -> None:
         own = vars(cls)
         self._attributes.append((own, len(own)))
-        self._bind(own, [name for name in own if not name.startswith("__")])
-        self._bind(own, [name for name, value in own.items() if isinstance(value, types.FunctionType)])
+        functions = [name for name, value in own.items() if isinstance(value, types.FunctionType)]
+        if hasattr(cls, "__members__"):  # an enumeration does not let its members change
+            self._bind(own, functions)
+        else:
+            self._bind(own, [name for name in own if name in functions or not _is_machinery(name)])
         for base in cls.__bases__:
             self._look(base)
 
@@ -116,6 +122,17 @@ class Captures:
             self._bindings.append((variables, name, value))
             if value is not _MISSING:
                 self._look(value)
+
+
+def _is_generated(function: types.FunctionType) -> bool:
+    """Whether a class has it from :mod:`dataclasses` and the like: what it holds is theirs, and does not change."""
+    code = function.__code__
+    return code.co_qualname.startswith("__create_fn__.") or _naming.is_standard(code.co_filename)
+
+
+def _is_machinery(name: str) -> bool:
+    """Whether a class has it from what made the class."""
+    return (name.startswith("_") and name.endswith("_")) or name in {"_abc_impl", "_field_defaults"}
 
 
 def _parts(value: Any) -> Iterable[object] | None:

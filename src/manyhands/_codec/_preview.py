@@ -111,6 +111,8 @@ _BY_VALUE: dict[str, Callable[..., object]] = {
 # What else of manyhands is in pickles.
 _OURS: dict[tuple[str, str], Callable[..., object]] = {
     ("manyhands._codec._definitions", "definition"): lambda _, name, *rest: _stand_in(name),
+    ("manyhands._codec._class_references", "known_class"): lambda _, __, name: _stand_in(name),
+    ("manyhands._codec._class_references", "original_class"): lambda _, name: _stand_in(name),
     ("manyhands._codec._packing", "load_again"): lambda payload, *buffers: preview(payload, buffers),
     ("manyhands.sharing._arrays", "_arrived"): lambda _, __, shape, ___, dtype, *rest: _stand_in("SharedArray")(shape, dtype),
 }

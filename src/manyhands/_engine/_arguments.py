@@ -78,7 +78,7 @@ class ArgumentEncoder:
         again = self._repeated(value) if type(value) is tuple else None
         if again is not None:
             value = tuple([part if part is not self._part else again for part in value])  # type: ignore[attr-defined]
-        payload, views = _pickling.encode_views(value, "send")
+        payload, views = _pickling.encode_views(value, "send", _pickling.KNOWN)
         encoded: Encoded = payload, ()
         if views or len(payload) >= _parcels.SHARED:
             encoded = self._pool.depot.place(payload, views, self._call if _is_plain_data(value) else None, again.placed if again else None)
@@ -94,7 +94,7 @@ class ArgumentEncoder:
             return None
         if self._is_small or (self._quiet and self._again is not None):
             return self._again
-        payload, views = _pickling.encode_views(parts[0], "send")
+        payload, views = _pickling.encode_views(parts[0], "send", _pickling.KNOWN)
         if len(payload) < _parcels.SHARED:
             self._is_small = True  # arrays in it are looked after where they are placed
             return None
