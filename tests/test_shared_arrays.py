@@ -271,11 +271,15 @@ def test_what_is_wrong_is_said():
         pickle.dumps(manyhands.shared_array(3))
     with pytest.raises(manyhands.NotSerializable, match=r"70 arrays in one task .* at most 63 shared arrays"):
         manyhands.map(same, [[manyhands.shared_array(1) for _ in range(70)]])
-    with (
-        pytest.raises(manyhands.NotSerializable, match="in the function that uses it"),
-        manyhands.Executor(1, initializer=same, initargs=(manyhands.shared_array(1),)),
-    ):
+
+    class Holds(Exception):
         pass
+
+    def fail(array):
+        raise Holds(array)
+
+    (failed,) = manyhands.map(fail, [manyhands.shared_array(1)], errors="return")
+    assert "Holds" in str(type(failed.error)) + str(failed.error)
 
 
 def test_many_in_one_message():
@@ -314,3 +318,23 @@ def test_numpy_is_not_loaded_before_it_is_used():
     code = "import manyhands, sys; manyhands.shared_array, manyhands.readonly; print('numpy' in sys.modules); print(len(sys.modules))"
     assert scripts.run(code).stdout.splitlines()[0] == "False"
     assert "numpy" in sys.modules
+
+
+@pytest.mark.parametrize("start_method", ["zygote", "spawn", "fork"])
+def test_an_initializer_is_given_it(start_method):
+    """As with multiprocessing, where that is the only way."""
+    array, table = manyhands.shared_array(4), np.arange(400_000.0)
+
+    def keep(*given):
+        sys.kept = given
+
+    def use(i):
+        array, table = sys.kept
+        array[i] = table[i] + 1
+        table[i] = 100  # each worker's own
+
+    with manyhands.Executor(2, initializer=keep, initargs=(array, table), start_method=start_method) as executor:
+        list(executor.map(use, range(4)))
+        executor.kill_workers()
+    assert array.tolist() == [1, 2, 3, 4]
+    assert table[0] == 0

@@ -40,14 +40,16 @@ class Refusal:
 class ArgumentEncoder:
     """Makes snapshots of arguments; what is large goes into segments. ``quiet``: none of the user's code runs between two of them."""
 
+    # Here, so that one for a single call costs little.
+    _latest: tuple[object, Encoded] | None = None
+    _part: object = None  # the one part of the row before that is no atom
+    _again: _Again | None = None  # it, if it is large, and came twice
+    _is_small = False
+
     def __init__(self, pool: ProcessPool, *, quiet: bool = False) -> None:
         self._pool = pool
         self._quiet = quiet
         self._call = object() if quiet else None
-        self._latest: tuple[object, Encoded] | None = None
-        self._part: object = None  # the one part of the row before that is no atom
-        self._again: _Again | None = None  # it, if it is large, and came twice
-        self._is_small = False
 
     def snapshot(self, value: object) -> object:
         """A value that can be kept: itself if it cannot change, else a :class:`Snapshot` or :class:`Refusal`."""

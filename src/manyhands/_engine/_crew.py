@@ -5,16 +5,18 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from manyhands._engine import _parcels
 from manyhands._engine._supervisor import Peer
-from manyhands._wire import _poller, _posix
+from manyhands._wire import _frames, _poller, _posix
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from manyhands._core.tasks import Worker
     from manyhands._engine._launch import Event, Launcher
+    from manyhands._engine._parcels import Placed
     from manyhands._engine._settings import Settings
-    from manyhands._wire._frames import Frame
+    from manyhands._wire._frames import Bytes, Frame
 
 # Nanoseconds for the word of a worker's end to come: to wait before it is killed when it has closed its channel, since it may live on,
 # and after that. A zygote that is stopped, or hangs, tells nothing; one that imports what is to be preloaded may be late.
@@ -32,6 +34,7 @@ class Crew:
         self.peers: dict[int, Peer] = {}
         self.launcher: Launcher = launcher
         self.sleeping = False
+        self.initializer: tuple[Bytes | Placed, Sequence[Bytes | Placed]] | None = None  # what each member is sent first
         self._settings = settings
         self._poller = _poller.Poller()
         self._watched: set[tuple[int, int]] = set()  # the launcher's descriptors
@@ -62,6 +65,9 @@ class Crew:
         except OSError:
             self.forget(peer)
             raise
+        if self.initializer is not None:
+            _parcels.queue(peer.channel, peer.lent, _frames.FUNCTION, *self.initializer)
+            self.has_post(peer)
         self._watch_launcher()
 
     def forget(self, peer: Peer) -> None:

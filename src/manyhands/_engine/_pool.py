@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from manyhands import errors
 from manyhands._codec import _pickling
 from manyhands._core import scheduler
+from manyhands._engine import _parcels
 from manyhands._engine._calls import PoolCall
 from manyhands._engine._dispatcher import Dispatcher
 from manyhands._engine._functions import Functions
@@ -73,7 +74,6 @@ class ProcessPool:
         self._width = limit or 1  # the most workers that any call has asked for
         self._memory_limit = memory_limit
         self._idle_timeout = idle_timeout
-        self._initializer = None if initializer is None else _pickling.encode_whole(initializer, "send")
         self._zygote = zygote if start_method == "zygote" else None
         launcher = make_launcher(start_method, zygote, preload)
         self._dispatcher = Dispatcher(launcher, self._settings, quota=max_tasks_per_child)
@@ -85,6 +85,10 @@ class ProcessPool:
         self._depot: Depot | None = None
         self._calls = itertools.count(1)
         self.function: Callable[[Callable[..., object], str], Function] = Functions(self._let_go, self._place_function).get
+        if initializer is not None:
+            payload, views = _pickling.encode_views(initializer, "send")
+            small = not views and len(payload) < _parcels.SHARED
+            self._dispatcher.crew.initializer = (payload, ()) if small else self._place_function(payload, views)
         self._ending = threading.Lock()  # one thread ends it
         self._nudged = 0  # when a submission was last taken up at once
 
@@ -335,7 +339,7 @@ class ProcessPool:
             "cpus": max(1, _cpus.cpu_count() // self._width),
             "idle_timeout": self._idle_timeout,
             "memory_limit": self._memory_limit,
-            "initializer": self._initializer,
+            "initializer": self._dispatcher.crew.initializer is not None,
         }
 
     # ------------------------------------------------------------ the end

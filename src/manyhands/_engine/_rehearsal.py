@@ -37,7 +37,7 @@ def _adopt() -> None:
         "cpus": 1,
         "idle_timeout": 0.0,
         "memory_limit": None,
-        "initializer": None,
+        "initializer": False,
     }
     _worker_process.adopt_environment(settings)
     for name in os.environ.keys() - env.keys():

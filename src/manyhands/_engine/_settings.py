@@ -6,7 +6,7 @@ from typing import TypedDict
 
 
 class Settings(TypedDict):
-    """``cpus`` is the worker's share of the processors; ``initializer`` a pickled ``(function, arguments)``."""
+    """``cpus`` is the worker's share of the processors; ``initializer``: whether one comes, as the first message."""
 
     env: dict[str, str]
     cwd: str | None
@@ -15,4 +15,4 @@ class Settings(TypedDict):
     cpus: int
     idle_timeout: float
     memory_limit: int | None
-    initializer: bytes | None
+    initializer: bool

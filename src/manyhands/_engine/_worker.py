@@ -91,10 +91,9 @@ class Worker:
         if options["memory_limit"]:
             self._memory_limited = True
             _posix.limit_memory(options["memory_limit"])
-        initializer = options["initializer"]
-        if initializer is not None:
+        if options["initializer"]:
             try:
-                function, arguments = self._load(0, initializer)
+                function, arguments = self._load(0, *self._unpacked(self._await(_frames.FUNCTION)))
                 function(*arguments)
             except BaseException as error:  # noqa: BLE001 - it is the user's code
                 self._say(_frames.LEAVING, _failures.encode_failure(error, __file__), a=_frames.LEAVES_SETUP)
@@ -239,18 +238,32 @@ class Worker:
         """In the midst of a task: what the program means by a name under which there is something else here, or nothing."""
         with _no_signals():
             self._say(_frames.WANT, marshal.dumps((keys, seen)))
-        given: Frame | OSError | None = None
-        while given is None:
-            for frame in self._channel.receive():
-                if frame.kind == _frames.GIVEN:
-                    given = self._with_originals(frame) if frame.flags & _frames.PLACED else frame
-                else:
-                    self._backlog.append(frame)
-        if isinstance(given, OSError):
-            raise given
+        given = self._await(_frames.GIVEN)
         if given.flags & _frames.FAILURE:
             raise _failures.decode_failure(given.payload)
-        return _pickling.decode(given.payload, given.buffers)
+        return _pickling.decode(*self._unpacked(given))
+
+    def _await(self, kind: int) -> Frame:
+        """The next message of a kind; what comes besides is for later."""
+        found: Frame | None = None
+        while found is None:
+            for frame in self._channel.receive():
+                if frame.kind == kind and found is None:
+                    found = frame
+                else:
+                    self._backlog.append(frame)
+        return found
+
+    def _unpacked(self, frame: Frame) -> tuple[Bytes, list[Any]]:
+        """Payload and buffers of a message, to be used once."""
+        if not frame.flags & _frames.PLACED and not frame.buffers:
+            return frame.payload, []
+        from manyhands._engine import _parcels  # noqa: PLC0415 - only where something large is sent
+
+        if frame.flags & _frames.PLACED:
+            told = _parcels.unpack_originals(frame, _posix.close_quietly)
+            self.out += _parcels.pack_gone(told)  # goes with the next reply
+        return _parcels.whole(frame.payload), list(map(_parcels.fresh, frame.buffers))
 
     def _first_use(self, number: int) -> Call:
         def resolve_and_call(*args: object, **kwargs: object) -> object:
