@@ -154,27 +154,48 @@ class StaleCode(ManyhandsError, ImportError):
 
 
 class RemoteError(ManyhandsError, RuntimeError):
-    """A task raised an exception whose class cannot be rebuilt in this process.
+    """A task raised an exception that could not come back as itself.
+
+    Its class cannot be found or rebuilt in this process, or it would end this program, as ``SystemExit`` does. An exception of which
+    only a part cannot be sent (a connection among its ``args``, say) does come back as itself, with the text of that part's ``repr()``
+    in its place, and a note that says so.
 
     Attributes:
         type_name: ``module.Class`` of the exception in the worker.
         text: its text.
         traceback: its traceback, as text.
+        reason: why it has not come back as itself; also among the notes.
     """
 
-    def __init__(self, *, type_name: str, text: str, traceback: str) -> None:
+    def __init__(self, *, type_name: str, text: str, traceback: str, reason: str = "") -> None:
         self.type_name = type_name
         self.text = text
         self.traceback = traceback
+        self.reason = reason
         super().__init__(f"{type_name}: {text}" if text else type_name)
+        if reason:
+            self.add_note(f"it has not come back as itself: {reason}")
 
 
 class RemoteTraceback(ManyhandsError):
-    """The traceback in the worker, as text: the ``__cause__`` of exceptions that come home."""
+    """The traceback in the worker, as text: the ``__cause__`` of exceptions that come home.
 
-    def __init__(self, text: str) -> None:
+    Attributes:
+        text: the traceback, with those of what led to the exception.
+        cause: the ``__cause__`` that the exception had in the worker, rebuilt; None if it had none.
+    """
+
+    def __init__(self, text: str, cause: BaseException | None = None) -> None:
         self.text = text
         super().__init__(text)
+        # Where whoever follows an exception to its origin finds it, and nobody prints it: the text has it already.
+        self.__context__ = cause
+        self.__suppress_context__ = True
+
+    @property
+    def cause(self) -> BaseException | None:
+        """The ``__cause__`` that the exception had in the worker."""
+        return self.__context__
 
     def __str__(self) -> str:
         return f'\n"""\n{self.text.rstrip()}\n"""'
