@@ -11,7 +11,8 @@
 ``_definitions.py``     names with a digest, and what is sent where it differs
 ``_rules.py``           what else pickle cannot do, by class
 ``_packing.py``         many arguments or results in one message
-``_failures.py``        an exception with its traceback, rebuilt elsewhere
+``_exceptions.py``      an exception taken apart and put together
+``_failures.py``        one that ended a task, with its traceback; it never raises
 ``_captures.py``        what a function carries, and whether it has changed
 ``_main_globals.py``    the globals of a script, in its workers
 ``_preview.py``         what a pickle holds, for messages; runs nobody's code

@@ -12,7 +12,6 @@ import os
 import pickle
 import sys
 import threading
-import types
 import warnings
 import weakref
 from typing import TYPE_CHECKING, Any
@@ -21,7 +20,7 @@ from manyhands import errors
 from manyhands._codec import _identity, _naming, _pickling
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from manyhands._codec._pickling import Encoder
 
@@ -177,26 +176,7 @@ def cache_again(function: Callable[..., Any], maxsize: int | None, typed: bool) 
     return functools.lru_cache(maxsize, typed)(function)
 
 
-# ------------------------------------------------------------ exceptions, memory
-
-
-def exception(_: Encoder, value: BaseException) -> Any:
-    """An exception, rebuilt without its ``__init__``, whose signature need not fit ``args``; but as its author says, if he says so."""
-    cls = type(value)
-    own_reduce = isinstance(cls.__reduce__, types.FunctionType) or isinstance(cls.__reduce_ex__, types.FunctionType)
-    if own_reduce or not isinstance(cls.__init__, types.FunctionType):
-        return NotImplemented
-    members = list(value.exceptions) if isinstance(value, BaseExceptionGroup) else None
-    made = (value.message, members) if isinstance(value, BaseExceptionGroup) else value.args
-    return make_exception, (cls, made), value.__dict__
-
-
-def make_exception(cls: type[BaseException], args: Sequence[Any]) -> BaseException:
-    """An exception with these ``args``."""
-    made = cls.__new__(cls, *args)
-    if not isinstance(made, BaseExceptionGroup):
-        BaseException.args.__set__(made, tuple(args))  # type: ignore[attr-defined] # not made.args =: a class may forbid it
-    return made
+# ------------------------------------------------------------ memory
 
 
 def view(_: Encoder, value: memoryview) -> Any:

@@ -108,11 +108,20 @@ _BY_VALUE: dict[str, Callable[..., object]] = {
 }
 
 
+def _fill(error: _StandIn, parts: Any) -> None:
+    state, inner = parts
+    error.__dict__["_shown"] += map(_short.repr, inner.get("args", ()))
+    error.__setstate__({name: value for name, value in {**inner, **state}.items() if name != "args" and not name.startswith("__")})
+
+
 # What else of manyhands is in pickles.
 _OURS: dict[tuple[str, str], Callable[..., object]] = {
     ("manyhands._codec._definitions", "definition"): lambda _, name, *rest: _stand_in(name),
     ("manyhands._codec._class_references", "known_class"): lambda _, __, name: _stand_in(name),
     ("manyhands._codec._class_references", "original_class"): lambda _, name: _stand_in(name),
+    ("manyhands._codec._exceptions", "make_exception"): lambda *parts: parts[-1](),
+    ("manyhands._codec._exceptions", "fill"): _fill,
+    ("manyhands._codec._exceptions", "link"): lambda error, parts: error.__setstate__(parts[0]),
     ("manyhands._codec._packing", "load_again"): lambda payload, *buffers: preview(payload, buffers),
     ("manyhands.sharing._arrays", "_arrived"): lambda _, __, shape, ___, dtype, *rest: _stand_in("SharedArray")(shape, dtype),
 }

@@ -11,7 +11,7 @@ import types
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _by_value, _mended, _pickling
+from manyhands._codec import _by_value, _exceptions, _mended, _pickling
 from manyhands._codec._pickling import by_name_or_value
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def rule_for(kind: type) -> Rule | None:
         if name in _OF_FAMILIES:
             return _OF_FAMILIES[name]
     if issubclass(kind, BaseException):
-        return _mended.exception
+        return _exceptions.exception
     return _RULES_BY_NAME.get((kind.__module__, kind.__qualname__))
 
 
