@@ -71,10 +71,10 @@ class Unloadable(Exception):
 class Hopeless(Exception):
     """Cannot be rebuilt by any means."""
 
-    def __new__(cls, *args):
+    def __str__(self):
         if os.environ.get("MANYHANDS_WORKER") is None:
             raise TypeError("not in this process")
-        return super().__new__(cls, *args)
+        return super().__str__()
 
     def __reduce__(self):
         raise TypeError("not to be pickled")

@@ -145,6 +145,8 @@ def test_exception_that_cannot_be_rebuilt(way):
     assert error.type_name == "tasks.Hopeless"
     assert error.text == "no way"
     assert "in raise_hopeless" in error.traceback
+    assert error.reason == "TypeError: not in this process, raised when it was rebuilt"
+    assert f"it has not come back as itself: {error.reason}" in error.__notes__
 
 
 @ways
