@@ -48,8 +48,10 @@ class NotFound(TypeError):
     """A function or class that its own name does not lead to, and that cannot be sent by value."""
 
 
-def mend(value: Any) -> str:
-    """What to do about an object that cannot be pickled."""
+def mend(value: Any, error: BaseException) -> str:
+    """What to do about an object that cannot be pickled, which ``error`` says."""
+    if isinstance(error, Refused) and error.mend:
+        return error.mend
     for cls in type(value).__mro__:
         advice = _MENDS.get(f"{cls.__module__}.{cls.__qualname__}")
         if advice is not None:

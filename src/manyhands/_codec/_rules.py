@@ -134,10 +134,18 @@ _RULES_BY_NAME: dict[tuple[str, str], Rule] = {
     **{("dataclasses", name): _constant for name in ("_FIELD_BASE", "_MISSING_TYPE", "_HAS_DEFAULT_FACTORY_CLASS", "_KW_ONLY_TYPE")},
 }
 
+_REOPEN = "its position in what it decompresses belongs to this process"
+
 # Of classes and their subclasses, in modules that need not be loaded.
 _OF_FAMILIES: dict[tuple[str, str], Rule] = {
     ("manyhands.sharing._arrays", "SharedArray"): _mended.shared,
     ("manyhands._wire._shared", "SharedLock"): _mended.shared,
+    ("gzip", "GzipFile"): _mended.refuse(_REOPEN, _mended.OPENERS["gzip.GzipFile"]),
+    ("bz2", "BZ2File"): _mended.refuse(_REOPEN, _mended.OPENERS["bz2.BZ2File"]),
+    ("lzma", "LZMAFile"): _mended.refuse(_REOPEN, _mended.OPENERS["lzma.LZMAFile"]),
+    ("zipfile", "ZipFile"): _mended.refuse("its file is open in this process", "pass its path, and open it inside the task"),
+    ("zipfile", "ZipExtFile"): _mended.refuse(_REOPEN, _mended.OPENERS["zipfile.ZipExtFile"]),
+    ("tarfile", "TarFile"): _mended.refuse("its file is open in this process", "pass its path, and open it inside the task"),
     ("concurrent.futures._base", "Executor"): _mended.refuse("its workers and threads belong to this process"),
     ("concurrent.futures._base", "Future"): _mended.refuse("what it waits for comes to this process"),
     ("manyhands._engine._futures", "Future"): _mended.refuse("what it waits for comes to this process"),

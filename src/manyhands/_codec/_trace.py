@@ -82,7 +82,7 @@ def _part(node: _Node, error: BaseException) -> errors.Part:
             path = f"{path[:80]} ... {path[-40:]}"
         reason = f"it is nested {node.depth} levels deep, which pickle cannot follow"
         return errors.Part(path, type_name(node.value), reason, "pass what it holds as a flat list", _used_at(node))
-    return errors.Part(path, type_name(node.value), _advice.reason(error), _advice.mend(node.value), _used_at(node))
+    return errors.Part(path, type_name(node.value), _advice.reason(error), _advice.mend(node.value, error), _used_at(node))
 
 
 def of_loading(obj: object, error: BaseException) -> errors.Part:
