@@ -86,9 +86,9 @@ def file(_: Encoder, value: Any) -> Any:
             return getattr, (sys, name)
     if value.closed:
         raise Refused("it is closed")
-    _check_plain(value)
     if value.writable():
         raise Refused("it is open for writing, and two processes would write over one another")
+    _check_plain(value)
     path = _path(value)
     try:
         position = value.tell()
@@ -264,6 +264,14 @@ def view_of(held: Any, form: str, shape: tuple[int, ...]) -> memoryview:
     if len(shape) != 1:
         return flat.cast(form, shape)  # type: ignore[no-any-return]
     return flat if form == "B" else flat.cast(form)  # type: ignore[no-any-return] # with a shape, it must not be empty
+
+
+def of_ctypes(_: Encoder, value: Any) -> Any:
+    """A number, array or structure of C, if its class has a name; that of an array has none, nor has one of a script."""
+    if _naming.found_by_name(type(value)):
+        return NotImplemented
+    reason = f"ctypes has made its class, {type(value).__qualname__}, in this process, and no worker would find it"
+    raise Refused(reason, "pass an array (numpy.ctypeslib.as_array) or bytes(it), or define its class in a module of its own")
 
 
 def refuse(reason: str, mend: str = "") -> Callable[[Encoder, Any], Any]:

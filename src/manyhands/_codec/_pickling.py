@@ -161,8 +161,8 @@ def encode(obj: object, on_stale: str | None = None) -> tuple[bytes, Sequence[By
     return payload, [bytes(view) for view in views] if views else ()
 
 
-def encode_views(obj: object, on_stale: str | None = None) -> tuple[bytes, Sequence[memoryview]]:
-    """The same with the buffers where they are, to be copied before anybody can change them.
+def encode_views(obj: object, on_stale: str | None = None, *, is_result: bool = False) -> tuple[bytes, Sequence[memoryview]]:
+    """The same with the buffers where they are, to be copied before anybody can change them. ``is_result``: of a task.
 
     Raises:
         NotSerializable: as above.
@@ -176,7 +176,7 @@ def encode_views(obj: object, on_stale: str | None = None) -> tuple[bytes, Seque
         views.append(raw)
         return False
 
-    return _encode(obj, keep_in_band, views, on_stale), views
+    return _encode(obj, keep_in_band, views, on_stale, is_result), views
 
 
 def encode_stale(obj: object, wanted: Sequence[object]) -> tuple[bytes, Sequence[memoryview]]:
@@ -199,10 +199,10 @@ def encode_stale(obj: object, wanted: Sequence[object]) -> tuple[bytes, Sequence
     encoder.wanted = (obj, *wanted)
     try:
         encoder.dump(obj)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
         from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
 
-        raise _trace.not_serializable(obj, error) from error
+        raise _trace.not_serializable(obj, error) from None
     return file.getvalue(), views
 
 
@@ -215,13 +215,8 @@ def encode_whole(obj: object, on_stale: str | None = None) -> bytes:
     return _encode(obj, on_stale=on_stale)
 
 
-def dry_encoder() -> Encoder:
-    """One to be asked what would be done with an object."""
-    return Encoder(io.BytesIO())
-
-
-def decode(payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
-    """The object behind :func:`encode`. Raises whatever the classes involved raise.
+def decode(payload: Bytes, buffers: Sequence[Bytes] = (), what: str = "") -> Any:
+    """The object behind :func:`encode`. Raises whatever the classes involved raise; ``what`` it is, then, see ``_loading.py``.
 
     Classes that travel by value are those that they are here already, if they are from here or have come before.
     """
@@ -232,7 +227,7 @@ def decode(payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
     except Exception as error:
         from manyhands._codec import _loading  # noqa: PLC0415 - only after a failure
 
-        _loading.add_note(error, payload, buffers)
+        _loading.add_note(error, payload, buffers, what)
         raise
 
 
@@ -262,6 +257,7 @@ def _encode(
     keep_in_band: Callable[[pickle.PickleBuffer], bool] | None = None,
     views: list[memoryview] | None = None,
     on_stale: str | None = None,
+    is_result: bool = False,
 ) -> bytes:
     try:
         payload = _dump(Encoder, obj, keep_in_band, on_stale)
@@ -273,10 +269,10 @@ def _encode(
         views.clear()
     try:
         return _dump(_CarefulEncoder, obj, keep_in_band, on_stale)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
         from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
 
-        raise _trace.not_serializable(obj, error) from error
+        raise _trace.not_serializable(obj, error, is_result=is_result) from None
 
 
 def _dump(make: type[Encoder], obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool] | None, on_stale: str | None) -> bytes:

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 def rule_for(kind: type) -> Rule | None:
     """The rule for objects of this very class; None: they are left to pickle."""
-    for cls in kind.__mro__:
-        if cls in _users:
-            return _users[cls]
+    users = registered(kind)
+    if users is not None:
+        return _users[users]
     if issubclass(kind, type):
         return by_name_or_value
     if kind in _RULES:
@@ -47,6 +47,11 @@ def add_rule(cls: type, reduce: Callable[[Any], Any]) -> None:
 
 
 _users: dict[type, Rule] = {}
+
+
+def registered(kind: type) -> type | None:
+    """The class, of those of its objects, for which the user has said how they are pickled."""
+    return next((cls for cls in kind.__mro__ if cls in _users), None)
 
 
 def _property(_: Encoder, value: property) -> Any:
@@ -134,12 +139,22 @@ _RULES_BY_NAME: dict[tuple[str, str], Rule] = {
     **{("dataclasses", name): _constant for name in ("_FIELD_BASE", "_MISSING_TYPE", "_HAS_DEFAULT_FACTORY_CLASS", "_KW_ONLY_TYPE")},
 }
 
+_POINTER = (
+    "it points into the memory of this process",
+    "pass what it points to (bytes, an array), or make it in each worker (manyhands.per_worker)",
+)
 _REOPEN = "its position in what it decompresses belongs to this process"
 
 # Of classes and their subclasses, in modules that need not be loaded.
 _OF_FAMILIES: dict[tuple[str, str], Rule] = {
     ("manyhands.sharing._arrays", "SharedArray"): _mended.shared,
     ("manyhands._wire._shared", "SharedLock"): _mended.shared,
+    ("_ctypes", "_Pointer"): _mended.refuse(*_POINTER),
+    ("_ctypes", "CFuncPtr"): _mended.refuse(*_POINTER),
+    ("_ctypes", "_CData"): _mended.of_ctypes,
+    ("ctypes", "CDLL"): _mended.refuse(
+        "it is a library that is loaded into this process", "load it in each worker: manyhands.per_worker(lambda: ctypes.CDLL(name))"
+    ),
     ("gzip", "GzipFile"): _mended.refuse(_REOPEN, _mended.OPENERS["gzip.GzipFile"]),
     ("bz2", "BZ2File"): _mended.refuse(_REOPEN, _mended.OPENERS["bz2.BZ2File"]),
     ("lzma", "LZMAFile"): _mended.refuse(_REOPEN, _mended.OPENERS["lzma.LZMAFile"]),

@@ -73,7 +73,7 @@ class ProcessPool:
         self._width = limit or 1  # the most workers that any call has asked for
         self._memory_limit = memory_limit
         self._idle_timeout = idle_timeout
-        self._initializer = None if initializer is None else _pickling.encode_whole(initializer, "send")
+        self._initializer = None if initializer is None else _encode_initializer(initializer)
         self._zygote = zygote if start_method == "zygote" else None
         launcher = make_launcher(start_method, zygote, preload)
         self._dispatcher = Dispatcher(launcher, self._settings, quota=max_tasks_per_child)
@@ -459,3 +459,12 @@ def _directory() -> str | None:
         return os.getcwd()
     except FileNotFoundError:  # it has been removed
         return None
+
+
+def _encode_initializer(initializer: tuple[Callable[..., object], tuple[object, ...]]) -> bytes:
+    try:
+        return _pickling.encode_whole(initializer, "send")
+    except errors.NotSerializable as error:
+        from manyhands._codec import _renaming  # noqa: PLC0415 - only after a failure
+
+        raise _renaming.of_initializer(error) from None
