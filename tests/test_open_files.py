@@ -73,16 +73,16 @@ def opened(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "reason", "mend"),
     [
-        ("gzip text", "what it reads comes out of a gzip.GzipFile, and only plain files can be opened again", "(gzip.open)"),
+        ("gzip text", "it goes by way of a gzip.GzipFile, and only plain files can be opened again", "(gzip.open)"),
         ("gzip", "its position in what it decompresses belongs to this process", "(gzip.open)"),
-        ("bz2 text", "what it reads comes out of a bz2.BZ2File, and only plain files can be opened again", "(bz2.open)"),
+        ("bz2 text", "it goes by way of a bz2.BZ2File, and only plain files can be opened again", "(bz2.open)"),
         ("bz2", "its position in what it decompresses belongs to this process", "(bz2.open)"),
-        ("lzma text", "what it reads comes out of a lzma.LZMAFile, and only plain files can be opened again", "(lzma.open)"),
+        ("lzma text", "it goes by way of a lzma.LZMAFile, and only plain files can be opened again", "(lzma.open)"),
         ("lzma", "its position in what it decompresses belongs to this process", "(lzma.open)"),
-        ("member text", "what it reads comes out of a zipfile.ZipExtFile, and only plain files can be opened again", "open both inside"),
+        ("member text", "it goes by way of a zipfile.ZipExtFile, and only plain files can be opened again", "open both inside"),
         ("member", "its position in what it decompresses belongs to this process", "open both inside the task"),
         ("zip", "its file is open in this process", "pass its path, and open it inside the task"),
-        ("bytes", "what it reads comes out of a _io.BytesIO, and only plain files can be opened again", "pass its text or its bytes"),
+        ("bytes", "it goes by way of a _io.BytesIO, and only plain files can be opened again", "pass its text or its bytes"),
     ],
 )
 def test_what_is_read_by_way_of_something_else_is_refused(tmp_path, kind, reason, mend):

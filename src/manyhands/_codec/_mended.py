@@ -86,9 +86,9 @@ def file(_: Encoder, value: Any) -> Any:
             return getattr, (sys, name)
     if value.closed:
         raise Refused("it is closed")
+    _check_plain(value)
     if value.writable():
         raise Refused("it is open for writing, and two processes would write over one another")
-    _check_plain(value)
     path = _path(value)
     try:
         position = value.tell()
@@ -100,18 +100,18 @@ def file(_: Encoder, value: Any) -> Any:
 
 
 def _check_plain(value: Any) -> None:
-    """Refuse what is read by way of another object: what lies in the file of its name is something else."""
+    """Refuse what is read or written by way of another object: what lies in the file of its name is something else."""
     inner = value
     while type(inner) in _LAYERS:
         inner = inner.buffer if type(inner) is io.TextIOWrapper else inner.raw
     if type(inner) is io.FileIO:
         return
     cls = _READ_FOR.get(type(inner).__qualname__, f"{type(inner).__module__}.{type(inner).__qualname__}")
-    reason = f"what it reads comes out of {errors.a_or_an(cls)}, and only plain files can be opened again"
+    reason = f"it goes by way of {errors.a_or_an(cls)}, and only plain files can be opened again"
     raise Refused(reason, OPENERS.get(cls, ""))
 
 
-_LAYERS = frozenset({io.TextIOWrapper, io.BufferedReader})
+_LAYERS = frozenset({io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom})
 _READ_FOR = {"_GzipReader": "gzip.GzipFile", "DecompressReader": "file that is decompressed"}  # by what it is part of
 OPENERS = {
     "gzip.GzipFile": "pass its path, and open it inside the task (gzip.open)",
