@@ -422,7 +422,7 @@ def test_a_script_that_fails_shows_no_insides():
         rows = (i for i in ())
         manyhands.map(len, [[rows], [rows], [rows], [1]], chunk=4)
     """).stderr
-    assert len(err.splitlines()) <= 8
+    assert len(err.splitlines()) <= 9
     assert "During handling" not in err
     assert "direct cause" not in err
     assert err.splitlines()[-3].startswith("manyhands.errors.NotSerializable: list[0] (a generator) cannot be sent to another process: ")

@@ -124,16 +124,13 @@ def reason(error: BaseException) -> str:
 
 
 def _place(error: BaseException) -> str:
-    """Where it was raised, if that is neither in Python nor in manyhands."""
+    """Where it was raised, if that is in code of the user's."""
     frames = error.__traceback__
     while frames is not None and frames.tb_next is not None:
         frames = frames.tb_next
-    if frames is None or frames.tb_frame.f_globals.get("__name__", "").partition(".")[0] in _NOT_THE_USERS:
+    if frames is None or not _is_the_users(frames.tb_frame.f_globals.get("__name__")):
         return ""
     return f" (raised at {frames.tb_frame.f_code.co_filename}:{frames.tb_lineno})"
-
-
-_NOT_THE_USERS = frozenset({"manyhands", "pickle", "copyreg"})
 
 
 def who_reduces(kind: type) -> str:

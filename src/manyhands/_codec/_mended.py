@@ -38,35 +38,46 @@ class Refused(TypeError):
 _noted: set[str] = set()
 
 
-def warn_once(what: str) -> None:
-    """Say something to the user: once, at the line of his that is being executed, and not in each worker."""
-    if what in _noted or _pickling.ask is not None:
+def is_noted(what: str) -> bool:
+    """Whether it need not be said: it has been, or nobody would hear it in a worker."""
+    return what in _noted or _pickling.ask is not None
+
+
+def warn_once(what: str, where: str = "") -> None:
+    """Say something to the user: once, wherever it is, at the line of his that is being executed, and not in each worker."""
+    if is_noted(what):
         return
     _noted.add(what)
     level, frame = 2, sys._getframe(1)  # noqa: SLF001 - the only way to the caller's
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("manyhands."):
         level, frame = level + 1, frame.f_back
-    warnings.warn(what, errors.TravelWarning, stacklevel=level)
+    warnings.warn(what + where, errors.TravelWarning, stacklevel=level)
 
 
 # ------------------------------------------------------------ locks
 
 
-def lock(_: Encoder, value: Any) -> Any:
+def lock(encoder: Encoder, value: Any) -> Any:
     """A lock that nobody holds: a new one."""
     if value.locked():
         raise Refused("somebody holds it, and would not hold its copy")
-    warn_once("a lock travels as a new one: it does not exclude what runs in another process")
+    _warn_of_lock(encoder, value)
     return threading.Lock, ()
 
 
-def rlock(_: Encoder, value: Any) -> Any:
+def rlock(encoder: Encoder, value: Any) -> Any:
     """The same for one that can be taken again by who has it."""
     if value._is_owned() or not value.acquire(blocking=False):  # noqa: SLF001 - it has no other way to ask
         raise Refused("somebody holds it, and would not hold its copy")
     value.release()
-    warn_once("a lock travels as a new one: it does not exclude what runs in another process")
+    _warn_of_lock(encoder, value)
     return threading.RLock, ()
+
+
+def _warn_of_lock(encoder: Encoder, value: Any) -> None:
+    from manyhands._codec import _copied  # noqa: PLC0415 - it needs this module
+
+    _copied.warn(encoder, value, "a lock travels as a new one: it does not exclude what runs in another process")
 
 
 def shared(encoder: Encoder, value: Any) -> Any:

@@ -67,6 +67,9 @@ class Encoder(pickle.Pickler):
     """
 
     stale = False  # the receiver has asked for what it has other code for
+    root: object = None  # what is being pickled
+    is_dry = False  # the pickle is of no use
+    has_told = False  # of something in this pickle, that it is a copy
 
     def __init__(
         self, file: io.BytesIO, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None, on_stale: str | None = None
@@ -277,5 +280,7 @@ def _encode(
 
 def _dump(make: type[Encoder], obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool] | None, on_stale: str | None) -> bytes:
     file = io.BytesIO()
-    make(file, keep_in_band, on_stale).dump(obj)
+    encoder = make(file, keep_in_band, on_stale)
+    encoder.root = obj
+    encoder.dump(obj)
     return file.getvalue()

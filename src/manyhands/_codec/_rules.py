@@ -11,7 +11,7 @@ import types
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _by_value, _mended, _pickling
+from manyhands._codec import _by_value, _copied, _mended, _pickling
 from manyhands._codec._pickling import by_name_or_value
 
 if TYPE_CHECKING:
@@ -139,6 +139,10 @@ _RULES_BY_NAME: dict[tuple[str, str], Rule] = {
     **{("dataclasses", name): _constant for name in ("_FIELD_BASE", "_MISSING_TYPE", "_HAS_DEFAULT_FACTORY_CLASS", "_KW_ONLY_TYPE")},
 }
 
+_INHERITED = (
+    "it is for processes that multiprocessing starts",
+    "use that of a multiprocessing.Manager(), or, instead of a queue, return values",
+)
 _POINTER = (
     "it points into the memory of this process",
     "pass what it points to (bytes, an array), or make it in each worker (manyhands.per_worker)",
@@ -149,6 +153,24 @@ _REOPEN = "its position in what it decompresses belongs to this process"
 _OF_FAMILIES: dict[tuple[str, str], Rule] = {
     ("manyhands.sharing._arrays", "SharedArray"): _mended.shared,
     ("manyhands._wire._shared", "SharedLock"): _mended.shared,
+    ("queue", "Queue"): _copied.told(
+        "a queue.Queue travels as a copy: what a task puts into it does not come back; return values instead, or use the Queue() of a "
+        "multiprocessing.Manager()"
+    ),
+    ("threading", "Condition"): _copied.condition,
+    ("threading", "Event"): _copied.told("a threading.Event travels as a copy: setting it in one process is not seen in another"),
+    ("threading", "Semaphore"): _copied.told("a threading.Semaphore travels as a copy: each process counts for itself"),
+    ("threading", "Barrier"): _copied.told("a threading.Barrier travels as a copy: who waits in one process is not counted in another"),
+    ("multiprocessing.managers", "BaseProxy"): _copied.proxy,
+    ("multiprocessing.queues", "Queue"): _mended.refuse(*_INHERITED),
+    ("multiprocessing.queues", "SimpleQueue"): _mended.refuse(*_INHERITED),
+    ("multiprocessing.synchronize", "SemLock"): _mended.refuse(*_INHERITED),
+    ("multiprocessing.synchronize", "Condition"): _mended.refuse(*_INHERITED),
+    ("multiprocessing.synchronize", "Event"): _mended.refuse(*_INHERITED),
+    ("multiprocessing.sharedctypes", "SynchronizedBase"): _mended.refuse(
+        "it is for processes that multiprocessing starts", "use manyhands.shared_array, or the Value() of a multiprocessing.Manager()"
+    ),
+    ("_queue", "SimpleQueue"): _mended.refuse("a queue belongs to one process", "return values instead of putting them into it"),
     ("_ctypes", "_Pointer"): _mended.refuse(*_POINTER),
     ("_ctypes", "CFuncPtr"): _mended.refuse(*_POINTER),
     ("_ctypes", "_CData"): _mended.of_ctypes,

@@ -199,7 +199,9 @@ class _Nowhere:
 
 def encoder_to(file: Any, keep: Callable[[pickle.PickleBuffer], object] = lambda _: None) -> _pickling.Encoder:
     """An encoder whose pickle is of no use; ``keep`` gets the buffers."""
-    return _pickling.Encoder(file, keep)
+    encoder = _pickling.Encoder(file, keep)
+    encoder.is_dry = True
+    return encoder
 
 
 def can_be_pickled(values: Sequence[object]) -> bool:
