@@ -445,3 +445,71 @@ def test_what_has_been_said_is_not_said_again():
     with pytest.raises(ValueError, match="odd") as caught:
         manyhands.map(lambda x: time.sleep(0.01 * (x < 1)) or fail(x), range(4), workers=2, chunk=4)
     assert not any("ValueError: odd" in note for note in caught.value.__notes__)
+
+
+# ------------------------------------------------------------ what is not used as it is meant to be
+
+
+class Handle:
+    def __init__(self):
+        self.rows = numbers()
+
+
+class OtherHandle(Handle):
+    pass
+
+
+def test_reducers_that_do_not_do():
+    manyhands.register_reducer(Handle, lambda handle: handle.rows)
+    [part] = manyhands.explain([OtherHandle()]).parts
+    assert part.reason.startswith("the reducer registered for Handle gives <generator object numbers at ")
+    assert part.mend == "have it return what __reduce__ would: a callable, and a tuple of its arguments"
+    manyhands.register_reducer(Handle, lambda handle: handle.missing)
+    [part] = manyhands.explain([Handle()]).parts
+    assert part.reason.startswith("the reducer registered for Handle raised AttributeError: 'Handle' object has no attribute 'missing'")
+    manyhands.register_reducer(Handle, lambda handle: (Handle, ()))
+    assert manyhands.explain([Handle()])
+
+
+def test_results_as_an_argument():
+    with manyhands.imap(abs, [1, 2]) as results:
+        assert text_of([results]) == (
+            "list[0] (a manyhands.mapping.Results) cannot be sent to another process: its results come to this process. "
+            "To mend it: pass list(results)."
+        )
+
+
+def test_what_per_worker_returns_is_to_be_called():
+    database = manyhands.per_worker(dict)
+    with pytest.raises(AttributeError, match=r"has no attribute 'execute'; call it for the object of this process.*database\(\)\.execute"):
+        database.execute  # noqa: B018
+    assert not hasattr(database, "__len__")
+
+
+def test_the_program_itself_as_a_module():
+    err = scripts.run("""
+        import manyhands, __main__
+        limit = 3
+        def work(i): return __main__.limit
+        manyhands.map(work, [1])
+    """).stderr
+    assert "TravelWarning: the module __main__ is that of the worker there, with no more than what is sent: name what you need" in err
+    assert "(this one is work → global '__main__')" in err
+
+
+def test_a_heavy_function_is_told_with_what_to_do():
+    rows = {number: f"v{number}" for number in range(700_000)}
+    with pytest.warns(manyhands.errors.TravelWarning) as caught:
+        manyhands.map(lambda i: len(rows), [1])
+    [warning] = caught
+    assert re.search(
+        r"<lambda>\(\) takes 10\.. MB to each worker, and again whenever it has changed: variable 'rows', 10\.. MB. "
+        r"To mend it: let each worker load it \(manyhands.per_worker, with the path of its file\); arrays can also be shared",
+        str(warning.message),
+    )
+
+
+def test_what_can_be_sent_is_told_in_plain_words():
+    assert text_of(len) == "len can be sent to another process; it takes 31 bytes. Workers import it by its name."
+    assert text_of([1]) == "list can be sent to another process; it takes 17 bytes."
+    assert text_of(lambda: 1).endswith(" Functions or classes in it are sent with their code, since a worker could not import them.")

@@ -79,6 +79,10 @@ class NotFound(TypeError):
     """A function or class that its own name does not lead to, and that cannot be sent by value."""
 
 
+class BadForm(TypeError):
+    """What ``__reduce__`` gives is nothing that pickle can use."""
+
+
 def mend(value: Any, error: BaseException, *, is_result: bool = False) -> str:
     """What to do about an object that cannot be pickled, which ``error`` says."""
     if is_result:
@@ -118,7 +122,7 @@ def _by_class(kind: type, table: dict[str, str]) -> str:
 def reason(error: BaseException) -> str:
     """Why, in one line: our words as they are; what Python says with the type of the error, and where code of the user's has raised it."""
     text = " ".join(str(error).split())
-    if isinstance(error, Refused | NotFound):
+    if isinstance(error, Refused | NotFound | BadForm):
         return text
     return (f"{type(error).__name__}: {text}" if text else type(error).__name__) + _place(error)
 
@@ -131,6 +135,13 @@ def _place(error: BaseException) -> str:
     if frames is None or not _is_the_users(frames.tb_frame.f_globals.get("__name__")):
         return ""
     return f" (raised at {frames.tb_frame.f_code.co_filename}:{frames.tb_lineno})"
+
+
+def is_registered(kind: type) -> bool:
+    """Whether the user has said how objects of a class are pickled."""
+    from manyhands._codec import _rules  # noqa: PLC0415 - it loads what has rules
+
+    return _rules.registered(kind) is not None
 
 
 def who_reduces(kind: type) -> str:

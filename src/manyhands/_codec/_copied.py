@@ -5,9 +5,10 @@ kind. And those that do reach other processes, by way of a server.
 from __future__ import annotations
 
 import collections
+import sys
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _mended, _pickling, _steps
+from manyhands._codec import _by_value, _mended, _pickling, _steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,6 +48,17 @@ def condition(encoder: Encoder, value: Any) -> Any:
     if isinstance(state, dict) and "_waiters" in state:
         state = {**state, "_waiters": collections.deque()}
     return make, args, state, *rest
+
+
+def module(encoder: Encoder, value: Any) -> Any:
+    """A module. That of the program is another one in a worker, which is to be said."""
+    if value is sys.modules["__main__"]:
+        warn(
+            encoder,
+            value,
+            "the module __main__ is that of the worker there, with no more than what is sent: name what you need of it instead",
+        )
+    return _by_value.module(encoder, value)
 
 
 def proxy(_: Encoder, value: Any) -> Any:

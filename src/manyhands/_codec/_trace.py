@@ -119,7 +119,13 @@ class Search:
 
     def part(self, node: Node, error: BaseException) -> errors.Part:
         """The part that an object is of which pickling raises ``error``."""
-        return self._part_of(node, _advice.reason(error), _advice.mend(node.value, error, is_result=self._is_result))
+        kind = type(node.value)
+        reason = _advice.reason(error)
+        if not _advice.is_registered(kind):
+            return self._part_of(node, reason, _advice.mend(node.value, error, is_result=self._is_result))
+        if type(error) is not _advice.BadForm:
+            reason = f"{_advice.who_reduces(kind)} raised {reason}"
+        return self._part_of(node, reason, "have it return what __reduce__ would: a callable, and a tuple of its arguments")
 
     def _part_of(self, node: Node, reason: str, mend: str) -> errors.Part:
         return part_of((_steps.root_name(self.root.value), node.way()), node, reason, mend)
@@ -264,7 +270,7 @@ def _check(kind: type, reduced: Any) -> None:
         msg = (
             f"{_advice.who_reduces(kind)} gives {shown}, which is neither a text nor a tuple of a callable, its arguments, and what follows"
         )
-        raise TypeError(msg)
+        raise _advice.BadForm(msg)
 
 
 # ------------------------------------------------------------ places
