@@ -248,6 +248,11 @@ def test_what_was_not_looked_at_is_said():
     assert line.endswith("The same holds for list[1], list[2], list[3] and 16 more.")
 
 
+def test_when_all_are_told_there_are_no_more():
+    explanation = manyhands.explain([numbers() for _ in range(20)])
+    assert (len(explanation.parts), explanation.more) == (20, "")
+
+
 def test_a_search_that_takes_too_long_says_so(monkeypatch):
     monkeypatch.setattr(_trace, "_SECONDS", 0.0)
     explanation = manyhands.explain([[numbers()]])

@@ -8,7 +8,7 @@ import collections
 import sys
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _by_value, _mended, _pickling, _steps
+from manyhands._codec import _by_value, _mended, _pickling
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ def warn(encoder: Encoder, value: object, what: str) -> None:
     """Say ``what`` of an object that is being pickled, and where it is, unless it has been said."""
     if encoder.is_dry or encoder.has_told or _mended.is_noted(what):
         return
-    from manyhands._codec import _trace  # noqa: PLC0415 - once for each kind
+    from manyhands._codec import _steps, _trace  # noqa: PLC0415 - once for each kind
 
     found = _trace.find(encoder.root, value, _SECONDS)
     where = "" if found is None or found.parent is None else _steps.read((_steps.root_name(encoder.root), found.way()))

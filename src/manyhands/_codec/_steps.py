@@ -109,7 +109,7 @@ def of_container(value: Any, known: Collection[type]) -> Iterator[Child] | None:
     if kind in {list, tuple}:
         return (((ITEM, index), part) for index, part in enumerate(value) if type(part) not in known)
     if kind in {set, frozenset}:
-        return (((ELEMENT, ""), part) for part in value if type(part) not in known)
+        return (((ELEMENT, ""), part) for part in list(value) if type(part) not in known)
     return None
 
 

@@ -12,7 +12,7 @@ import pickle
 import time
 import types
 from collections import deque
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands import errors
@@ -138,7 +138,9 @@ class Search:
             return
         parts = iter(found)
         self._wait_for(node, islice(parts, _MANY))
-        self._waiting.append(_Rest(node, parts))
+        following = next(parts, None)
+        if following is not None:
+            self._waiting.append(_Rest(node, chain((following,), parts)))
 
     def _wait_for(self, node: Node, found: Iterable[Child]) -> None:
         for step, child in found:
