@@ -34,9 +34,15 @@ def promised(path):
 def test_there_are_examples():
     assert {path.name for path in EXAMPLES} >= {
         "async_map.py",
+        "decorated_workers.py",
+        "deleted_name.py",
+        "foreign_module.py",
         "from_futures.py",
         "from_joblib.py",
         "hello_map.py",
+        "rebound_name.py",
+        "stacked_decorators.py",
+        "start_methods.py",
         "stdlib_report.py",
         "stream_files.py",
         "survive_crashes.py",

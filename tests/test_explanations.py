@@ -343,6 +343,12 @@ def test_paths_begin_at_the_argument(connection):
     assert str(error).startswith("what two() is called with cannot be sent to another process; 2 parts stand in the way:")
 
 
+def test_an_argument_that_all_tasks_have_in_common(connection):
+    bad = {"conn": connection}
+    failures = manyhands.map(two, [1, 2, 3], [bad] * 3, errors="return")
+    assert [failure.error.path for failure in failures] == ["argument 'second' ['conn']"] * 3
+
+
 def test_initializers_say_so(connection):
     with pytest.raises(manyhands.NotSerializable) as caught:
         manyhands.Executor(1, initializer=two, initargs=(1, connection))

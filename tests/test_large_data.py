@@ -435,3 +435,196 @@ def test_long_text_among_short():
     assert manyhands.map(same, texts) == texts
     assert manyhands.map(lambda x, y: (x, y), texts, texts) == [(text, text) for text in texts]
     assert Parallel(n_jobs=2)(delayed(same)(text) for text in texts) == texts
+
+
+class Counted:
+    """Says how often it was pickled."""
+
+    def __init__(self, size):
+        self.times = []
+        self.table = list(range(size))
+
+    def __reduce__(self):
+        self.times.append(1)
+        return rebuilt, (self.table,)
+
+
+def rebuilt(table):
+    made = object.__new__(Counted)
+    made.table = table
+    return made
+
+
+def spoil(x, counted, y=0):
+    counted.table.append(x)
+    return len(counted.table) + y
+
+
+@pytest.mark.parametrize("size", [10, 200_000])
+def test_an_object_that_tasks_have_in_common_is_each_tasks_own(size):
+    counted = Counted(size)
+    assert manyhands.map(spoil, range(20), [counted] * 20) == [size + 1] * 20
+    if size > 10:
+        assert len(counted.times) <= 3  # not for each task
+    assert manyhands.map(lambda given: spoil(0, given), [counted] * 20) == [size + 1] * 20
+    assert Parallel(n_jobs=2)(delayed(spoil)(x, counted) for x in range(20)) == [size + 1] * 20
+    assert Parallel(n_jobs=2)(delayed(spoil)(x, counted, y=1) for x in range(20)) == [size + 2] * 20
+    assert manyhands.map(spoil, range(20), (counted for _ in range(20))) == [size + 1] * 20
+
+
+@pytest.mark.parametrize("size", [10, 100_000])
+def test_an_object_that_changes_between_tasks(size):
+    table = {"values": list(range(size)), "array": np.zeros(LARGE)}
+
+    def steps():
+        for step in range(6):
+            table["values"][5] = step
+            if step > 2:
+                table["array"][7] = step
+            yield table
+
+    def look(_, given):
+        return given["values"][5], float(given["array"][7])
+
+    expected = [(0, 0.0), (1, 0.0), (2, 0.0), (3, 3.0), (4, 4.0), (5, 5.0)]
+    assert manyhands.map(look, range(6), steps()) == expected
+    table["array"][7] = 0
+    assert Parallel(n_jobs=2)(delayed(look)(step, given) for step, given in enumerate(steps())) == expected
+    table["array"][7] = 0
+    seen = []
+    results = manyhands.imap(look, range(6), [table] * 6, workers=1, buffer=1, chunk=1)
+    for step, result in enumerate(results, 1):
+        seen.append(result)
+        table["values"][5] = table["array"][7] = step
+    assert seen[0] == (5, 0.0)
+    assert seen[-1][0] == seen[-1][1] >= 3
+
+
+def test_an_array_that_pickling_refills():
+    """One array in which each object puts what it sends, as who avoids allocations does."""
+    scratch = np.zeros(LARGE)
+
+    class Refilling:
+        def __init__(self, value):
+            self.value = value
+
+        def __reduce__(self):
+            scratch[:] = self.value
+            return float, (scratch[:1],)
+
+        def __getstate__(self):
+            scratch[:] = self.value
+            return {"scratch": scratch}
+
+    class Stateful(Refilling):
+        __reduce__ = object.__reduce__
+
+    assert manyhands.map(lambda given: float(given.scratch[-1]), [Stateful(i) for i in range(6)]) == list(range(6))
+
+
+def test_results_of_imap_change_what_comes_after_them():
+    for size in (10, LARGE):
+        array = np.zeros(size)
+        seen = []
+        for value in manyhands.imap(largest, [array] * 8, workers=1, buffer=1, chunk=1):
+            seen.append(value)
+            array += 1
+        assert seen[-1] >= 5, size
+
+
+@pytest.mark.parametrize("size", [10, LARGE])
+def test_two_views_of_one_array_are_two_arrays(size):
+    array = np.zeros(size)
+
+    def change(one, other):
+        one[0] = 1
+        return float(other[0])
+
+    assert manyhands.map(change, [array], [array[:]]) == [0.0]
+    assert manyhands.map(lambda pair: change(*pair), [(array, array)]) == [1.0]  # one object is one object
+
+
+def test_a_function_that_holds_hundreds_of_arrays():
+    code = """
+        import resource, numpy as np, manyhands
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, 100))
+        data = [np.full(10_000, i, "f8") for i in range(600)] + [np.full(40_000, i, "f8") for i in range(600, 800)]
+        def f(i):
+            return float(data[i][0])
+        print(manyhands.map(f, range(0, 800, 100)))
+    """
+    done = scripts.run(code)
+    assert done.stdout.strip() == str([float(i) for i in range(0, 800, 100)]), done.stderr
+
+
+@pytest.mark.parametrize("size", [0, 5, LARGE])
+def test_tensors(size):
+    torch = pytest.importorskip("torch")
+    tensor = torch.arange(size, dtype=torch.float64)
+    for given in (tensor, tensor[::2], tensor.to(torch.bfloat16), tensor.clone().requires_grad_(True), torch.nn.Parameter(tensor)):
+        (got,) = manyhands.map(same, [given])
+        assert torch.equal(got, given)
+        assert (got.dtype, got.stride(), got.requires_grad, type(got)) == (given.dtype, given.stride(), given.requires_grad, type(given))
+    (pair,) = manyhands.map(same, [(tensor, tensor[1:])])
+    pair[0][1:] += 1
+    assert torch.equal(pair[0][1:], pair[1])  # one storage
+    assert manyhands.map(lambda given: float(given.add_(1).sum()), [tensor] * 4) == [float(tensor.sum()) + size] * 4
+    tensor += 1
+    assert manyhands.map(lambda given: float(given.sum()), [tensor] * 2) == [float(tensor.sum())] * 2
+    layer = torch.nn.Linear(300, 400)
+    (learnt,) = manyhands.map(same, [layer])
+    assert torch.equal(learnt.weight, layer.weight)
+
+
+def test_a_tensor_that_changes_between_tasks():
+    torch = pytest.importorskip("torch")
+    tensor = torch.zeros(LARGE)
+
+    def steps():
+        for step in range(6):
+            tensor[-1] = step
+            yield tensor
+
+    assert manyhands.map(lambda given: float(given[-1]), steps()) == list(range(6))
+
+
+def test_tables():
+    arrow = pytest.importorskip("pyarrow")
+    table = arrow.table({"a": np.arange(LARGE), "s": [str(i) for i in range(LARGE)]})
+    assert manyhands.map(same, [table])[0].equals(table)
+    assert manyhands.map(lambda given: given["a"][5].as_py(), [table] * 3) == [5] * 3
+    polars = pytest.importorskip("polars")
+    frame = polars.from_arrow(table)
+    assert manyhands.map(same, [frame])[0].equals(frame)
+
+
+def test_long_bytes_keep_who_they_are():
+    data = bytearray(b"x" * 1_000_000)
+
+    def grow(one, other):
+        one.append(1)
+        return len(other), one is other, type(one)
+
+    assert manyhands.map(grow, [data], [data]) == [(1_000_001, True, bytearray)]
+    assert manyhands.map(grow, [data], [bytearray(data)]) == [(1_000_000, False, bytearray)]
+    assert len(data) == 1_000_000
+    for kind in (bytes, bytearray):
+        (got,) = manyhands.map(same, [kind(data)])
+        assert (type(got), got) == (kind, kind(data))
+
+
+@pytest.mark.parametrize("where", [0, 1, 12_345, LARGE // 2, LARGE - 1])
+def test_one_element_that_changes_is_seen(where):
+    array = np.zeros(LARGE)
+    at = manyhands.shared_array(1, int)
+    at[0] = where
+
+    def look(given):
+        return float(given[at[0]])
+
+    def steps():
+        for step in (0, 0, 0, 1, 1, 2, 2, 2, 3):
+            array[where] = step
+            yield array
+
+    assert manyhands.map(look, steps()) == [0, 0, 0, 1, 1, 2, 2, 2, 3]

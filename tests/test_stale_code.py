@@ -145,6 +145,66 @@ def test_a_module_seen_through_another(tmp_path):
     assert said(tmp_path, code) == ["4", "103", "1101"]
 
 
+REACHED = """
+import functools, enum
+@functools.lru_cache
+def cached(x):
+    return x + 1
+add = functools.partial(lambda x, y: x + y, 1)
+class Deco:
+    def __init__(self, fn):
+        self.fn = fn
+    def __call__(self, x):
+        return self.fn(x) + 1
+@Deco
+def decorated(x):
+    return x
+class Kind(enum.Enum):
+    LOW = 1
+LIMITS = (1, [2])
+TABLE = {"a": 1}
+hook = None
+def f(x):
+    return cached(x), add(x), decorated(x), Kind.LOW.value, LIMITS[1][0], TABLE["a"], hook(x) if hook else x
+"""
+
+
+def test_whatever_a_function_reaches_is_compared(tmp_path):
+    (tmp_path / "reached.py").write_text(REACHED)
+    code = """
+        import reached
+        file = pathlib.Path("reached.py")
+        print(run(reached.f, 1))
+        for before, after in [
+            ("x + 1", "x + 2"), ("x + y, 1", "x + y, 2"), ("(x) + 1", "(x) + 3"), ("LOW = 1", "LOW = 5"), ("[2]", "[6]"), (": 1}", ": 7}"),
+            ("hook = None", "def hook(x): return x + 7"),
+        ]:
+            edit(before, after)
+            importlib.reload(reached)
+            print(run(reached.f, 1))
+            try:
+                executor.with_options(on_stale="raise").submit(reached.f, 1).result()
+            except manyhands.StaleCode:
+                continue
+            print("not noticed")
+        reached.LIMITS = (0, [9])
+        print(run(reached.f, 1))
+    """
+    rows = [(2, 2, 2, 1, 2, 1, 1), (3, 2, 2, 1, 2, 1, 1), (3, 3, 2, 1, 2, 1, 1), (3, 3, 4, 1, 2, 1, 1), (3, 3, 4, 5, 2, 1, 1)]
+    rows += [(3, 3, 4, 5, 6, 1, 1), (3, 3, 4, 5, 6, 7, 1), (3, 3, 4, 5, 6, 7, 8), (3, 3, 4, 5, 9, 7, 8)]
+    assert said(tmp_path, code) == list(map(str, rows))
+
+
+@pytest.mark.parametrize("broken", ["def f(", "raise ValueError", "import sys; sys.exit(3)", "nonsense"])
+def test_a_file_that_is_broken_while_it_is_edited(tmp_path, broken):
+    code = f"""
+        file.write_text({broken!r})
+        with Executor(1) as other:
+            print(other.submit(app.f, 1).result(), other.submit(get, app.Point(1)).result(), other.submit(lambda: app.f(1)).result())
+    """
+    assert said(tmp_path, code) == ["4 2 4"]
+
+
 def test_what_a_script_uses_of_a_module(tmp_path):
     """A function of the program names only the module; what it calls there is compared all the same."""
     code = """

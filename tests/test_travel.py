@@ -204,3 +204,81 @@ def test_a_user_tells_how_a_class_travels():
         manyhands.register_reducer(5, str)
     with pytest.raises(TypeError, match="reduce is 'x'; it must be a function"):
         manyhands.register_reducer(Handle, "x")
+
+
+# ------------------------------------------------------------ classes of a program, again and again
+
+
+def test_a_class_of_a_program_is_described_to_each_worker_once(tmp_path):
+    program = """
+        import dataclasses, enum, typing
+        import manyhands
+        from manyhands._codec import _pickling
+
+        @dataclasses.dataclass
+        class Point:
+            x: int
+            note: str = "n"
+            def double(self):
+                return self.x * FACTOR
+        class Kind(enum.Enum):
+            LOW = 1
+        class Pair(typing.NamedTuple):
+            a: int
+            b: int
+        FACTOR = 2
+        def look(p, k, t):
+            return p.double(), k is Kind.LOW, t.b, type(p).__name__
+        def give(i):
+            return Point(i), Kind.LOW, Pair(i, i)
+        print(manyhands.map(look, [Point(i) for i in range(3)], [Kind.LOW] * 3, [Pair(i, i) for i in range(3)]))
+        given = manyhands.map(give, range(3))
+        print(all((type(p), k, type(t)) == (Point, Kind.LOW, Pair) for p, k, t in given), given[2])
+        print(max(len(_pickling.encode_views(p, "send", _pickling.KNOWN)[0]) for p in (Point(1), Kind.LOW, Pair(1, 2))) < 400)
+        # What changes is seen, at once and where it was sent before.
+        FACTOR = 10
+        print(manyhands.map(Point.double, [Point(1)] * 2))
+        Point.double = lambda self: "another"
+        print(manyhands.map(Point.double, [Point(1)] * 2), manyhands.map(lambda p: p.double(), [Point(1)] * 2))
+        Point.note = ["a list"]
+        print(manyhands.map(lambda p: type(p).note, [Point(1)]))
+        Point.note.append("longer")
+        print(manyhands.map(lambda p: type(p).note, [Point(1)]))
+        with manyhands.Executor(1) as executor:
+            futures = []
+            for step in range(3):
+                Point.step = step
+                futures.append(executor.submit(lambda p: p.step, Point(1)))
+            print([future.result() for future in futures])
+    """
+    assert scripts.run(program).stdout.splitlines() == [
+        "[(0, True, 0, 'Point'), (2, True, 1, 'Point'), (4, True, 2, 'Point')]",
+        "True (Point(x=2, note='n'), <Kind.LOW: 1>, Pair(a=2, b=2))",
+        "True",
+        "[10, 10]",
+        "['another', 'another'] ['another', 'another']",
+        "[['a list']]",
+        "[['a list', 'longer']]",
+        "[0, 1, 2]",
+    ]
+
+
+def test_a_class_that_is_defined_anew_while_results_of_the_old_are_under_way():
+    program = """
+        import gc, manyhands
+        def define(n):
+            class Record:
+                def __init__(self, x):
+                    self.x = x
+                def get(self):
+                    return self.x * n
+            return Record
+        Record = define(1)
+        with manyhands.Executor(1) as executor:
+            old = [executor.submit(lambda r: r, Record(i)) for i in range(3)]
+            Record = define(2)
+            gc.collect()
+            new = [executor.submit(lambda r: r, Record(i)) for i in range(3)]
+            print([f.result().get() for f in old + new], type(new[0].result()) is Record)
+    """
+    assert scripts.run(program).stdout.splitlines() == ["[0, 1, 2, 0, 2, 4] True"]

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 _DUNDERS = frozenset({"__name__", "__file__", "__doc__", "__package__", "__debug__"})
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, or by C code that does the same
 
 # Pickle has its own way for these.
 _SINGLETONS = frozenset({type(None), type(NotImplemented), type(Ellipsis)})
@@ -164,8 +163,7 @@ def split(
 
     None is for those of ``names`` that are not there at all.
     """
-    from manyhands import errors  # noqa: PLC0415 - who gets here pays for more
-    from manyhands._codec import _pickling  # noqa: PLC0415 - as above
+    from manyhands._codec import _fingerprint  # noqa: PLC0415 - who gets here pays for more
 
     sent: dict[str, Any] = {}
     spare: dict[str, bytes | None] = dict.fromkeys(names - used.keys())
@@ -174,12 +172,22 @@ def split(
             sent[name] = encoder.module_over(value, code) if _naming.is_project(value.__name__) else value
         elif type(value) in _ATOMS or isinstance(value, types.FunctionType | type) or _identity.shared(value):
             sent[name] = value
-        else:
-            try:
-                spare[name] = _pickling.encode_whole(value)
-            except errors.NotSerializable:
-                continue
+        elif (packed := _packed_or_none(value)) is not None:
+            if _fingerprint.counts(name, value):
+                sent[name] = value
+            else:
+                spare[name] = packed
     return sent, spare
+
+
+def _packed_or_none(value: object) -> bytes | None:
+    from manyhands import errors  # noqa: PLC0415 - as above
+    from manyhands._codec import _pickling  # noqa: PLC0415 - as above
+
+    try:
+        return _pickling.encode_whole(value)
+    except errors.NotSerializable:
+        return None
 
 
 def _needs_no_module(names: frozenset[str], used: dict[str, Any]) -> bool:
@@ -266,8 +274,6 @@ def method(_: Encoder, value: types.MethodType) -> Any:
 
 def class_(_: Encoder, cls: type) -> Any:
     """A class with its attributes."""
-    if not cls.__flags__ & _HEAP_TYPE:
-        return _of_interpreter(cls)
     attributes = _contents(cls)
     basic = {name: value for name, value in attributes.items() if type(value) in _ATOMS}
     for name in ("__slots__", "__orig_bases__"):  # what bases and metaclasses look for when the class is made
@@ -291,7 +297,8 @@ def class_(_: Encoder, cls: type) -> Any:
     return _making.new_class, made, (attributes, registered), None, None, _making.set_class
 
 
-def _of_interpreter(cls: type) -> Any:
+def of_interpreter(cls: type) -> Any:
+    """A class that no module has under its name."""
     if cls in _SINGLETONS:
         return NotImplemented
     for name, value in vars(types).items():

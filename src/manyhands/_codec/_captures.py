@@ -7,6 +7,7 @@ list, an array or any object with a state of its own, nothing short of pickling 
 
 from __future__ import annotations
 
+import _collections  # type: ignore[import-not-found]
 import functools
 import types
 from typing import TYPE_CHECKING, Any
@@ -14,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from manyhands._codec import _bytecode, _naming, _pickling
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from manyhands._codec._fingerprint import Code
 
-_ATOMS = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), type, types.ModuleType, types.CodeType)
+_TUPLE_FIELD = _collections._tuplegetter  # noqa: SLF001 - of collections.namedtuple; it has no public name
+_SLOTS = types.GetSetDescriptorType, types.MemberDescriptorType, _TUPLE_FIELD
+_ATOMS = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), types.ModuleType, types.CodeType, *_SLOTS)
 _CACHED = type(functools.lru_cache(abs))  # what it keeps may go from task to task: it is nothing but a cache
 _MISSING = object()
 
@@ -36,9 +39,9 @@ class Captures:
     def __init__(self, function: object, *, global_names: bool) -> None:
         self.mutable = False
         self._global_names = global_names
-        self._bindings: list[tuple[dict[str, Any], str, object]] = []
+        self._bindings: list[tuple[Mapping[str, Any], str, object]] = []
         self._cells: list[tuple[types.CellType, object]] = []
-        self._attributes: list[tuple[dict[str, Any], int]] = []  # of functions: how many
+        self._attributes: list[tuple[Mapping[str, Any], int]] = []  # of functions and classes: how many
         self._codes: list[Code] = []  # of the project, which it uses
         self._seen: set[int] = set()
         self._look(function)
@@ -51,15 +54,26 @@ class Captures:
         for attributes, count in self._attributes:
             if len(attributes) != count:
                 return True
-        return any(_contents(cell) is not value for cell, value in self._cells) or any(code.changed() for code in self._codes)
+        for cell, value in self._cells:
+            if _contents(cell) is not value:
+                return True
+        for code in self._codes:  # noqa: SIM110 - a generator would take twice as long
+            if code.changed():
+                return True
+        return False
 
     def _look(self, value: object) -> None:
         if isinstance(value, _ATOMS) or id(value) in self._seen:
             return
         self._seen.add(id(value))
+        if isinstance(value, type):
+            if not _naming.found_by_name(value):
+                self._look_into_class(value)
+            return
         if isinstance(value, types.FunctionType):
             if not _naming.found_by_name(value):
-                self._look_into(value)
+                if not _is_generated(value):
+                    self._look_into(value)
             elif self._global_names and (code := _pickling.code_of_project(value)) is not None:
                 self._codes.append(code)
             return
@@ -91,12 +105,34 @@ class Captures:
 
                 self._codes.append(_definitions.module_code(value, function.__code__))
 
-    def _bind(self, variables: dict[str, Any], names: Any) -> None:
+    def _look_into_class(self, cls: type) -> None:
+        own = vars(cls)
+        self._attributes.append((own, len(own)))
+        functions = [name for name, value in own.items() if isinstance(value, types.FunctionType)]
+        if hasattr(cls, "__members__"):  # an enumeration does not let its members change
+            self._bind(own, functions)
+        else:
+            self._bind(own, [name for name in own if name in functions or not _is_machinery(name)])
+        for base in cls.__bases__:
+            self._look(base)
+
+    def _bind(self, variables: Mapping[str, Any], names: Any) -> None:
         for name in names:
             value = variables.get(name, _MISSING)
             self._bindings.append((variables, name, value))
             if value is not _MISSING:
                 self._look(value)
+
+
+def _is_generated(function: types.FunctionType) -> bool:
+    """Whether a class has it from :mod:`dataclasses` and the like: what it holds is theirs, and does not change."""
+    code = function.__code__
+    return code.co_qualname.startswith("__create_fn__.") or _naming.is_standard(code.co_filename)
+
+
+def _is_machinery(name: str) -> bool:
+    """Whether a class has it from what made the class."""
+    return (name.startswith("_") and name.endswith("_")) or name in {"_abc_impl", "_field_defaults"}
 
 
 def _parts(value: Any) -> Iterable[object] | None:
@@ -107,6 +143,10 @@ def _parts(value: Any) -> Iterable[object] | None:
         return value
     if isinstance(value, types.MethodType):
         return value.__self__, value.__func__
+    if isinstance(value, classmethod | staticmethod):
+        return (value.__func__,)
+    if type(value) is property:
+        return value.fget, value.fset, value.fdel
     if type(value) is _CACHED:
         return (value.__wrapped__,)
     if type(value) is functools.partial and not value.__dict__:

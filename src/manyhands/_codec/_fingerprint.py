@@ -4,25 +4,32 @@ A function or class of the project travels by its name, and its name leads to wh
 the code that is meant: of the function, and of all that it reaches in the project through globals, closures and attributes of modules.
 
 It counts: byte code with its constants (typed; sets in order), names, defaults, closures, decorators, bases, attributes of classes; which
-globals are used, and the values of those that are named in capitals, as constants are. It does not count: file names, line numbers,
-docstrings, annotations; other global variables, whose values are the state of a process; what installed packages consist of.
+globals are used, what they are if they can be called, and the values of those that are named in capitals, as constants are. It does not
+count: file names, line numbers, docstrings, annotations; other global variables, whose values are the state of a process; what installed
+packages consist of. Of constants it knows numbers, text, containers, arrays, and some classes of the standard library; of others the type.
 """
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import sys
 import types
-from operator import itemgetter
+from operator import is_not, itemgetter
 from typing import TYPE_CHECKING, Any
 
 from manyhands._codec import _bytecode, _identity, _naming
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-_MISSING = object()
-_ATOMS = (type(None), bool, int, float, complex, str, bytes, type(Ellipsis))
-_CODE = (types.FunctionType, type, types.ModuleType)
+_ATOMS = (type(None), bool, int, float, complex, str, bytes, bytearray, slice, range, type(Ellipsis), type(NotImplemented))
+_CODE = (types.FunctionType, type, types.ModuleType, types.MethodType, property, classmethod, staticmethod)
+_CONTAINERS = frozenset({list, set, dict, types.MappingProxyType})
+_MOST_PARTS = 20_000  # of all containers together; a table with more is told by its length
+# Modules whose objects say all of themselves in their repr().
+_SPEAKING = frozenset({"datetime", "decimal", "fractions", "ipaddress", "pathlib", "re", "uuid", "zoneinfo"})
+_SPEAKING |= {"pathlib._local", "_pydatetime", "_pydecimal"}
 # What every class is given, and says nothing about its code.
 _OF_ALL_CLASSES = frozenset(
     {
@@ -44,6 +51,21 @@ _OF_ALL_CLASSES = frozenset(
         "__slotnames__",
     }
 )
+
+
+def counts(name: str, value: object) -> bool:
+    """Whether a variable belongs to the code that uses it: it is code, or a constant, as its name in capitals says."""
+    return is_code(value) or name.isupper()
+
+
+def is_code(value: object) -> bool:
+    """Whether a value is code, or holds code that is called through it: a partial, a cached function, a decorator's object."""
+    return isinstance(value, _CODE) or callable(value)
+
+
+def is_made_of_code(value: object) -> bool:
+    """The same for what a class has under a name: descriptors count, too."""
+    return is_code(value) or hasattr(type(value), "__get__")
 
 
 class Names:
@@ -70,36 +92,65 @@ class Code:
     """The code that a function or class consists of, as it is now; or what other code gets from a module.
 
     ``digest``: equal for equal code, in whichever process. :meth:`changed` tells, in a fraction of a microsecond for a small function,
-    whether any name leads elsewhere by now.
+    whether any name leads elsewhere by now. What a constant holds (the items of a list) is taken as it was found.
     """
 
-    __slots__ = ("_held", "_watched", "digest", "root", "volatile")
+    __slots__ = ("_absent", "_bases", "_held", "_kinds", "_sizes", "_watched", "digest", "root", "volatile")
 
     def __init__(self, root: Any) -> None:
         self.root = root
         walk = _Walk(root)
         self.digest: bytes = walk.hash.digest()
-        self._watched = [_watch(mapping, tuple(names)) for mapping, names in walk.bindings.values()]
+        watches = walk.watches.values()
+        self._watched = [_watch(watch.mapping, watch.names) for watch in watches if watch.names]
+        self._kinds = [_watch(watch.mapping, watch.states) for watch in watches if watch.states]
+        self._absent = [(watch.mapping.keys(), frozenset(watch.absent)) for watch in watches if watch.absent]
+        self._sizes = [(vars(cls), len(vars(cls))) for cls in walk.classes]
+        self._bases = [(cls, cls.__bases__) for cls in walk.classes]
         self._held = walk.held
-        self.volatile: bool = bool(self._watched)  # it may become other code without that of a function being replaced
+        # It may become other code without that of a function being replaced.
+        self.volatile: bool = bool(self._watched or self._kinds or self._absent)
 
     def changed(self) -> bool:
         """Whether it is other code now, in this process."""
         try:
             for get, mapping, before in self._watched:
-                if get(mapping) != before:
+                if any(map(is_not, get(mapping), before)):
                     return True
-        except Exception:  # noqa: BLE001 - a name is gone; or the comparison of what is no longer a constant has raised
+            for get, mapping, before in self._kinds:
+                if any(map(is_not, map(type, get(mapping)), map(type, before))):
+                    return True
+        except KeyError:  # a name is gone
             return True
-        for function, code, defaults in self._held:  # noqa: SIM110 - a generator would take twice as long
-            if function.__code__ is not code or function.__defaults__ is not defaults:
+        for names, absent in self._absent:
+            if not absent.isdisjoint(names):
                 return True
-        return False
+        return self._held_changed()
+
+    def _held_changed(self) -> bool:
+        for function, code, defaults, keyword_defaults in self._held:
+            if function.__code__ is not code or function.__defaults__ is not defaults or function.__kwdefaults__ is not keyword_defaults:
+                return True
+        for own, size in self._sizes:
+            if len(own) != size:
+                return True
+        return any(cls.__bases__ is not bases for cls, bases in self._bases)
 
 
-def _watch(mapping: Mapping[str, Any], names: tuple[str, ...]) -> tuple[Callable[[Any], Any], Mapping[str, Any], Any]:
-    get = itemgetter(names[0], *names)  # a tuple in any case: its comparison begins with identity
+def _watch(mapping: Mapping[str, Any], names: Iterable[str]) -> tuple[Callable[[Any], Any], Mapping[str, Any], Any]:
+    first, *others = names
+    get = itemgetter(first, first, *others)  # a tuple in any case
     return get, mapping, get(mapping)
+
+
+class _Watch:
+    """What is watched of one namespace: names by what they are bound to, names by the type of that, names that are not there."""
+
+    def __init__(self, mapping: Mapping[str, Any]) -> None:
+        self.mapping = mapping
+        self.names: dict[str, None] = {}
+        self.states: dict[str, None] = {}
+        self.absent: set[str] = set()
 
 
 class _Walk:
@@ -107,10 +158,12 @@ class _Walk:
 
     def __init__(self, root: Any) -> None:
         self.hash = hashlib.blake2b(digest_size=16)
-        self.bindings: dict[int, tuple[Mapping[str, Any], dict[str, None]]] = {}
-        self.held: list[tuple[types.FunctionType, types.CodeType, Any]] = []
+        self.watches: dict[int, _Watch] = {}
+        self.held: list[tuple[types.FunctionType, types.CodeType, Any, Any]] = []
+        self.classes: list[type] = []
         self._numbers: dict[int, int] = {}
         self._found: list[Any] = []
+        self._left = _MOST_PARTS
         if isinstance(root, Names):
             self._globals(root.variables, root.code)
         elif isinstance(root, ModuleUse):
@@ -125,6 +178,10 @@ class _Walk:
         """Take in a value that stands where code may stand."""
         if isinstance(obj, types.FunctionType | type):
             self._meet(obj)
+        elif isinstance(obj, types.ModuleType):
+            self._say("module", obj.__name__)
+        elif isinstance(obj, types.CodeType):
+            self._code(obj)
         elif isinstance(obj, types.MethodType | classmethod | staticmethod):
             self._say("method", str(isinstance(obj, classmethod)), str(isinstance(obj, staticmethod)))
             self.visit(obj.__func__)
@@ -132,13 +189,8 @@ class _Walk:
             self._say("property")
             for part in (obj.fget, obj.fset, obj.fdel):
                 self.visit(part)
-        elif isinstance(obj, types.ModuleType):
-            self._say("module", obj.__name__)
-        elif isinstance(obj, types.CodeType):
-            self._code(obj)
         elif not self._constant(obj):
-            self._say("object", type(obj).__qualname__)
-            self.visit(getattr(obj, "__wrapped__", None) if type(obj).__module__ == "functools" else None)
+            self._meet(obj)
 
     def _say(self, *words: str) -> None:
         for word in words:
@@ -146,19 +198,47 @@ class _Walk:
             self.hash.update(b"%d:" % len(data))
             self.hash.update(data)
 
-    def _meet(self, obj: types.FunctionType | type) -> None:
+    def _meet(self, obj: Any) -> None:
         number = self._numbers.setdefault(id(obj), len(self._found))
         if number == len(self._found):
             self._found.append(obj)
         self._say("code", str(number))
 
-    def _look_into(self, obj: types.FunctionType | type) -> None:
-        if not _naming.is_project(obj.__module__) and not (isinstance(obj, types.FunctionType) and self._is_inner(obj)):
+    def _look_into(self, obj: Any) -> None:
+        if type(obj) in _CONTAINERS:
+            self._container(obj)
+        elif not isinstance(obj, types.FunctionType | type):
+            self._object(obj)
+        elif not _naming.is_project(obj.__module__) and not (isinstance(obj, types.FunctionType) and self._is_inner(obj)):
             self._say("named", str(obj.__module__), obj.__qualname__)
         elif isinstance(obj, types.FunctionType):
             self._function(obj)
         else:
             self._class(obj)
+
+    def _container(self, value: Any) -> None:
+        self._say(type(value).__name__, str(len(value)))
+        self._left -= len(value)
+        if self._left > 0:
+            for part in _parts_of(value):
+                self.visit(part)
+
+    def _object(self, obj: Any) -> None:
+        """What is neither code nor a constant: if it can be called, or is a descriptor, it is made of code; if not, it is state."""
+        kind = type(obj)
+        self._say("object", kind.__qualname__)
+        if not is_made_of_code(obj):
+            return
+        if _naming.is_project(kind.__module__):
+            self._meet(kind)
+        if isinstance(obj, functools.partial | functools.partialmethod):
+            self.visit(obj.func)
+            for _, value in [*enumerate(obj.args), *sorted(obj.keywords.items())]:
+                self.visit(value)
+        for name, value in sorted(_attributes(obj).items()):
+            if is_code(value):
+                self._say(name)
+                self.visit(value)
 
     def _is_inner(self, function: types.FunctionType) -> bool:
         """Whether a function of a package has been made for the project: a decorator's wrapper."""
@@ -167,7 +247,7 @@ class _Walk:
     def _function(self, function: types.FunctionType) -> None:
         self._say("function", function.__qualname__)
         self._code(function.__code__)
-        self.held.append((function, function.__code__, function.__defaults__))
+        self.held.append((function, function.__code__, function.__defaults__, function.__kwdefaults__))
         self.visit(function.__defaults__)
         for name, value in sorted((function.__kwdefaults__ or {}).items()):
             self._say(name)
@@ -178,62 +258,81 @@ class _Walk:
             except ValueError:
                 self._say("empty")
         for name, value in sorted(function.__dict__.items()):
-            if isinstance(value, types.FunctionType):
+            if isinstance(value, types.MappingProxyType):  # the implementations of functools.singledispatch
+                self._registry(value)
+            elif is_code(value):
                 self._say(name)
                 self.visit(value)
         if _naming.is_project(function.__globals__.get("__name__")):
             self._globals(function.__globals__, function.__code__)
 
+    def _registry(self, registry: Mapping[Any, Any]) -> None:
+        for cls in sorted((key for key in registry if isinstance(key, type)), key=lambda cls: (cls.__module__, cls.__qualname__)):
+            self.visit(cls)
+            self.visit(registry[cls])
+
     def _globals(self, variables: dict[str, Any], code: types.CodeType) -> None:
         for name in sorted(_bytecode.global_names(code)):
-            value = variables.get(name, _MISSING)
-            if value is _MISSING:
+            if name not in variables:
+                self._watching(variables).absent.add(name)
                 continue
+            value = variables[name]
             self._say("global", name)
             if isinstance(value, types.ModuleType):
-                self._watch(variables, name)
+                self._watching(variables).names[name] = None
                 self.visit(value)
                 self._through(value, _bytecode.all_names(code), [])
-            elif shared := _identity.shared(value):
-                self._watch(variables, name)
-                self._say("shared", shared)
-            elif isinstance(value, _CODE) or name.isupper():
-                self._watch(variables, name)
-                self.visit(value)
+            else:
+                self._named(variables, name, value)
 
     def _through(self, module: types.ModuleType, mentioned: frozenset[str], path: list[types.ModuleType]) -> None:
         """What code may mean by ``module.name``."""
         if not _naming.is_project(module.__name__) or module in path:
             return
-        for name in sorted(mentioned.intersection(vars(module))):
-            value = vars(module)[name]
+        variables = vars(module)
+        self._watching(variables).absent |= mentioned - variables.keys()
+        for name in sorted(mentioned & variables.keys()):
+            value = variables[name]
             if isinstance(value, types.ModuleType):
                 self._through(value, mentioned, [*path, module])
-            elif shared := _identity.shared(value):
-                self._watch(vars(module), name)
-                self._say("attribute", name, "shared", shared)
-            elif isinstance(value, _CODE) or name.isupper():
-                self._watch(vars(module), name)
+            else:
                 self._say("attribute", name)
-                self.visit(value)
+                self._named(variables, name, value)
 
-    def _watch(self, mapping: Mapping[str, Any], name: str) -> None:
+    def _named(self, variables: Mapping[str, Any], name: str, value: Any) -> None:
+        """A variable that code uses: what it is, if that is code or a constant."""
+        watch = self._watching(variables)
+        if shared := _identity.shared(value):
+            watch.names[name] = None
+            self._say("shared", shared)
+        elif counts(name, value):
+            watch.names[name] = None
+            self.visit(value)
+        else:
+            watch.states[name] = None
+
+    def _watching(self, mapping: Mapping[str, Any]) -> _Watch:
         # vars() of a class makes a new one each time; what it shows is one and the same.
-        self.bindings.setdefault(id(mapping), (mapping, {}))[1][name] = None
+        return self.watches.setdefault(id(mapping), _Watch(mapping))
 
     def _class(self, cls: type) -> None:
         self._say("class", cls.__qualname__, type(cls).__qualname__)
         for base in cls.__bases__:
             self.visit(base)
+        self.classes.append(cls)
         own = vars(cls)
-        for name in sorted(own.keys() - _OF_ALL_CLASSES):
+        members = getattr(cls, "_member_map_", {}) if _is_enum(cls) else {}
+        for name in sorted(own.keys() - _OF_ALL_CLASSES - members.keys()):
             value = own[name]
             self._say(name)
-            if isinstance(value, types.FunctionType | type | property | classmethod | staticmethod) or hasattr(type(value), "__get__"):
-                self._watch(own, name)
+            if is_made_of_code(value) or name.isupper():
+                self._watching(own).names[name] = None
                 self.visit(value)
-            elif name.isupper() or name.startswith("__"):
+            elif name.startswith("__"):
                 self.visit(value)
+        for name, member in members.items():
+            self._say(name)
+            self.visit(member._value_)
 
     def _code(self, code: types.CodeType) -> None:
         self._say("code", code.co_name)
@@ -249,14 +348,54 @@ class _Walk:
         """Take in a value that is the same in each process; False for others."""
         if isinstance(value, _ATOMS):
             self._say(type(value).__name__, repr(value))
-        elif isinstance(value, tuple):
-            self._say("tuple", str(len(value)))
-            for part in value:
-                self.visit(part)
-        elif isinstance(value, frozenset):
-            self._say("frozenset", *sorted(f"{type(part).__name__} {part!r}" for part in value))
-        elif isinstance(value, slice | range):
-            self._say(repr(value))
+        elif _is_enum(type(value)):
+            self.visit(type(value))
+            self._say(str(value.name))
+        elif type(value).__module__ in _SPEAKING:
+            self._say(type(value).__qualname__, repr(value))
+        elif _is_array(value):
+            self._say(type(value).__qualname__, str(value.dtype), str(value.shape))
+            self.hash.update(value.tobytes())
+        elif isinstance(value, tuple | frozenset):
+            self._container(value)
         else:
             return False
         return True
+
+
+def _parts_of(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict | types.MappingProxyType):
+        return (part for item in value.items() for part in item)
+    return sorted(value, key=_name_of) if isinstance(value, set | frozenset) else value
+
+
+def _is_enum(cls: type) -> bool:
+    enum = sys.modules.get("enum")
+    return enum is not None and isinstance(cls, enum.EnumMeta)
+
+
+def _is_array(value: object) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.ndarray) and not value.dtype.hasobject
+
+
+def _name_of(value: object) -> str:
+    """By which members of a set are put in order: the same in each process, as far as that can be."""
+    if isinstance(value, types.FunctionType | type):
+        return f"{value.__module__}.{value.__qualname__}"
+    if isinstance(value, tuple | frozenset):
+        return f"{type(value).__name__} {sorted(map(_name_of, value))}"
+    return f"{type(value).__name__} {value!r}" if isinstance(value, _ATOMS) else type(value).__qualname__
+
+
+def _attributes(obj: object) -> dict[str, Any]:
+    """What an object holds, without asking it."""
+    held = dict(getattr(obj, "__dict__", {}))
+    for cls in type(obj).__mro__:
+        for name, slot in vars(cls).items():
+            if isinstance(slot, types.MemberDescriptorType) and name not in held:
+                try:
+                    held[name] = slot.__get__(obj)
+                except AttributeError:  # it is empty
+                    continue
+    return held

@@ -44,7 +44,9 @@ def overlay(name: str) -> dict[str, Any]:
     made = types.ModuleType(name)
     try:
         made.__dict__.update(importlib.import_module(name).__dict__)
-    except ImportError:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:  # noqa: BLE001 - a module is run when it is imported
         made.__dict__["__builtins__"] = sys.modules["builtins"].__dict__
     made.__dict__[_SELF] = made
     return made.__dict__

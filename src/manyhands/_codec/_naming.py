@@ -43,8 +43,13 @@ def is_project(name: object) -> bool:
     return known[1]
 
 
+def is_standard(file: str) -> bool:
+    """Whether a file is of the standard library."""
+    return file.startswith(_STANDARD_LIBRARY)
+
+
 def _is_own(name: str, file: object) -> bool:
     if not isinstance(file, str) or name.partition(".")[0] == "manyhands":
         return False
     folders = file.split(os.sep)
-    return not ("site-packages" in folders or "dist-packages" in folders or file.startswith(_STANDARD_LIBRARY))
+    return not ("site-packages" in folders or "dist-packages" in folders or is_standard(file))

@@ -16,6 +16,7 @@ from manyhands._codec._pickling import PROTOCOL
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from typing import Any
 
     from manyhands._codec._pickling import Bytes
 
@@ -29,18 +30,21 @@ _LONG = 1 << 18  # text of this length does better alone: it need not be copied 
 
 def are_atoms(values: Sequence[object]) -> bool:
     """Whether all values may share one pickle."""
-    kinds = set(map(type, values))
-    return kinds <= ATOMS and (kinds.isdisjoint(_TEXT) or _all_short(values))
+    return _are_atoms(set(map(type, values)), values)
 
 
 def rows_of_atoms(rows: Sequence[tuple[object, ...]]) -> bool:
     """Whether all values of all tuples may share one pickle."""
-    kinds = set(map(type, chain.from_iterable(rows)))
-    return kinds <= ATOMS and (kinds.isdisjoint(_TEXT) or _all_short(chain.from_iterable(rows)))
+    return _are_atoms(set(map(type, chain.from_iterable(rows))), chain.from_iterable(rows))
 
 
-def _all_short(values: Iterable[object]) -> bool:
-    return all(type(value) not in _TEXT or len(value) < _LONG for value in values)  # type: ignore[arg-type]
+def _are_atoms(kinds: set[type], values: Iterable[Any]) -> bool:
+    if not kinds <= ATOMS:
+        return False
+    if kinds <= NUMBERS:
+        return True
+    texts = values if kinds <= _TEXT else (value for value in values if type(value) in _TEXT)
+    return max(map(len, texts), default=0) < _LONG
 
 
 def is_short_text(value: object) -> bool:
@@ -82,3 +86,8 @@ def split_pickles(payload: Bytes, count: int) -> Iterator[memoryview]:
     for length in struct.unpack_from(f"<{count}Q", payload):
         yield view[position : position + length]
         position += length
+
+
+def load_again(payload: Bytes, *buffers: Bytes) -> object:
+    """What many messages have in common, which was pickled once."""
+    return pickle.loads(payload, buffers=buffers)

@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 
 PROTOCOL = 5
 
+ANEW, KNOWN, HOME = "anew", "known", "home"
+
 # Buffers from this size on stay out of the pickle, so that the receiver uses them where they have been read to.
 OUT_OF_BAND = 65536
 
 _MAIN = b"__main__"
 _MADE = b"manyhands._codec._making"  # in the pickle of whatever travels by value
 _TEXT = frozenset({str, bytes, bytearray})
+_BYTES = frozenset({bytes, bytearray})
+_HOLD_BYTES = frozenset({bytes, bytearray, tuple})
 
 _MOST = 4000
 
@@ -52,7 +56,27 @@ def by_name_or_value(encoder: Encoder, obj: Any) -> Any:
             return _definitions.reference(encoder, obj)
     from manyhands._codec import _by_value  # noqa: PLC0415 - most programs never need it
 
-    return _by_value.function(encoder, obj) if type(obj) is FunctionType else _by_value.class_(encoder, obj)
+    return _by_value.function(encoder, obj) if type(obj) is FunctionType else _class(encoder, obj)
+
+
+def _class(encoder: Encoder, cls: type) -> Any:
+    """A class that has to be described, if the receiver does not know it."""
+    from manyhands._codec import _by_value, _class_references  # noqa: PLC0415 - as above
+
+    if not cls.__flags__ & _HEAP_TYPE:
+        return _by_value.of_interpreter(cls)
+    reduced = None
+    if encoder.classes == KNOWN:
+        reduced = _class_references.reference(encoder, cls)
+    elif encoder.classes == HOME:
+        reduced = _class_references.home_reference(cls)
+    if reduced is None:
+        _class_references.lend(cls)
+        reduced = _by_value.class_(encoder, cls)
+    return reduced
+
+
+_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, or by C code that does the same
 
 
 # What has been looked up in _rules.py, for all encoders: the lookup takes longer than the call.
@@ -63,9 +87,11 @@ class Encoder(pickle.Pickler):
     """Pickles one object.
 
     ``on_stale``: what is to happen where the receiver has other code than this process for something of the project: ``"send"`` it, or
-    ``"raise"``; None: it is not compared.
+    ``"raise"``; None: it is not compared. ``classes``: whether those that have to be described are (``ANEW``), or are named, since the
+    receiver can ask for them (``KNOWN``), or has sent them (``HOME``).
     """
 
+    classes = "anew"
     stale = False  # the receiver has asked for what it has other code for
     root: object = None  # what is being pickled
     is_dry = False  # the pickle is of no use
@@ -75,6 +101,7 @@ class Encoder(pickle.Pickler):
         self, file: io.BytesIO, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None, on_stale: str | None = None
     ) -> None:
         super().__init__(file, PROTOCOL, buffer_callback=buffer_callback)
+        self.file = file
         self.brings_buffers = buffer_callback is not None
         self.on_stale = on_stale
         self._namespaces: dict[tuple[int, bool], Namespace] = {}
@@ -164,13 +191,18 @@ def encode(obj: object, on_stale: str | None = None) -> tuple[bytes, Sequence[By
     return payload, [bytes(view) for view in views] if views else ()
 
 
-def encode_views(obj: object, on_stale: str | None = None, *, is_result: bool = False) -> tuple[bytes, Sequence[memoryview]]:
-    """The same with the buffers where they are, to be copied before anybody can change them. ``is_result``: of a task.
+def encode_views(
+    obj: object, on_stale: str | None = None, classes: str = ANEW, *, is_result: bool = False
+) -> tuple[bytes, Sequence[memoryview]]:
+    """The same with the buffers where they are, to be copied before anybody can change them. ``classes``: see :class:`Encoder`;
+    ``is_result``: of a task.
 
     Raises:
         NotSerializable: as above.
     """
     views: list[memoryview] = []
+    if type(obj) in _HOLD_BYTES:
+        obj = _with_long_bytes_apart(obj)
 
     def keep_in_band(buffer: pickle.PickleBuffer) -> bool:
         raw = buffer.raw()
@@ -179,7 +211,29 @@ def encode_views(obj: object, on_stale: str | None = None, *, is_result: bool = 
         views.append(raw)
         return False
 
-    return _encode(obj, keep_in_band, views, on_stale, is_result), views
+    return _encode(obj, keep_in_band, views, on_stale, classes, is_result), views
+
+
+class _LongBytes:
+    """Stands for bytes, which pickle would write into its own."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes | bytearray) -> None:
+        self.data = data
+
+    def __reduce__(self) -> Any:
+        return type(self.data), (pickle.PickleBuffer(self.data),)
+
+
+def _with_long_bytes_apart(obj: Any) -> Any:
+    """The same, long bytes as buffers; those in a list or an object are left where they are."""
+    if type(obj) is not tuple:
+        return _LongBytes(obj) if len(obj) >= OUT_OF_BAND else obj
+    if not any(type(part) in _BYTES and len(part) >= OUT_OF_BAND for part in obj):
+        return obj
+    apart = {id(part): _LongBytes(part) for part in obj if type(part) in _BYTES and len(part) >= OUT_OF_BAND}
+    return tuple([apart.get(id(part), part) for part in obj])
 
 
 def encode_stale(obj: object, wanted: Sequence[object]) -> tuple[bytes, Sequence[memoryview]]:
@@ -260,10 +314,11 @@ def _encode(
     keep_in_band: Callable[[pickle.PickleBuffer], bool] | None = None,
     views: list[memoryview] | None = None,
     on_stale: str | None = None,
+    classes: str = ANEW,
     is_result: bool = False,
 ) -> bytes:
     try:
-        payload = _dump(Encoder, obj, keep_in_band, on_stale)
+        payload = _dump(Encoder(io.BytesIO(), keep_in_band, on_stale), obj, classes)
         if _MAIN not in payload or type(obj) in _TEXT:
             return payload
     except Exception:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything; if that is not mended now, it comes again
@@ -271,16 +326,15 @@ def _encode(
     if views:
         views.clear()
     try:
-        return _dump(_CarefulEncoder, obj, keep_in_band, on_stale)
+        return _dump(_CarefulEncoder(io.BytesIO(), keep_in_band, on_stale), obj, classes)
     except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
         from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
 
         raise _trace.not_serializable(obj, error, is_result=is_result) from None
 
 
-def _dump(make: type[Encoder], obj: object, keep_in_band: Callable[[pickle.PickleBuffer], bool] | None, on_stale: str | None) -> bytes:
-    file = io.BytesIO()
-    encoder = make(file, keep_in_band, on_stale)
+def _dump(encoder: Encoder, obj: object, classes: str) -> bytes:
+    encoder.classes = classes
     encoder.root = obj
     encoder.dump(obj)
-    return file.getvalue()
+    return encoder.file.getvalue()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 # Constructors that do nothing but construct.
 _HARMLESS = {
-    "builtins": {"bytearray", "complex", "frozenset", "list", "dict", "object", "range", "set", "slice", "tuple"},
+    "builtins": {"bytearray", "bytes", "complex", "frozenset", "list", "dict", "object", "range", "set", "slice", "tuple"},
     "collections": {"Counter", "OrderedDict", "deque"},
     "datetime": {"date", "datetime", "time", "timedelta", "timezone"},
     "decimal": {"Decimal"},
@@ -108,6 +108,16 @@ _BY_VALUE: dict[str, Callable[..., object]] = {
 }
 
 
+# What else of manyhands is in pickles.
+_OURS: dict[tuple[str, str], Callable[..., object]] = {
+    ("manyhands._codec._definitions", "definition"): lambda _, name, *rest: _stand_in(name),
+    ("manyhands._codec._class_references", "known_class"): lambda _, __, name: _stand_in(name),
+    ("manyhands._codec._class_references", "original_class"): lambda _, name: _stand_in(name),
+    ("manyhands._codec._packing", "load_again"): lambda payload, *buffers: preview(payload, buffers),
+    ("manyhands.sharing._arrays", "_arrived"): lambda _, __, shape, ___, dtype, *rest: _stand_in("SharedArray")(shape, dtype),
+}
+
+
 class _Previewer(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Any:
         """The thing of that name if it is harmless, else a stand-in."""
@@ -115,8 +125,9 @@ class _Previewer(pickle.Unpickler):
             return super().find_class(module, name)
         if module == _making.__name__ and name in _BY_VALUE:
             return _BY_VALUE[name]
-        if module == "manyhands._codec._definitions" and name == "definition":
-            return lambda _, name, *rest: _stand_in(name)
+        known = _OURS.get((module, name))
+        if known is not None:
+            return known
         return _stand_in(name)
 
     def persistent_load(self, _: object) -> object:

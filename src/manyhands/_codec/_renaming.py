@@ -53,7 +53,7 @@ def _with_way(part: errors.Part, way: Way) -> errors.Part:
 
 def _from_arguments(way: Way, names: Sequence[str] = ()) -> Way:
     _, steps = way
-    if not steps or steps[0][0] != _steps.ITEM:
+    if not steps or steps[0][0] != _steps.ITEM or not steps[0][1].isdigit():
         return "the arguments", steps
     number = int(steps[0][1])
     return (f"argument '{names[number]}'" if number < len(names) else f"argument {number}"), steps[1:]

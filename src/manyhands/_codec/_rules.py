@@ -139,6 +139,23 @@ _RULES_BY_NAME: dict[tuple[str, str], Rule] = {
     **{("dataclasses", name): _constant for name in ("_FIELD_BASE", "_MISSING_TYPE", "_HAS_DEFAULT_FACTORY_CLASS", "_KW_ONLY_TYPE")},
 }
 
+
+def _of_tensors(name: str) -> Rule:
+    """A rule of ``_tensors.py``, which wants numpy."""
+
+    def rule(encoder: Encoder, value: Any) -> Any:
+        if "numpy" not in sys.modules or not encoder.brings_buffers:
+            return NotImplemented
+        from manyhands._codec import _tensors  # noqa: PLC0415 - not for who has no torch
+
+        return getattr(_tensors, name)(encoder, value)
+
+    return rule
+
+
+_RULES_BY_NAME[("torch.storage", "TypedStorage")] = _of_tensors("typed_storage")
+_RULES_BY_NAME[("torch.storage", "UntypedStorage")] = _of_tensors("untyped_storage")
+
 _INHERITED = (
     "it is for processes that multiprocessing starts",
     "use that of a multiprocessing.Manager(), or, instead of a queue, return values",

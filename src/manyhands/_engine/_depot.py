@@ -23,14 +23,20 @@ class Depot:
         self.segments = _segments.Segments()
         self.store = Store(_segments.kept_bytes())
 
-    def place(self, payload: Bytes, views: Sequence[memoryview], call: object) -> tuple[Bytes | Placed, list[Bytes | Placed]]:
+    def place(
+        self, payload: Bytes, views: Sequence[memoryview], call: object, again: tuple[bytes, Placed] | None = None
+    ) -> tuple[Bytes | Placed, list[Bytes | Placed]]:
         """Pickle and buffers of one task, copied: into segments what is large. ``call``: see :meth:`Store.find`.
+
+        ``again``: a buffer that has been placed already, and where.
 
         Each array has a segment of its own, so that others can use it as well; there are not more than a message may bring.
         """
         known = _shared(views)
         for index, view in enumerate(views):
-            if len(view) >= SHARED and len(known) < MOST - 1 and index not in known:
+            if again is not None and view.obj is again[0]:
+                known[index] = again[1]
+            elif len(view) >= SHARED and len(known) < MOST - 1 and index not in known:
                 placed = self._alone(view, call)
                 if placed is not None:
                     known[index] = placed
@@ -38,6 +44,11 @@ class Depot:
         placed_payload, placed_rest = place(payload, rest, self.segments)
         others = iter(placed_rest)
         return placed_payload, [known[index] if index in known else next(others) for index in range(len(views))]
+
+    def place_payload(self, payload: bytes) -> Placed | None:
+        """A pickle that many messages will have in common; None: there is no segment for it."""
+        leased = self.segments.lease([payload])
+        return None if leased is None else Placed(leased[0], 0, len(payload))
 
     def place_apart(self, payload: Bytes, views: Sequence[memoryview]) -> tuple[Bytes | Placed, list[Bytes | Placed]]:
         """Pickle and buffers of a function, which workers keep, and map for each task: in segments of their own that are not used again."""
@@ -58,13 +69,13 @@ class Depot:
         return pieces[0], pieces[1:]
 
     def _alone(self, view: memoryview, call: object) -> Placed | None:
-        placed, digest = self.store.find(view, call)
+        placed = self.store.find(view, call)
         if placed is None:
             leased = self.segments.lease([view])
             if leased is None:
                 return None
             placed = Placed(leased[0], 0, len(view))
-            self.store.keep(view, placed, call, digest)
+            self.store.keep(view, placed, call)
         return placed
 
     def close(self) -> None:

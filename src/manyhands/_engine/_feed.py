@@ -10,7 +10,7 @@ from manyhands._codec import _packing, _pickling
 from manyhands._core.batching import FunctionCost
 from manyhands._core.policy import add_note
 from manyhands._core.tasks import Batch
-from manyhands._engine import _parcels
+from manyhands._engine._arguments import ArgumentEncoder, Refusal, Snapshot
 from manyhands._engine._calls import Form
 from manyhands._wire import _frames
 
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     Changed = Callable[[], bool]
     Encoded = tuple[Bytes | Placed, Sequence[Bytes | Placed]]
     Refused = tuple[int, BaseException]  # index, why
-
-
-# Bytes of a function above which it is not encoded for each task anew.
-_LARGE = 65536
 
 
 class Feed(Protocol):
@@ -152,8 +148,8 @@ class CallFeed:
         from manyhands._codec._captures import Captures  # noqa: PLC0415 - most functions travel by name
 
         captures = Captures(fn, global_names=True)
-        # What has a state of its own is encoded anew each time: it may have changed. If it is large, only for each call.
-        if not captures.mutable or function.size > _LARGE:
+        # What has a state of its own is encoded anew each time: it may have changed.
+        if not captures.mutable:
             self._functions[id(fn)] = (fn, function, captures)
         return function
 
@@ -173,64 +169,6 @@ class CallFeed:
 
 def _always() -> bool:
     return True
-
-
-class Snapshot:
-    """A value, encoded when it was read."""
-
-    __slots__ = ("buffers", "payload")
-
-    def __init__(self, payload: Bytes | Placed, buffers: Sequence[Bytes | Placed]) -> None:
-        self.payload = payload
-        self.buffers = buffers
-
-
-class Refusal:
-    """A value that could not be encoded."""
-
-    __slots__ = ("error",)
-
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-class ArgumentEncoder:
-    """Makes snapshots of arguments; what is large goes into segments. ``settled``: the arguments do not change between two of them."""
-
-    def __init__(self, pool: ProcessPool, *, settled: bool = False) -> None:
-        self._pool = pool
-        self._call = object() if settled else None
-
-    def snapshot(self, value: object) -> object:
-        """A value that can be kept: itself if it cannot change, else a :class:`Snapshot` or :class:`Refusal`."""
-        return value if type(value) in _packing.ATOMS else self.encoded(value)
-
-    def snapshot_row(self, row: tuple[object, ...]) -> object:
-        """The same for a tuple of arguments."""
-        for value in row:
-            if type(value) not in _packing.ATOMS:
-                return self.snapshot(row)
-        return row
-
-    def encoded(self, value: object) -> object:
-        """A value that is not kept as it is."""
-        try:
-            return Snapshot(*self.encode(value))
-        except errors.NotSerializable as error:
-            return Refusal(error.with_traceback(None))  # which shows nothing of the user's
-        except Exception as error:  # noqa: BLE001 - this task fails, the others need not
-            return Refusal(error)
-
-    def encode(self, value: object) -> Encoded:
-        """Pickle and buffers of a value.
-
-        Raises:
-            NotSerializable: it cannot be sent.
-        """
-        payload, views = _pickling.encode_views(value, "send")
-        if views or len(payload) >= _parcels.SHARED:
-            return self._pool.depot.place(payload, views, self._call)
-        return payload, ()
 
 
 def _are_rows(rows: Sequence[object]) -> TypeGuard[Sequence[tuple[object, ...]]]:

@@ -96,14 +96,17 @@ def pack(kind: int, payload: Bytes | Placed, buffers: Sequence[Bytes | Placed], 
     leases: list[Lease | SharedMemory] = []
     table: list[tuple[int, int, int] | None] = []
     inline: list[Bytes] = []
+    seen: set[tuple[Lease | SharedMemory, int]] = set()
     for piece in (payload, *buffers):
         if not isinstance(piece, Placed):
             table.append(None)
             inline.append(piece)
             continue
-        if piece.lease not in leases:
+        where = piece.lease, piece.offset
+        if piece.lease not in leases or (where in seen and not piece.lease.is_shared_memory):  # two arrays, not two views of one
             leases.append(piece.lease)
-        table.append((leases.index(piece.lease), piece.offset, piece.length))
+        seen.add(where)
+        table.append((len(leases) - 1 - leases[::-1].index(piece.lease), piece.offset, piece.length))
     first = next(_segments.numbers) * MOST
     head["flags"] = head.get("flags", 0) | _frames.PLACED
     shared = [index for index, lease in enumerate(leases) if lease.is_shared_memory]

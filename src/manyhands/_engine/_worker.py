@@ -148,8 +148,7 @@ class Worker:
             if self._words[_slot.EPOCH] != frame.b:
                 self._say(_frames.SKIPPED, ordinal=frame.ordinal)
             else:
-                failure = MemoryError(str(error)) if error.errno == errno.ENOMEM else error
-                self._fail(frame.ordinal, failure, time.monotonic_ns())
+                self._fail(frame.ordinal, self._no_room(error), time.monotonic_ns())
             return
         self._borrowed().unpacked(frame.buffers)
         self.borrows = True
@@ -162,6 +161,12 @@ class Worker:
         told += self._borrowed().returned()
         if told:
             self.send(_parcels.pack_gone(told))
+
+    def _no_room(self, error: OSError) -> BaseException:
+        """Why arguments could not be mapped."""
+        if error.errno != errno.ENOMEM:
+            return error
+        return MemoryError() if self._memory_limited else MemoryError(str(error))  # the parent says what the limit is
 
     def _with_originals(self, frame: Frame) -> Frame | OSError:
         """A function of which something lies in segments."""

@@ -42,9 +42,10 @@ class _Segment:
     __slots__ = ("fd", "shown", "size")
 
     def __init__(self, size: int) -> None:
-        self.fd = os.memfd_create("manyhands", os.MFD_CLOEXEC)
+        self.fd = -1
         self.size = size
         self.shown: mmap.mmap | None = None
+        self.fd = os.memfd_create("manyhands", os.MFD_CLOEXEC)
 
     def close(self) -> None:
         if self.fd >= 0:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from manyhands._engine import _feed
+from manyhands._engine._arguments import ArgumentEncoder
 from manyhands._engine._stream import Arrivals, Stream
 from manyhands.backends._contract import Counts
 
@@ -79,5 +80,5 @@ class ProcessStream:
 def _make_feed(pool: ProcessPool, plan: Plan, inputs: Iterator[object]) -> _feed.Feed:
     if plan.function is None:
         return _feed.CallFeed(pool, inputs, plan.on_stale)
-    encoder = _feed.ArgumentEncoder(pool, settled=plan.settled)
+    encoder = ArgumentEncoder(pool, quiet=plan.settled and plan.eager)
     return _feed.ArgumentFeed(pool.function(plan.function, plan.on_stale), inputs, encoder, star=plan.star, settled=plan.settled)

@@ -1,0 +1,127 @@
+"""Classes of a script, in arguments and results: named by their tokens, so that each process is sent what they consist of only once.
+
+::
+
+    sender                                    worker
+    Point(1, 2) ── token, version ──────────▶ known? then that class
+    what it consists of ◀── want ───────────  else: ask
+    by value ───────────────────────────────▶ made, or changed to that version
+    the original ◀── token ─────────────────  in a result
+
+The version is a digest of all that the class takes along. As long as a few comparisons tell that nothing of it has changed, it is not made
+anew. With functions, classes go by value: what they have in common must be one object.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+from manyhands import errors
+from manyhands._codec import _identity, _pickling
+from manyhands._codec._captures import Captures
+
+if TYPE_CHECKING:
+    from manyhands._codec._pickling import Encoder
+
+_MOST = 500
+_LARGE = 65536
+
+
+class _Sent:
+    """A class as it was when it was sent last. It is kept: results will name it."""
+
+    __slots__ = ("captures", "cls", "version")
+
+    def __init__(self, cls: type) -> None:
+        self.cls = cls
+        self.version = b""
+        self.captures: Captures | None = None
+
+    def is_current(self) -> bool:
+        """Whether it is known to be what it was."""
+        return self.captures is not None and not self.captures.mutable and not self.captures.changed()
+
+
+_sent: OrderedDict[bytes, _Sent] = OrderedDict()  # by token
+_packed: OrderedDict[bytes, bytes] = OrderedDict()  # by token and version, for who asks
+_versions: dict[bytes, bytes] = {}  # by token, of what has come
+
+
+def lend(cls: type) -> _Sent:
+    """Keep a class that is sent, by value or by reference, so that what comes home finds it."""
+    token = _identity.token_of(cls)
+    entry = _sent.get(token)
+    if entry is None or entry.cls is not cls:
+        entry = _sent[token] = _Sent(cls)
+        if len(_sent) > _MOST:
+            _sent.popitem(last=False)
+    return entry
+
+
+def reference(encoder: Encoder, cls: type) -> Any:
+    """For the pickler: a class in arguments; None if it has to go by value, with what must not be in a pickle."""
+    token = _identity.token_of(cls)
+    entry = lend(cls)
+    if not entry.is_current():
+        # Before it is encoded: what changes meanwhile has changed.
+        entry.captures = Captures(cls, global_names=True)
+        try:
+            packed = _pickling.encode_whole(cls, encoder.on_stale)
+        except errors.NotSerializable:
+            packed = b""
+        if not 0 < len(packed) < _LARGE:
+            entry.captures = None
+            return None
+        entry.version = hashlib.blake2b(packed, digest_size=16).digest()
+        _packed[token + entry.version] = packed
+        if len(_packed) > _MOST:
+            _packed.popitem(last=False)
+    return known_class, (token, entry.version, cls.__qualname__)
+
+
+def home_reference(cls: type) -> Any:
+    """For the pickler: a class in results; None if it is not from where they go."""
+    token = _identity.token_of(cls)
+    return None if _identity.is_from_here(token) else (original_class, (token, cls.__qualname__))
+
+
+def known_class(token: bytes, version: bytes, name: str) -> type:
+    """The class that a token stands for, in that version.
+
+    Raises:
+        StaleCode: it is not known any more where it is from.
+    """
+    found: type | None = _identity.known(token)
+    if found is not None and (_identity.is_from_here(token) or _versions.get(token) == version):
+        return found
+    if _pickling.ask is None:
+        raise errors.StaleCode(name, "it is not known here", "this process is no worker, and cannot ask for it")
+    made: type = _pickling.ask([("", name, token + version)], "does not know the class")
+    _versions[token] = version
+    return made
+
+
+def original_class(token: bytes, name: str) -> type:
+    """The class that came home.
+
+    Raises:
+        StaleCode: there is no such class any more.
+    """
+    found: type | None = _identity.known(token)
+    if found is None:
+        raise errors.StaleCode(name, "it is not known here any more", "a result holds an instance of it")
+    return found
+
+
+def answer(name: str, key: bytes) -> bytes:
+    """What a worker asks for.
+
+    Raises:
+        StaleCode: it was sent too long ago.
+    """
+    packed = _packed.get(key)
+    if packed is None:
+        raise errors.StaleCode(name, "the worker does not know it", "here it is not known any more")
+    return packed
