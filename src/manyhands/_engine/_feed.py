@@ -224,9 +224,13 @@ def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, o
             return function.with_arguments, ((_packing.pickle_atoms(args), ()),)
         return function.with_arguments, (ArgumentEncoder(pool).encode(args),)
     except errors.NotSerializable as error:
-        named = _named(error, function.with_keywords if kwargs else function.with_arguments)
-        add_note(named, f"an argument of {function.name}() cannot be sent")
-        raise named from None
+        # Kept in no variable: its traceback would keep this frame, and this frame the error.
+        raise _noted(_named(error, function.with_keywords if kwargs else function.with_arguments), function) from None
+
+
+def _noted(error: BaseException, function: Function) -> BaseException:
+    add_note(error, f"an argument of {function.name}() cannot be sent")
+    return error
 
 
 _UNKNOWN = FunctionCost()
