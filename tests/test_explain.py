@@ -227,7 +227,7 @@ def test_what_can_be_sent_and_what_it_weighs():
     assert explanation.size > 2_000_000
     [(path, size)] = explanation.heavy
     assert path.endswith("<lambda> → variable 'big'")
-    assert 2_000_000 < size < 2_000_100
+    assert 2_000_000 <= size < 2_000_100
     assert "2.0 MB" in str(explanation)
 
 
@@ -264,7 +264,7 @@ def test_a_worker_says_what_it_could_not_load():
 
 
 def test_the_command_line(tmp_path):
-    (tmp_path / "train.py").write_text("rows = (i for i in ())\ntotal = lambda: sum(rows)\ngood = 5\n")
+    (tmp_path / "train.py").write_text("rows = (i for i in ())\n\n\ndef total():\n    return sum(rows)\n\n\ngood = 5\n")
 
     def run(what):
         done = subprocess.run(
@@ -281,6 +281,14 @@ def test_the_command_line(tmp_path):
     status, out, _ = run("train.py:rows")
     assert (status, "a generator) cannot be sent" in out) == (1, True)
     assert run("train.py:good")[0] == 0
+    status, out, _ = run("train.py:total")
+    explained, imported = out.splitlines()
+    assert status == 1
+    assert explained.startswith("total → global 'rows' (a generator) cannot be sent to another process: ")
+    assert imported == "Imported from another file it can be sent: workers then import train.total by its name."
+    assert run("train:total")[0] == 0
+    (tmp_path / "unguarded.py").write_text("import manyhands\n\nrows = [i for i in ()]\nmanyhands.map(len, [(i for i in ())])\n")
+    assert f"(line 4 of {tmp_path / 'unguarded.py'})" in run("unguarded.py:rows")[2].replace("\n", " ")
     status, _, err = run("train.py:missing")
     assert (status, "has no 'missing'" in err) == (2, True)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import types
 from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
@@ -23,27 +24,31 @@ class Explanation:
         parts: the :class:`Part` s that stand in the way; empty if nothing does.
         size: bytes that it takes to send the object; None if it cannot be sent.
         heavy: ``(path, bytes)`` of the parts that make it heavy, the heaviest first.
-        by_value: whether anything in it travels by value: functions and classes that a worker would not find under their names.
+        by_value: whether functions or classes in it are sent with their code, since a worker could not import them.
+        more: why there may be more parts than those; empty if there are not.
     """
 
-    def __init__(self, name: str, parts: list[Part], size: int | None, heavy: list[tuple[str, int]], by_value: bool) -> None:
+    def __init__(
+        self, name: str, parts: list[Part], size: int | None, heavy: list[tuple[str, int]], by_value: bool, more: str = "", note: str = ""
+    ) -> None:
         self.name = name
         self.parts = parts
         self.size = size
         self.heavy = heavy
         self.by_value = by_value
+        self.more = more
+        self._note = note
 
     def __bool__(self) -> bool:
         return not self.parts
 
     def __str__(self) -> str:
-        from manyhands._codec import _trace  # noqa: PLC0415 - who never asks need not load it
+        from manyhands._codec import _weights  # noqa: PLC0415 - who never asks need not load it
 
         if self.parts:
-            return str(errors.NotSerializable(self.name, self.parts))
-        how = "some of it by value" if self.by_value else "functions and classes by their names"
-        lines = [f"{self.name} can be sent to another process: {_trace.readable(self.size or 0)}, {how}."]
-        lines += [f"  {path}: {_trace.readable(size)}" for path, size in self.heavy]
+            return str(errors.NotSerializable(self.name, self.parts, self.more))
+        lines = [f"{self.name} can be sent to another process; it takes {_weights.readable(self.size or 0)}.{self._note}"]
+        lines += [f"  {path}: {_weights.readable(size)}" for path, size in self.heavy]
         return "\n".join(lines)
 
     def __repr__(self) -> str:
@@ -63,20 +68,28 @@ def explain(obj: object) -> Explanation:
         >>> print(manyhands.explain(total))  # doctest: +ELLIPSIS
         total → global 'rows' (a generator) cannot be sent to another process: ... To mend it: pass the values (a list), or ...
     """
-    from manyhands._codec import _trace  # noqa: PLC0415 - as above
+    from manyhands._codec import _loading, _steps, _weights  # noqa: PLC0415 - as above
 
-    name = _trace.root_name(obj)
+    name = _steps.root_name(obj)
     try:
         payload, views = _pickling.encode_views(obj)
     except errors.NotSerializable as error:
-        return Explanation(name, error.parts, None, [], by_value=False)
+        return Explanation(name, error.parts, None, [], by_value=False, more=error.more)
+    by_value = _pickling.is_made(payload)
+    buffers = list(map(_parcels.fresh, views))
     try:
-        _pickling.decode(payload, list(map(_parcels.fresh, views)))
+        _pickling.decode(payload, buffers)
     except Exception as error:  # noqa: BLE001 - whatever its classes raise
-        return Explanation(name, [_trace.of_loading(obj, error)], None, [], by_value=_pickling.is_made(payload))
+        return Explanation(name, [_loading.part_to_blame(obj, error, payload, buffers)], None, [], by_value=by_value)
     size = len(payload) + sum(len(view) for view in views if not _parcels.is_shared(view))
-    heavy = _trace.heavy_parts(obj, _HEAVY) if size > _HEAVY else []
-    return Explanation(name, [], size, heavy, by_value=_pickling.is_made(payload))
+    heavy = _weights.heavy_parts(obj, size, _HEAVY) if size > _HEAVY else []
+    return Explanation(name, [], size, heavy, by_value=by_value, note=_how(obj, by_value))
+
+
+def _how(obj: object, by_value: bool) -> str:
+    if by_value:
+        return " Functions or classes in it are sent with their code, since a worker could not import them."
+    return " Workers import it by its name." if issubclass(type(obj), type | types.FunctionType | types.BuiltinFunctionType) else ""
 
 
 def register_reducer(cls: type, reduce: Callable[[Any], Any]) -> None:

@@ -36,6 +36,12 @@ class PerWorker(Generic[T]):
                     self._make()
         return self._made[0]
 
+    if not TYPE_CHECKING:  # or a type checker would let every attribute pass
+
+        def __getattr__(self, name):  # noqa: ANN001, ANN204
+            hint = "" if name.startswith("__") else f"; call it for the object of this process, which may have one: database().{name}"
+            raise AttributeError(f"{type(self).__name__!r} object, as per_worker() makes it, has no attribute {name!r}{hint}")
+
     def _make(self) -> None:
         made: Any = self._factory()
         if isinstance(made, contextlib.AbstractContextManager) and hasattr(made, "gen"):  # of contextlib.contextmanager

@@ -16,6 +16,14 @@
 ``_captures.py``        what a function carries, and whether it has changed
 ``_main_globals.py``    the globals of a script, in its workers
 ``_preview.py``         what a pickle holds, for messages; runs nobody's code
+``_mended.py``          what belongs to one process, and what of it can travel
+``_copied.py``          what travels as a copy that talks to nobody: it is said
 ``_trace.py``           which part of an object cannot be pickled
+``_depth.py``           how deep pickle would go, and where it failed
+``_steps.py``           what an object consists of, and how a path reads
+``_renaming.py``        paths that begin at an argument or a result
+``_advice.py``          why, and what to do about it
+``_loading.py``         which part could not be rebuilt
+``_weights.py``         what an object weighs, and which of its parts do
 ======================  =====================================================
 """

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextvars
 import functools
+import gc
 import io
 import os
 import pickle
@@ -26,41 +27,56 @@ if TYPE_CHECKING:
 
 
 class Refused(TypeError):
-    """What a rule says of an object that cannot travel, and need not be said in pickle's words."""
+    """What a rule says of an object that cannot travel, and need not be said in pickle's words; ``mend``: what to do about this one."""
+
+    def __init__(self, reason: str, mend: str = "") -> None:
+        super().__init__(reason)
+        self.mend = mend
 
 
 _noted: set[str] = set()
 
 
-def warn_once(what: str) -> None:
-    """Say something to the user: once, at the line of his that is being executed, and not in each worker."""
-    if what in _noted or _pickling.ask is not None:
+def is_noted(what: str) -> bool:
+    """Whether it need not be said: it has been, or nobody would hear it in a worker."""
+    return what in _noted or _pickling.ask is not None
+
+
+def warn_once(what: str, where: str = "") -> None:
+    """Say something to the user: once, wherever it is, at the line of his that is being executed, and not in each worker."""
+    if is_noted(what):
         return
     _noted.add(what)
     level, frame = 2, sys._getframe(1)  # noqa: SLF001 - the only way to the caller's
     while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("manyhands."):
         level, frame = level + 1, frame.f_back
-    warnings.warn(what, errors.TravelWarning, stacklevel=level)
+    warnings.warn(what + where, errors.TravelWarning, stacklevel=level)
 
 
 # ------------------------------------------------------------ locks
 
 
-def lock(_: Encoder, value: Any) -> Any:
+def lock(encoder: Encoder, value: Any) -> Any:
     """A lock that nobody holds: a new one."""
     if value.locked():
         raise Refused("somebody holds it, and would not hold its copy")
-    warn_once("a lock travels as a new one: it does not exclude what runs in another process")
+    _warn_of_lock(encoder, value)
     return threading.Lock, ()
 
 
-def rlock(_: Encoder, value: Any) -> Any:
+def rlock(encoder: Encoder, value: Any) -> Any:
     """The same for one that can be taken again by who has it."""
     if value._is_owned() or not value.acquire(blocking=False):  # noqa: SLF001 - it has no other way to ask
         raise Refused("somebody holds it, and would not hold its copy")
     value.release()
-    warn_once("a lock travels as a new one: it does not exclude what runs in another process")
+    _warn_of_lock(encoder, value)
     return threading.RLock, ()
+
+
+def _warn_of_lock(encoder: Encoder, value: Any) -> None:
+    from manyhands._codec import _copied  # noqa: PLC0415 - it needs this module
+
+    _copied.warn(encoder, value, "a lock travels as a new one: it does not exclude what runs in another process")
 
 
 def shared(encoder: Encoder, value: Any) -> Any:
@@ -80,22 +96,48 @@ def file(_: Encoder, value: Any) -> Any:
             return getattr, (sys, name)
     if value.closed:
         raise Refused("it is closed")
+    _check_plain(value)
     if value.writable():
         raise Refused("it is open for writing, and two processes would write over one another")
-    name = _path(value)
+    path = _path(value)
     try:
         position = value.tell()
     except OSError:
         raise Refused("its position cannot be told while it is read line by line") from None
-    if isinstance(value, io.TextIOWrapper):
-        return open_again, (name, position, value.encoding, value.errors)
-    return open_again, (name, position, None, None, 0 if isinstance(value, io.FileIO) else -1)
+    if type(value) is io.TextIOWrapper:
+        return open_again, (path, position, value.encoding, value.errors, -1, _newline(value, position))
+    return open_again, (path, position, None, None, 0 if type(value) is io.FileIO else -1)
+
+
+def _check_plain(value: Any) -> None:
+    """Refuse what is read or written by way of another object: what lies in the file of its name is something else."""
+    inner = value
+    while type(inner) in _LAYERS:
+        inner = inner.buffer if type(inner) is io.TextIOWrapper else inner.raw
+    if type(inner) is io.FileIO:
+        return
+    cls = _READ_FOR.get(type(inner).__qualname__, f"{type(inner).__module__}.{type(inner).__qualname__}")
+    reason = f"it goes by way of {errors.a_or_an(cls)}, and only plain files can be opened again"
+    raise Refused(reason, OPENERS.get(cls, ""))
+
+
+_LAYERS = frozenset({io.TextIOWrapper, io.BufferedReader, io.BufferedWriter, io.BufferedRandom})
+_READ_FOR = {"_GzipReader": "gzip.GzipFile", "DecompressReader": "file that is decompressed"}  # by what it is part of
+OPENERS = {
+    "gzip.GzipFile": "pass its path, and open it inside the task (gzip.open)",
+    "bz2.BZ2File": "pass its path, and open it inside the task (bz2.open)",
+    "lzma.LZMAFile": "pass its path, and open it inside the task (lzma.open)",
+    "zipfile.ZipExtFile": "pass the path of the archive and the name in it, and open both inside the task",
+    "_io.BytesIO": "pass its text or its bytes",
+}
 
 
 def _path(value: Any) -> str:
     name = value.name
+    if isinstance(name, int):
+        raise Refused("it was opened by the number of its descriptor, and has no name")
     try:
-        same = isinstance(name, str | bytes | os.PathLike) and os.path.samestat(os.stat(name), os.fstat(value.fileno()))
+        same = os.path.samestat(os.stat(name), os.fstat(value.fileno()))
     except OSError:
         same = False
     if not same:
@@ -103,12 +145,25 @@ def _path(value: Any) -> str:
     return os.path.abspath(os.fsdecode(name))
 
 
-def open_again(name: str, position: int, encoding: str | None, errors: str | None, buffering: int = -1) -> Any:
+def _newline(value: io.TextIOWrapper, position: int) -> str | None:
+    """What was given to ``open()`` as ``newline``. It has no attribute; but the file refers to it, behind its decoder."""
+    value.seek(position)  # or what it has decoded so far would stand there
+    held = iter(gc.get_referents(value))
+    if not any(callable(getattr(one, "decode", None)) and not isinstance(one, type) for one in held):
+        return None
+    behind = next(held, None)
+    return behind if isinstance(behind, str) and behind in _LINE_ENDS else None
+
+
+_LINE_ENDS = frozenset({"", "\n", "\r", "\r\n"})
+
+
+def open_again(name: str, position: int, encoding: str | None, errors: str | None, buffering: int = -1, newline: str | None = None) -> Any:
     """A file at a position."""
     if encoding is None:
         opened: Any = open(name, "rb", buffering=buffering)  # noqa: SIM115 - it is the task's
     else:
-        opened = open(name, encoding=encoding, errors=errors)  # noqa: SIM115 - as above
+        opened = open(name, encoding=encoding, errors=errors, newline=newline)  # noqa: SIM115 - as above
     opened.seek(position)
     return opened
 
@@ -179,22 +234,41 @@ def cache_again(function: Callable[..., Any], maxsize: int | None, typed: bool) 
 # ------------------------------------------------------------ memory
 
 
+_VIEWED = "pass what it shows: the array itself, or view.tobytes()"
+
+
 def view(_: Encoder, value: memoryview) -> Any:
     """A view of memory, with what it shows."""
+    try:
+        memoryview(bytes(value.itemsize)).cast(value.format)  # type: ignore[call-overload]
+    except ValueError:
+        raise Refused(f"a view of items of the format {value.format!r} cannot be made anew", _VIEWED) from None
+    if value.ndim > 1 and not value.nbytes:
+        raise Refused(f"a view of the shape {value.shape} cannot be made anew", _VIEWED)
     held = pickle.PickleBuffer(value) if value.c_contiguous else value.tobytes()
     return view_of, (held, value.format, value.shape)
 
 
 def view_of(held: Any, form: str, shape: tuple[int, ...]) -> memoryview:
     """A view of ``held``."""
-    flat = memoryview(held).cast("B")
-    return flat if form == "B" and len(shape) == 1 else flat.cast(form, shape)  # type: ignore[call-overload]
+    flat: Any = memoryview(held).cast("B")
+    if len(shape) != 1:
+        return flat.cast(form, shape)  # type: ignore[no-any-return]
+    return flat if form == "B" else flat.cast(form)  # type: ignore[no-any-return] # with a shape, it must not be empty
 
 
-def refuse(reason: str) -> Callable[[Encoder, Any], Any]:
+def of_ctypes(_: Encoder, value: Any) -> Any:
+    """A number, array or structure of C, if its class has a name; that of an array has none, nor has one of a script."""
+    if _naming.found_by_name(type(value)):
+        return NotImplemented
+    reason = f"ctypes has made its class, {type(value).__qualname__}, in this process, and no worker would find it"
+    raise Refused(reason, "pass an array (numpy.ctypeslib.as_array) or bytes(it), or define its class in a module of its own")
+
+
+def refuse(reason: str, mend: str = "") -> Callable[[Encoder, Any], Any]:
     """A rule for what cannot travel."""
 
     def rule(_: Encoder, value: Any) -> Any:
-        raise Refused(reason)
+        raise Refused(reason, mend)
 
     return rule

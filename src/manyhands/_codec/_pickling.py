@@ -93,6 +93,9 @@ class Encoder(pickle.Pickler):
 
     classes = "anew"
     stale = False  # the receiver has asked for what it has other code for
+    root: object = None  # what is being pickled
+    is_dry = False  # the pickle is of no use
+    has_told = False  # of something in this pickle, that it is a copy
 
     def __init__(
         self, file: io.BytesIO, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None, on_stale: str | None = None
@@ -188,8 +191,11 @@ def encode(obj: object, on_stale: str | None = None) -> tuple[bytes, Sequence[By
     return payload, [bytes(view) for view in views] if views else ()
 
 
-def encode_views(obj: object, on_stale: str | None = None, classes: str = ANEW) -> tuple[bytes, Sequence[memoryview]]:
-    """The same with the buffers where they are, to be copied before anybody can change them. ``classes``: see :class:`Encoder`.
+def encode_views(
+    obj: object, on_stale: str | None = None, classes: str = ANEW, *, is_result: bool = False
+) -> tuple[bytes, Sequence[memoryview]]:
+    """The same with the buffers where they are, to be copied before anybody can change them. ``classes``: see :class:`Encoder`;
+    ``is_result``: of a task.
 
     Raises:
         NotSerializable: as above.
@@ -205,7 +211,7 @@ def encode_views(obj: object, on_stale: str | None = None, classes: str = ANEW) 
         views.append(raw)
         return False
 
-    return _encode(obj, keep_in_band, views, on_stale, classes), views
+    return _encode(obj, keep_in_band, views, on_stale, classes, is_result), views
 
 
 class _LongBytes:
@@ -250,10 +256,10 @@ def encode_stale(obj: object, wanted: Sequence[object]) -> tuple[bytes, Sequence
     encoder.wanted = (obj, *wanted)
     try:
         encoder.dump(obj)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
         from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
 
-        raise _trace.not_serializable(obj, error) from error
+        raise _trace.not_serializable(obj, error) from None
     return file.getvalue(), views
 
 
@@ -266,13 +272,8 @@ def encode_whole(obj: object, on_stale: str | None = None) -> bytes:
     return _encode(obj, on_stale=on_stale)
 
 
-def dry_encoder() -> Encoder:
-    """One to be asked what would be done with an object."""
-    return Encoder(io.BytesIO())
-
-
-def decode(payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
-    """The object behind :func:`encode`. Raises whatever the classes involved raise.
+def decode(payload: Bytes, buffers: Sequence[Bytes] = (), what: str = "") -> Any:
+    """The object behind :func:`encode`. Raises whatever the classes involved raise; ``what`` it is, then, see ``_loading.py``.
 
     Classes that travel by value are those that they are here already, if they are from here or have come before.
     """
@@ -283,7 +284,7 @@ def decode(payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
     except Exception as error:
         from manyhands._codec import _loading  # noqa: PLC0415 - only after a failure
 
-        _loading.add_note(error, payload, buffers)
+        _loading.add_note(error, payload, buffers, what)
         raise
 
 
@@ -314,6 +315,7 @@ def _encode(
     views: list[memoryview] | None = None,
     on_stale: str | None = None,
     classes: str = ANEW,
+    is_result: bool = False,
 ) -> bytes:
     try:
         payload = _dump(Encoder(io.BytesIO(), keep_in_band, on_stale), obj, classes)
@@ -325,13 +327,14 @@ def _encode(
         views.clear()
     try:
         return _dump(_CarefulEncoder(io.BytesIO(), keep_in_band, on_stale), obj, classes)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
         from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
 
-        raise _trace.not_serializable(obj, error) from error
+        raise _trace.not_serializable(obj, error, is_result=is_result) from None
 
 
 def _dump(encoder: Encoder, obj: object, classes: str) -> bytes:
     encoder.classes = classes
+    encoder.root = obj
     encoder.dump(obj)
     return encoder.file.getvalue()

@@ -11,7 +11,7 @@ import types
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _by_value, _exceptions, _mended, _pickling
+from manyhands._codec import _by_value, _copied, _exceptions, _mended, _pickling
 from manyhands._codec._pickling import by_name_or_value
 
 if TYPE_CHECKING:
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
 
 def rule_for(kind: type) -> Rule | None:
     """The rule for objects of this very class; None: they are left to pickle."""
-    for cls in kind.__mro__:
-        if cls in _users:
-            return _users[cls]
+    users = registered(kind)
+    if users is not None:
+        return _users[users]
     if issubclass(kind, type):
         return by_name_or_value
     if kind in _RULES:
@@ -47,6 +47,11 @@ def add_rule(cls: type, reduce: Callable[[Any], Any]) -> None:
 
 
 _users: dict[type, Rule] = {}
+
+
+def registered(kind: type) -> type | None:
+    """The class, of those of its objects, for which the user has said how they are pickled."""
+    return next((cls for cls in kind.__mro__ if cls in _users), None)
 
 
 def _property(_: Encoder, value: property) -> Any:
@@ -99,7 +104,7 @@ _RULES: dict[type, Rule] = {
     types.MethodType: _by_value.method,
     types.CodeType: _by_value.code,
     types.CellType: _by_value.cell,
-    types.ModuleType: _by_value.module,
+    types.ModuleType: _copied.module,
     _by_value.Namespace: _by_value.namespace,
     _by_value.ModuleOver: _by_value.module_over,
     property: _property,
@@ -151,12 +156,53 @@ def _of_tensors(name: str) -> Rule:
 _RULES_BY_NAME[("torch.storage", "TypedStorage")] = _of_tensors("typed_storage")
 _RULES_BY_NAME[("torch.storage", "UntypedStorage")] = _of_tensors("untyped_storage")
 
+_INHERITED = (
+    "it is for processes that multiprocessing starts",
+    "use that of a multiprocessing.Manager(), or, instead of a queue, return values",
+)
+_POINTER = (
+    "it points into the memory of this process",
+    "pass what it points to (bytes, an array), or make it in each worker (manyhands.per_worker)",
+)
+_REOPEN = "its position in what it decompresses belongs to this process"
+
 # Of classes and their subclasses, in modules that need not be loaded.
 _OF_FAMILIES: dict[tuple[str, str], Rule] = {
     ("manyhands.sharing._arrays", "SharedArray"): _mended.shared,
     ("manyhands._wire._shared", "SharedLock"): _mended.shared,
+    ("queue", "Queue"): _copied.told(
+        "a queue.Queue travels as a copy: what a task puts into it does not come back; return values instead, or use the Queue() of a "
+        "multiprocessing.Manager()"
+    ),
+    ("threading", "Condition"): _copied.condition,
+    ("threading", "Event"): _copied.told("a threading.Event travels as a copy: setting it in one process is not seen in another"),
+    ("threading", "Semaphore"): _copied.told("a threading.Semaphore travels as a copy: each process counts for itself"),
+    ("threading", "Barrier"): _copied.told("a threading.Barrier travels as a copy: who waits in one process is not counted in another"),
+    ("multiprocessing.managers", "BaseProxy"): _copied.proxy,
+    ("multiprocessing.queues", "Queue"): _mended.refuse(*_INHERITED),
+    ("multiprocessing.queues", "SimpleQueue"): _mended.refuse(*_INHERITED),
+    ("multiprocessing.synchronize", "SemLock"): _mended.refuse(*_INHERITED),
+    ("multiprocessing.synchronize", "Condition"): _mended.refuse(*_INHERITED),
+    ("multiprocessing.synchronize", "Event"): _mended.refuse(*_INHERITED),
+    ("multiprocessing.sharedctypes", "SynchronizedBase"): _mended.refuse(
+        "it is for processes that multiprocessing starts", "use manyhands.shared_array, or the Value() of a multiprocessing.Manager()"
+    ),
+    ("_queue", "SimpleQueue"): _mended.refuse("a queue belongs to one process", "return values instead of putting them into it"),
+    ("_ctypes", "_Pointer"): _mended.refuse(*_POINTER),
+    ("_ctypes", "CFuncPtr"): _mended.refuse(*_POINTER),
+    ("_ctypes", "_CData"): _mended.of_ctypes,
+    ("ctypes", "CDLL"): _mended.refuse(
+        "it is a library that is loaded into this process", "load it in each worker: manyhands.per_worker(lambda: ctypes.CDLL(name))"
+    ),
+    ("gzip", "GzipFile"): _mended.refuse(_REOPEN, _mended.OPENERS["gzip.GzipFile"]),
+    ("bz2", "BZ2File"): _mended.refuse(_REOPEN, _mended.OPENERS["bz2.BZ2File"]),
+    ("lzma", "LZMAFile"): _mended.refuse(_REOPEN, _mended.OPENERS["lzma.LZMAFile"]),
+    ("zipfile", "ZipFile"): _mended.refuse("its file is open in this process", "pass its path, and open it inside the task"),
+    ("zipfile", "ZipExtFile"): _mended.refuse(_REOPEN, _mended.OPENERS["zipfile.ZipExtFile"]),
+    ("tarfile", "TarFile"): _mended.refuse("its file is open in this process", "pass its path, and open it inside the task"),
     ("concurrent.futures._base", "Executor"): _mended.refuse("its workers and threads belong to this process"),
     ("concurrent.futures._base", "Future"): _mended.refuse("what it waits for comes to this process"),
+    ("manyhands.mapping", "Results"): _mended.refuse("its results come to this process", "pass list(results)"),
     ("manyhands._engine._futures", "Future"): _mended.refuse("what it waits for comes to this process"),
     ("threading", "Thread"): _mended.refuse("a thread runs in this process"),
     ("multiprocessing.process", "BaseProcess"): _mended.refuse("it is a child of this process"),

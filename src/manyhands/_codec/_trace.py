@@ -1,195 +1,263 @@
 """Which parts of an object cannot be pickled, why, and how to mend it. Used only after a failure, so it may take its time.
 
 The walk goes where the pickler would: through containers, and through what rules, ``__reduce_ex__`` and ``__getstate__`` give. It asks each
-object once, with a list of its own instead of recursion, so that cycles, depth and size do no harm. No property is evaluated.
+object once, with a list of its own instead of recursion, so that cycles, depth and size do no harm. Of large containers, what the pickler
+takes at a stretch is not looked into. No property is evaluated.
 """
 
 from __future__ import annotations
 
 import copyreg
-import functools
 import pickle
-import re
 import time
 import types
 from collections import deque
-from itertools import islice
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands import errors
-from manyhands._codec import _advice, _bytecode, _making, _mended, _naming, _pickling
+from manyhands._codec import _advice, _bytecode, _naming, _pickling, _steps
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    Step = tuple[str, Any]  # how a path goes on, and to what
+    from manyhands._codec._steps import Child, Step, Way
 
 _SECONDS = 5.0  # an object graph may be endless: what is not found until then is not looked for any further
-_DEEP = 300  # levels from which on a RecursionError is explained by depth
+_ENDLESS_SECONDS = 1.0  # the same when there is reason to think so
 _MOST_SHOWN = 20
-_DEEPEST_HEAVY = 4
-_WEIGHTY = 1_000_000
-_PLAIN_ATOMS = frozenset({type(None), bool, int, float, complex})
-_AFTER_NAME = re.compile("'(?=[.\\[])")
-_ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray, type(Ellipsis), type(NotImplemented)})
+_MANY = 64  # parts of one object from which on they are tried together
+_BATCH = 500
+_FEW = 8  # that are not tried together
 
 
-class _Node(NamedTuple):
+class Node:
     """An object on the walk."""
 
-    value: Any
-    step: str
-    parent: _Node | None
-    depth: int
+    __slots__ = ("parent", "step", "value")
 
-    def path(self) -> str:
-        steps = []
-        node: _Node | None = self
+    def __init__(self, value: Any, step: Step = (_steps.INNER, ""), parent: Node | None = None) -> None:
+        self.value = value
+        self.step = step
+        self.parent = parent
+
+    def up(self) -> Iterator[Node]:
+        """This, what holds it, and so on."""
+        node: Node | None = self
         while node is not None:
-            steps.append(node.step)
+            yield node
             node = node.parent
-        return _AFTER_NAME.sub("' ", "".join(reversed(steps)))
+
+    def way(self) -> list[Step]:
+        """The steps to it from what was sent."""
+        steps = [node.step for node in self.up() if node.parent is not None]
+        return [_steps.shown(step) for step in _steps.shortened(steps[::-1])]
 
     def functions(self) -> Iterator[tuple[types.FunctionType, str]]:
         """The functions that the path goes through, the last first, and the name by which it goes on."""
-        child, node = self, self.parent
-        while node is not None:
-            if isinstance(node.value, types.FunctionType) and child.step.startswith(" → "):
-                yield node.value, child.step.split("'")[1]
-            child, node = node, node.parent
+        child = self
+        for node in self.up():
+            if type(node.value) is types.FunctionType and child.step[0] in _steps.ARROWS:
+                yield node.value, child.step[1]
+            child = node
 
 
-def not_serializable(obj: object, error: BaseException) -> errors.NotSerializable:
+def not_serializable(obj: object, error: BaseException, *, is_result: bool = False) -> errors.NotSerializable:
     """The error that names all parts of ``obj`` that cannot be pickled, the ways to them, and how to mend it."""
-    parts = find_parts(obj, error)
-    return errors.NotSerializable(root_name(obj), parts)
+    search = Search(obj, _ENDLESS_SECONDS if isinstance(error, RecursionError) else _SECONDS, is_result=is_result)
+    parts = search.run() or [search.otherwise(error)]
+    name = errors.RESULT if is_result else _steps.root_name(obj)
+    return errors.NotSerializable(name, parts, search.cut_short(len(parts)))
 
 
-def find_parts(obj: object, error: BaseException | None = None) -> list[errors.Part]:
-    """All parts that cannot be pickled; if none is found, what ``error`` says of the whole."""
-    walk = _Walk(obj)
-    parts = walk.run()
-    if parts or error is None:
-        return parts
-    node = walk.deepest if isinstance(error, RecursionError) and walk.deepest.depth > _DEEP else walk.root
-    return [_part(node, error)]
+class Search:
+    """The search for all parts of an object that cannot be pickled."""
+
+    def __init__(self, obj: object, seconds: float, *, is_result: bool = False) -> None:
+        self.root = Node(obj)
+        self.seen: dict[int, Node] = {id(obj): self.root}  # they keep the objects, so that an id stays its own
+        self.is_deep = False  # so deep that there is nothing else to say
+        self._is_result = is_result
+        self._waiting: deque[Node | _Rest] = deque([self.root])
+        self._parts: list[errors.Part] = []
+        self._seconds = seconds
+        self._end = time.monotonic() + seconds
+
+    def run(self) -> list[errors.Part]:
+        """What is found."""
+        while self._waiting and len(self._parts) < _MOST_SHOWN and time.monotonic() < self._end:
+            node = self._waiting.popleft()
+            if isinstance(node, Node):
+                self._look_into(node)
+            else:
+                self._try(node)
+        return self._parts
+
+    def cut_short(self, found: int) -> str:
+        """Why there may be more parts than those that were found; empty: there are no more."""
+        if found >= _MOST_SHOWN and self._waiting:
+            return "there may be more: these are the first that were found"
+        if self.is_deep:
+            return ""
+        return f"there may be more: the search was ended after {self._seconds:g} s" if self._waiting else ""
+
+    def otherwise(self, error: BaseException) -> errors.Part:
+        """The part to blame when none was found by itself: what the pickler was at when it raised ``error``."""
+        if isinstance(error, RecursionError):
+            from manyhands._codec import _depth  # noqa: PLC0415 - rare
+
+            self.is_deep = True
+            node, reason, mend = _depth.of_recursion(self.root.value, error)
+            return self._part_of(node, reason, mend)
+        return self.part(self._last_met() or self.root, error)
+
+    def _last_met(self) -> Node | None:
+        from manyhands._codec import _depth  # noqa: PLC0415 - as above
+
+        held = _depth.held_at_failure(self.root.value, self._seconds)
+        return next((self.seen[id(value)] for value in held if id(value) in self.seen), None)
+
+    def part(self, node: Node, error: BaseException) -> errors.Part:
+        """The part that an object is of which pickling raises ``error``."""
+        kind = type(node.value)
+        reason = _advice.reason(error)
+        if not _advice.is_registered(kind):
+            return self._part_of(node, reason, _advice.mend(node.value, error, is_result=self._is_result))
+        if type(error) is not _advice.BadForm:
+            reason = f"{_advice.who_reduces(kind)} raised {reason}"
+        return self._part_of(node, reason, "have it return what __reduce__ would: a callable, and a tuple of its arguments")
+
+    def _part_of(self, node: Node, reason: str, mend: str) -> errors.Part:
+        return part_of((_steps.root_name(self.root.value), node.way()), node, reason, mend)
+
+    def _look_into(self, node: Node) -> None:
+        try:
+            found = children(node.value)
+        except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
+            self._parts.append(self.part(node, error))
+            return
+        parts = iter(found)
+        self._wait_for(node, islice(parts, _MANY))
+        following = next(parts, None)
+        if following is not None:
+            self._waiting.append(_Rest(node, chain((following,), parts)))
+
+    def _wait_for(self, node: Node, found: Iterable[Child]) -> None:
+        for step, child in found:
+            if type(child) not in _steps.ATOMS and id(child) not in self.seen:
+                made = self.seen[id(child)] = Node(child, step, node)
+                self._waiting.append(made)
+
+    def _try(self, rest: _Rest) -> None:
+        """Look into those parts that the pickler does not take."""
+        parts = list(islice(rest.parts, _BATCH))
+        if not parts:
+            return
+        self._waiting.append(rest)
+        divided = [parts]
+        while divided and time.monotonic() < self._end:
+            some = divided.pop()
+            if can_be_pickled([child for _, child in some]):
+                continue
+            if len(some) <= _FEW:
+                self._wait_for(rest.node, some)
+                continue
+            middle = len(some) // 2
+            divided += some[middle:], some[:middle]
 
 
-def _part(node: _Node, error: BaseException) -> errors.Part:
-    path = node.path()
-    if isinstance(error, RecursionError):
-        if len(path) > 200:
-            path = f"{path[:80]} ... {path[-40:]}"
-        reason = f"it is nested {node.depth} levels deep, which pickle cannot follow"
-        return errors.Part(path, type_name(node.value), reason, "pass what it holds as a flat list", _used_at(node))
-    return errors.Part(path, type_name(node.value), _advice.reason(error), _advice.mend(node.value), _used_at(node))
+class _Rest(NamedTuple):
+    """Parts of an object that have many like them, and are tried together."""
+
+    node: Node
+    parts: Iterator[Child]
 
 
-def of_loading(obj: object, error: BaseException) -> errors.Part:
-    """The part that an object is which can be pickled, but not unpickled."""
-    notes = [note for note in getattr(error, "__notes__", ()) if note.startswith("raised while")]
-    reason = "; ".join([f"it cannot be unpickled again: {_advice.reason(error)}", *notes])
-    return errors.Part(root_name(obj), type_name(obj), reason, "have __reduce__ or __getstate__ give what __init__ or __setstate__ takes")
+def part_of(way: Way, node: Node, reason: str, mend: str) -> errors.Part:
+    """The part at ``node``."""
+    return errors.Part(_steps.read(way), _steps.type_name(type(node.value)), reason, mend, used_at(node), way)
 
 
-def heavy_parts(obj: object, limit: int) -> list[tuple[str, int]]:
-    """``(path, bytes)`` of the parts of more than ``limit`` bytes; of what consists of such parts, only those."""
-    walk = _Walk(obj)
-    found: list[tuple[str, int]] = []
-    waiting = [walk.root]
-    end = time.monotonic() + _SECONDS
+def find(obj: object, wanted: object, seconds: float = _SECONDS) -> Node | None:
+    """Where in ``obj`` an object is; the shortest way."""
+    root = Node(obj)
+    if obj is wanted:
+        return root
+    waiting, seen, end = deque([root]), {id(obj): root}, time.monotonic() + seconds
     while waiting and time.monotonic() < end:
-        node = waiting.pop()
-        children = [
-            _Node(child, step, node, node.depth + 1)
-            for step, child in _steps_or_none(walk, node.value)
-            if type(child) not in _PLAIN_ATOMS and size_of(child) > limit
-        ]
-        if children and node.depth < _DEEPEST_HEAVY:
-            waiting += children
-        elif node is not walk.root:
-            found.append((node.path(), size_of(node.value)))
-    return sorted(found, key=lambda entry: -entry[1])
+        node = waiting.popleft()
+        for step, child in children_or_none(node.value):
+            if child is wanted:
+                return Node(child, step, node)
+            if type(child) not in _steps.ATOMS and id(child) not in seen:
+                made = seen[id(child)] = Node(child, step, node)
+                waiting.append(made)
+    return None
 
 
-def _steps_or_none(walk: _Walk, value: Any) -> list[Step]:
+# ------------------------------------------------------------ what the pickler would do
+
+
+class _Nowhere:
+    """A file that nobody reads."""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+
+def encoder_to(file: Any, keep: Callable[[pickle.PickleBuffer], object] = lambda _: None) -> _pickling.Encoder:
+    """An encoder whose pickle is of no use; ``keep`` gets the buffers."""
+    encoder = _pickling.Encoder(file, keep)
+    encoder.is_dry = True
+    return encoder
+
+
+def can_be_pickled(values: Sequence[object]) -> bool:
+    """Whether the pickler takes all of them."""
     try:
-        found = [] if type(value) in _ATOMS else walk.steps(value)
-        return [(step, child) for step, child in found if "__reduce__" not in step]  # the user knows no such part
-    except Exception:  # noqa: BLE001 - what can be sent need not be taken apart
+        encoder_to(_Nowhere()).dump(values)
+    except Exception:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
+        return False
+    return True
+
+
+def children(value: Any, known: frozenset[type] = _steps.ATOMS) -> Iterable[Child]:
+    """The parts of an object, as the pickler would meet them; those of a plain container without ``known`` classes."""
+    found = _steps.of_container(value, known)
+    if found is not None:
+        return found
+    reduced = reduced_form(value)
+    return [] if reduced is None else list(_steps.of_reduced(value, reduced))
+
+
+def children_or_none(value: Any, known: frozenset[type] = _steps.ATOMS) -> list[Child]:
+    """The same of what need not be taken apart."""
+    try:
+        return [] if type(value) in _steps.ATOMS else list(children(value, known))
+    except Exception:  # noqa: BLE001 - as above
         return []
 
 
-def size_of(obj: object) -> int:
-    """Bytes that it takes to send an object."""
-    try:
-        payload, buffers = _pickling.encode(obj)
-    except errors.NotSerializable:
-        return 0
-    return len(payload) + sum(map(len, buffers))
-
-
-class _Walk:
-    def __init__(self, obj: object) -> None:
-        self.root = _Node(obj, root_name(obj), None, 0)
-        self.deepest = self.root
-        self._encoder = _pickling.dry_encoder()
-        self._waiting: deque[_Node] = deque([self.root])
-        self._seen: dict[int, Any] = {id(obj): obj}  # they are kept, so that an id stays its own
-        self._parts: list[errors.Part] = []
-
-    def run(self) -> list[errors.Part]:
-        """Walk."""
-        end = time.monotonic() + _SECONDS
-        while self._waiting and len(self._parts) < _MOST_SHOWN:
-            node = self._waiting.popleft()
-            if node.depth > self.deepest.depth:
-                self.deepest = node
-            self._look_into(node)
-            if time.monotonic() > end:
-                break
-        return self._parts
-
-    def _look_into(self, node: _Node) -> None:
-        try:
-            steps = self.steps(node.value)
-        except RecursionError:
-            return
-        except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
-            self._parts.append(_part(node, error))
-            return
-        for step, child in steps:
-            if type(child) in _ATOMS or id(child) in self._seen:
-                continue
-            self._seen[id(child)] = child
-            self._waiting.append(_Node(child, step, node, node.depth + bool(step)))
-
-    def steps(self, value: Any) -> list[Step]:
-        """The parts of an object, as the pickler would meet them."""
-        kind = type(value)
-        if kind is dict:
-            return list(_of_dict(value))
-        if kind in (list, tuple):
-            return [(f"[{index}]", part) for index, part in enumerate(value)]
-        if kind in (set, frozenset):
-            return [("{...}", part) for part in value]
-        if kind is pickle.PickleBuffer:
-            return []
-        reduced = self._encoder.reducer_override(value)
-        if reduced is NotImplemented:
-            if isinstance(value, type | types.FunctionType):
-                _check_name(value)
-                return []
-            reduce = copyreg.dispatch_table.get(kind)
-            reduced = value.__reduce_ex__(_pickling.PROTOCOL) if reduce is None else reduce(value)
-        if isinstance(reduced, str):
-            return []
-        _check(reduced)
-        return list(_of_reduced(value, reduced))
+def reduced_form(value: Any) -> tuple[Any, ...] | None:
+    """What ``__reduce__``, or a rule in its place, gives; None: the object goes as it is, or by its name."""
+    kind = type(value)
+    if kind is pickle.PickleBuffer:
+        return None
+    reduced = encoder_to(_Nowhere()).reducer_override(value)
+    if reduced is NotImplemented:
+        if issubclass(kind, type) or kind is types.FunctionType:
+            _check_name(value)
+            return None
+        reduce = copyreg.dispatch_table.get(kind)
+        reduced = value.__reduce_ex__(_pickling.PROTOCOL) if reduce is None else reduce(value)
+    if type(reduced) is str:
+        return None
+    _check(kind, reduced)
+    return reduced  # type: ignore[no-any-return]
 
 
 def _check_name(value: Any) -> None:
-    if value in _SINGLETON_TYPES or _naming.found_by_name(value):
+    if any(value is one for one in _SINGLETON_TYPES) or _naming.found_by_name(value):
         return
     msg = f"{value.__module__}.{value.__qualname__} does not lead to it"
     raise _advice.NotFound(msg)
@@ -198,128 +266,19 @@ def _check_name(value: Any) -> None:
 _SINGLETON_TYPES = (type(None), type(NotImplemented), type(Ellipsis))
 
 
-def _check(reduced: Any) -> None:
+def _check(kind: type, reduced: Any) -> None:
     if not isinstance(reduced, tuple) or not 2 <= len(reduced) <= 6 or not callable(reduced[0]) or not isinstance(reduced[1], tuple):
-        msg = f"its __reduce__ gives {reduced!r:.60}, which is neither a text nor a tuple of a callable, its arguments, and what follows"
-        raise TypeError(msg)
-
-
-# ------------------------------------------------------------ how a path goes on
-
-
-def _of_dict(value: dict[Any, Any], form: str = "[{!r}]") -> Iterator[Step]:
-    for key, part in list(value.items()):
-        shown = _short(key)
-        yield (f".{key}" if form == "." and isinstance(key, str) else f"[{shown}]"), part
-        yield f".key({shown})", key
-
-
-def _short(key: Any) -> str:
-    try:
-        text = repr(key)
-    except Exception:  # noqa: BLE001 - a user's __repr__
-        text = f"<{type(key).__name__}>"
-    return text if len(text) <= 60 else f"{text[:57]}..."
-
-
-def _of_reduced(value: Any, reduced: tuple[Any, ...]) -> Iterator[Step]:
-    make, args, *rest = reduced
-    namer = _NAMERS.get(make)
-    if namer is not None:
-        yield from namer(value, reduced)
-        return
-    if isinstance(value, functools.partial):
-        yield ".func", value.func
-        yield from ((f".args[{index}]", part) for index, part in enumerate(value.args))
-        yield from ((f".keywords[{name!r}]", part) for name, part in value.keywords.items())
-        yield from _of_dict(value.__dict__, ".")
-        return
-    if isinstance(value, types.MethodType):
-        yield ".__self__", value.__self__
-        yield ".__func__", value.__func__
-        return
-    if make is not copyreg.__newobj__ and not isinstance(make, type):  # type: ignore[attr-defined] # typeshed has it not
-        yield ".__reduce__()[0]", make
-    yield from _of_arguments(value, make, args)
-    yield from _of_state(rest)
-
-
-def _of_arguments(value: Any, make: Any, args: tuple[Any, ...]) -> Iterator[Step]:
-    for index, part in enumerate(args):
-        if part is type(value):
-            yield ".__class__", part
-        elif isinstance(value, BaseException):
-            yield f".args[{index}]", part
-        elif not (make is type(value) or make is copyreg.__newobj__):  # type: ignore[attr-defined]
-            yield (f".__reduce__()[1][{index}]", part)
-        else:
-            yield f"[{index - (make is not type(value))}]", part
-
-
-def _of_state(rest: list[Any]) -> Iterator[Step]:
-    if len(rest) > 0 and rest[0] is not None:
-        state = rest[0]
-        states = (
-            state if isinstance(state, tuple) and len(state) == 2 and all(isinstance(part, dict | None) for part in state) else (state,)
+        shown = _steps.short(reduced)
+        msg = (
+            f"{_advice.who_reduces(kind)} gives {shown}, which is neither a text nor a tuple of a callable, its arguments, and what follows"
         )
-        for part in states:
-            if isinstance(part, dict):
-                yield from _of_dict(part, ".")
-            elif part is not None:
-                yield ".__getstate__()", part
-    if len(rest) > 1 and rest[1] is not None:
-        yield from ((f"[{index}]", part) for index, part in enumerate(islice(rest[1], 10**6)))
-    if len(rest) > 2 and rest[2] is not None:
-        for key, part in islice(rest[2], 10**6):
-            yield f"[{_short(key)}]", part
-            yield f".key({_short(key)})", key
+        raise _advice.BadForm(msg)
 
 
-def _of_function(fn: types.FunctionType, reduced: tuple[Any, ...]) -> Iterator[Step]:
-    for name, cell in zip(fn.__code__.co_freevars, fn.__closure__ or (), strict=True):
-        try:
-            yield f" → variable '{name}'", cell.cell_contents
-        except ValueError:  # not assigned yet
-            continue
-    variables, attributes, own, *_ = reduced[2]
-    for name in sorted(variables):
-        yield f" → global '{name}'", variables[name]
-    for name, part in zip(reversed(fn.__code__.co_varnames[: fn.__code__.co_argcount]), reversed(fn.__defaults__ or ()), strict=False):
-        yield f" → default of '{name}'", part
-    for name, part in (fn.__kwdefaults__ or {}).items():
-        yield f" → default of '{name}'", part
-    for name in attributes.keys() - {"__defaults__", "__kwdefaults__"}:
-        yield f".{name}", attributes[name]
-    yield from _of_dict(own, ".")
+# ------------------------------------------------------------ places
 
 
-def _of_class(cls: type, reduced: tuple[Any, ...]) -> Iterator[Step]:
-    for base in cls.__bases__:
-        yield f" → base '{base.__name__}'", base
-    attributes = reduced[2][0] if len(reduced) > 2 else {}
-    yield from _of_dict(attributes, ".")
-    if reduced[0] is _making.new_enum:
-        for name, member, state in reduced[1][4]:
-            yield f".{name}", member
-            yield from ((f".{name}.{key}", part) for key, part in state.items())
-
-
-def _of_module(module: types.ModuleType, reduced: tuple[Any, ...]) -> Iterator[Step]:
-    yield from _of_dict(reduced[2], ".")
-
-
-_NAMERS: dict[Any, Callable[[Any, tuple[Any, ...]], Iterator[Step]]] = {
-    _making.function: _of_function,
-    _making.inner_function: _of_function,
-    _making.new_class: _of_class,
-    _making.new_enum: _of_class,
-    _making.new_module: _of_module,
-}
-
-# ------------------------------------------------------------ names and places
-
-
-def _used_at(node: _Node) -> str:
+def used_at(node: Node) -> str:
     """``app.py:12: model.fit(x)``: the line of the last function on the path that uses what the path goes on with."""
     for fn, name in node.functions():
         line = _line_of(fn.__code__, name)
@@ -337,38 +296,8 @@ def _line_of(code: types.CodeType, name: str) -> int | None:
         if used == name and position[0] is not None:
             return position[0]
     for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
+        if type(constant) is types.CodeType:
             line = _line_of(constant, name)
             if line is not None:
                 return line
     return None
-
-
-def root_name(obj: object) -> str:
-    """What to call an object at the start of a path."""
-    if isinstance(obj, type | types.FunctionType | types.BuiltinFunctionType):
-        return obj.__qualname__
-    return type(obj).__name__
-
-
-def type_name(obj: object) -> str:
-    """``module.Class`` of an object, without ``builtins``."""
-    cls = type(obj)
-    return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
-
-
-def readable(size: int) -> str:
-    """``16.0 MB`` for a number of bytes."""
-    amount = float(size)
-    for unit in ("bytes", "kB", "MB"):
-        if amount < 1000:
-            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1000
-    return f"{amount:.1f} GB"
-
-
-def warn_of_weight(fn: object, name: str) -> None:
-    """Say once that a function is heavy, and what makes it so."""
-    parts = [f"{path.partition(' → ')[2] or path}, {readable(size)}" for path, size in heavy_parts(fn, _WEIGHTY)[:3]]
-    what = f": {'; '.join(parts)}" if parts else ""
-    _mended.warn_once(f"{name}() takes {readable(size_of(fn))} to each worker, and again whenever it has changed{what}")

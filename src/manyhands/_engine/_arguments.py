@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from typing import TYPE_CHECKING, Any
 
+from manyhands import errors
 from manyhands._codec import _packing, _pickling
 from manyhands._engine import _parcels
 
@@ -66,6 +67,8 @@ class ArgumentEncoder:
         """A value that is not kept as it is."""
         try:
             return Snapshot(*self.encode(value))
+        except errors.NotSerializable as error:
+            return Refusal(error.with_traceback(None))  # which shows nothing of the user's
         except Exception as error:  # noqa: BLE001 - this task fails, the others need not
             return Refusal(error)
 
@@ -96,7 +99,11 @@ class ArgumentEncoder:
             return None
         if self._is_small or (self._quiet and self._again is not None):
             return self._again
-        payload, views = _pickling.encode_views(parts[0], "send", _pickling.KNOWN)
+        try:
+            payload, views = _pickling.encode_views(parts[0], "send", _pickling.KNOWN)
+        except errors.NotSerializable:
+            self._part = None
+            return None  # the row as a whole tells which argument it is
         if len(payload) < _parcels.SHARED:
             self._is_small = True  # arrays in it are looked after where they are placed
             return None

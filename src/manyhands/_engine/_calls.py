@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import types
 from typing import TYPE_CHECKING, Any, Protocol
 
 from manyhands._codec import _packing, _preview
@@ -50,18 +51,29 @@ class Sink(Protocol):
 class Function:
     """A function as it is sent: its bytes, and what is known of it.
 
-    ``number`` names it in messages; a worker gets the bytes once. ``by_name``: it travels as no more than its name.
+    ``number`` names it in messages; a worker gets the bytes once. ``by_name``: it travels as no more than its name. ``parameters`` are
+    the names of those that are taken by position, as far as they are known.
     """
 
-    __slots__ = ("buffers", "by_name", "cost", "name", "number", "payload", "size", "with_arguments", "with_keywords")
+    __slots__ = ("buffers", "by_name", "cost", "name", "number", "parameters", "payload", "size", "with_arguments", "with_keywords")
 
-    def __init__(self, number: int, payload: Bytes | Placed, buffers: Sequence[Bytes | Placed], name: str, *, by_name: bool) -> None:
+    def __init__(
+        self,
+        number: int,
+        payload: Bytes | Placed,
+        buffers: Sequence[Bytes | Placed],
+        name: str,
+        *,
+        by_name: bool,
+        parameters: tuple[str, ...] = (),
+    ) -> None:
         self.number: int = number
         self.payload: Bytes | Placed = payload
         self.buffers: Sequence[Bytes | Placed] = buffers
         self.by_name: bool = by_name
         self.size: int = len(payload) + sum(map(len, buffers))
         self.name: str = name
+        self.parameters: tuple[str, ...] = parameters
         self.cost: FunctionCost = FunctionCost()
         # The forms of single calls, which would otherwise be made for each.
         self.with_arguments: Form = Form(self, _frames.STAR)
@@ -136,3 +148,9 @@ def function_name(function: object) -> str:
     inner = getattr(function, "func", None)  # functools.partial
     name = getattr(function, "__qualname__", None) or getattr(inner, "__qualname__", None)
     return name or type(function).__qualname__
+
+
+def parameters(function: object) -> tuple[str, ...]:
+    """The names of what a function takes by position; empty where they are not at hand."""
+    code = function.__code__ if type(function) is types.FunctionType else None
+    return () if code is None else code.co_varnames[: code.co_argcount]

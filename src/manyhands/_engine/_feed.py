@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
+from manyhands import errors
 from manyhands._codec import _packing, _pickling
 from manyhands._core.batching import FunctionCost
 from manyhands._core.policy import add_note
@@ -191,10 +192,20 @@ def _pickled(call: PoolCall, form: Form, first: int, values: Sequence[object], e
         if isinstance(taken, Snapshot):
             yield Batch(call, index, [(taken.payload, taken.buffers)], cost, form)
         elif isinstance(taken, Refusal):
-            yield index, taken.error
+            yield index, _named(taken.error, form)
     if items:
         yield Batch(call, first + len(values) - len(items), items, cost, form)
     cost.encoded(len(values), size)
+
+
+def _named(error: BaseException, form: Form) -> BaseException:
+    """The error of arguments, with paths that begin at one of them rather than at the tuple of all."""
+    if not form.flags & (_frames.STAR | _frames.KEYWORDS):
+        return error
+    from manyhands._codec import _renaming  # noqa: PLC0415 - only after a failure
+
+    function = form.function
+    return _renaming.of_arguments(error, function.name, function.parameters, keywords=bool(form.flags & _frames.KEYWORDS))
 
 
 _TAKEN = frozenset({Snapshot, Refusal})
@@ -212,9 +223,14 @@ def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, o
         if _packing.are_atoms(args):
             return function.with_arguments, ((_packing.pickle_atoms(args), ()),)
         return function.with_arguments, (ArgumentEncoder(pool).encode(args),)
-    except Exception as error:
-        add_note(error, f"an argument of {function.name}() cannot be sent; the path starts at the tuple of its arguments")
-        raise
+    except errors.NotSerializable as error:
+        # Kept in no variable: its traceback would keep this frame, and this frame the error.
+        raise _noted(_named(error, function.with_keywords if kwargs else function.with_arguments), function) from None
+
+
+def _noted(error: BaseException, function: Function) -> BaseException:
+    add_note(error, f"an argument of {function.name}() cannot be sent")
+    return error
 
 
 _UNKNOWN = FunctionCost()

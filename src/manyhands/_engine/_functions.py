@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._codec import _naming, _pickling
 from manyhands._engine import _parcels
-from manyhands._engine._calls import Function, function_name
+from manyhands._engine._calls import Function, function_name, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -76,13 +76,15 @@ class Functions:
                 if known is None:
                     placed = (payload, ()) if key is payload else self._place(payload, views)
                     by_name = _pickling.is_plain(fn, payload)
-                    known = self._known[key] = Function(next(self._numbers), *placed, function_name(fn), by_name=by_name)
+                    known = self._known[key] = Function(
+                        next(self._numbers), *placed, function_name(fn), by_name=by_name, parameters=parameters(fn)
+                    )
                     self._bytes += known.size
                     self._forget_old()
             if known.size > _WEIGHTY:
-                from manyhands._codec import _trace  # noqa: PLC0415 - few functions are
+                from manyhands._codec import _weights  # noqa: PLC0415 - few functions are
 
-                _trace.warn_of_weight(fn, known.name)
+                _weights.warn_of_weight(fn, known.name, known.size)
         if known.by_name and not _pickling.is_made(payload):
             self._plain[id(fn)] = _Plain(fn, on_stale, known)
         return known

@@ -300,7 +300,7 @@ class FutureSink:
         future._ran(worker, frame.a, frame.b)  # noqa: SLF001 - as below
         try:
             atom = frame.flags & _frames.ONE_PICKLE
-            result = _packing.split_atoms(frame.payload)[0] if atom else _pickling.decode(frame.payload, frame.buffers)
+            result = _packing.split_atoms(frame.payload)[0] if atom else _pickling.decode(frame.payload, frame.buffers, "result")
         except BaseException as error:  # __setstate__ may raise anything; then this task has failed
             if is_interrupt(error):
                 raise

@@ -139,6 +139,10 @@ class Outcomes:
 
     def _deliver_exception(self, piece: Batch, frame: Frame, pid: int) -> None:
         error = _failures.decode_failure(frame.payload)
+        if isinstance(error, errors.NotSerializable):
+            from manyhands._codec import _renaming  # noqa: PLC0415 - rare
+
+            error = _renaming.of_result(error, piece.first)
         note = f"raised by {_calls.describe(piece)} in worker {pid}"
         if self.memory_limit and isinstance(error, MemoryError):
             limit = f"memory_limit is {self.memory_limit / 2**20:.3g} MiB"

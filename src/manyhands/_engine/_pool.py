@@ -86,7 +86,7 @@ class ProcessPool:
         self._calls = itertools.count(1)
         self.function: Callable[[Callable[..., object], str], Function] = Functions(self._let_go, self._place_function).get
         if initializer is not None:
-            payload, views = _pickling.encode_views(initializer, "send")
+            payload, views = _encode_initializer(initializer)
             small = not views and len(payload) < _parcels.SHARED
             self._dispatcher.crew.initializer = (payload, ()) if small else self._place_function(payload, views)
         self._ending = threading.Lock()  # one thread ends it
@@ -463,3 +463,12 @@ def _directory() -> str | None:
         return os.getcwd()
     except FileNotFoundError:  # it has been removed
         return None
+
+
+def _encode_initializer(initializer: tuple[Callable[..., object], tuple[object, ...]]) -> tuple[bytes, Sequence[memoryview]]:
+    try:
+        return _pickling.encode_views(initializer, "send")
+    except errors.NotSerializable as error:
+        from manyhands._codec import _renaming  # noqa: PLC0415 - only after a failure
+
+        raise _renaming.of_initializer(error) from None

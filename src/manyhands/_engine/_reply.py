@@ -35,7 +35,7 @@ class Reply:
 
     def add(self, value: object, clock: Callable[[], int]) -> None:
         """Take a result that is not an atom."""
-        payload, views = _pickling.encode_views(value, None, _pickling.HOME)
+        payload, views = _pickling.encode_views(value, None, _pickling.HOME, is_result=True)
         if views or len(payload) >= _LARGE:
             self._send_large(payload, views, clock)
             return

@@ -250,7 +250,7 @@ class Stream:
 
     def _decode(self, index: int, pickled: Bytes, frame: Frame) -> object:
         try:
-            return _pickling.decode(pickled, frame.buffers)
+            return _pickling.decode(pickled, frame.buffers, "result")
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - __setstate__ may raise anything; then this task has failed

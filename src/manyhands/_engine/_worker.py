@@ -226,13 +226,20 @@ class Worker:
         self._run_all(frame, _adapt(call, frame), arguments)
 
     def _load(self, number: int, payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
+        what = "function" if number else "initializer"
         if not _pickling.is_made(payload):
-            return _pickling.decode(payload, buffers)
+            return _pickling.decode(payload, buffers, what)
         if self._main is None:
             from manyhands._codec._main_globals import MainGlobals  # noqa: PLC0415 - only for functions that come by value
 
             self._main = MainGlobals()
-        return self._main.load(number, payload, buffers)
+        try:
+            return self._main.load(number, payload, buffers)
+        except Exception as error:
+            from manyhands._codec import _loading  # noqa: PLC0415 - only after a failure
+
+            _loading.add_note(error, payload, buffers, what)
+            raise
 
     def _ask(self, keys: list[tuple[str, str, bytes]], seen: str) -> Any:
         """In the midst of a task: what the program means by a name under which there is something else here, or nothing."""
@@ -422,10 +429,10 @@ def _adapt(function: Callable[..., object], frame: Frame) -> Call:
     if flags & _frames.KEYWORDS:
 
         def with_keywords(payload: Bytes) -> object:
-            args, kwargs = decode(payload, buffers)
+            args, kwargs = decode(payload, buffers, "call")
             return function(*args, **kwargs)
 
         return with_keywords
     if flags & _frames.STAR:
-        return lambda payload: function(*decode(payload, buffers))
-    return lambda payload: function(decode(payload, buffers))
+        return lambda payload: function(*decode(payload, buffers, "arguments"))
+    return lambda payload: function(decode(payload, buffers, "argument"))

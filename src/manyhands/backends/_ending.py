@@ -50,8 +50,36 @@ def first_failure(stream: TaskStream, failed: list[Failed]) -> Failed:
     """Give the call up; the first failure in the order of the inputs, with a note of the others that are known."""
     stream.close()
     first, *others = sorted([*failed, *stream.leftovers()], key=lambda failed: failed.index)
-    for other in others[:10]:
-        add_note(first.error, f"task {other.index} failed as well: {type(other.error).__name__}: {other.error}")
-    if len(others) > 10:
-        add_note(first.error, f"and {len(others) - 10} more")
+    for line in _told(first, others):
+        add_note(first.error, line)
     return first
+
+
+_MOST = 10
+_LONGEST = 300
+
+
+def _told(first: Failed, others: list[Failed]) -> Iterator[str]:
+    """What failed as well; what has been said is not said again."""
+    said = {_text_of(first)}
+    same = [other.index for other in others if _text_of(other) in said]
+    if same:
+        which = ", ".join(map(str, same[:_MOST])) + (f" and {len(same) - _MOST} more" if len(same) > _MOST else "")
+        yield f"task{'s' if len(same) > 1 else ''} {which} failed as well, with the same"
+    others = [other for other in others if other.index not in same]
+    for other in others[:_MOST]:
+        text = _text_of(other)
+        yield f"task {other.index} failed as well: " + (f"{type(other.error).__name__}, as above" if text in said else _shortened(other))
+        said.add(text)
+    if len(others) > _MOST:
+        yield f"and {len(others) - _MOST} more"
+
+
+def _text_of(failed: Failed) -> str:
+    """What it says, but for the number of the task."""
+    return f"{type(failed.error).__name__}: {failed.error}".replace(f"task {failed.index}", "task")
+
+
+def _shortened(failed: Failed) -> str:
+    text = f"{type(failed.error).__name__}: {failed.error}"
+    return text if len(text) <= _LONGEST else text[:_LONGEST].rpartition(" ")[0] + " ..."

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 
+_OURS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "")  # what a script was calling is of no interest
+
+
 class CannotLoad(Exception):
     """The function cannot be had; the text says why."""
 
@@ -33,13 +36,18 @@ def load(spec: str, *, callable_only: bool = True) -> tuple[Callable[[Any], obje
         msg = f"{spec!r} names no function; it is MODULE:FUNCTION, like statistics:mean or tasks.py:work"
         raise CannotLoad(msg)
     sys.path.insert(0, os.getcwd())
-    is_file = module_name.endswith(".py") or os.sep in module_name
-    module = _load_file(module_name) if is_file else _import(module_name)
+    module = _load_file(module_name) if is_file(spec) else _import(module_name)
     function: Any = _find(module, path)
     if callable_only and not callable(function):
         msg = f"{module.__name__}:{path} is {a_or_an(type(function).__name__)}, which cannot be called"
         raise CannotLoad(msg)
     return function, f"{module.__name__}:{path}"
+
+
+def is_file(spec: str) -> bool:
+    """Whether it is the path of a file, rather than the name of a module, that is before the colon."""
+    module_name = spec.rpartition(":")[0]
+    return module_name.endswith(".py") or os.sep in module_name
 
 
 def _load_file(path: str) -> ModuleType:
@@ -74,7 +82,8 @@ def _import(name: str) -> ModuleType:
 
 
 def _failed_import(name: str, error: BaseException) -> str:
-    where = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    where = next((frame for frame in reversed(frames) if not frame.filename.startswith(_OURS)), frames[-1])
     place = f"line {error.lineno} of {error.filename}" if isinstance(error, SyntaxError) else f"line {where.lineno} of {where.filename}"
     return f"importing {name!r} failed: {type(error).__name__}: {error} ({place})"
 

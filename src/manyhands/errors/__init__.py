@@ -23,6 +23,9 @@ import pickle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any
+
     from manyhands.errors._worker_died import WorkerDied as WorkerDied
 
 __all__ = [
@@ -82,25 +85,37 @@ def a_or_an(noun: str) -> str:
     return f"{'an' if noun[:1].lower() in set('aeiou') else 'a'} {noun}"
 
 
+RESULT = "the result"  # of a task, at the start of a path
+
+
 class Part:
     """A part of an object that cannot be sent to another process.
 
     Attributes:
-        path: the way from the object that was sent, like ``Model.cfg['lock']``, or ``fit → global 'model' .cfg``.
+        path: the way from what was sent, like ``Model.cfg['lock']``, ``fit → global 'model' .cfg``, or ``argument 'key' [0]``.
         type_name: ``module.Class`` of the part.
         reason: why it cannot be sent.
         mend: what to do about it.
         used_at: ``file:line: text`` of the line that uses it, where a function on the way does; else empty.
     """
 
-    __slots__ = ("mend", "path", "reason", "type_name", "used_at")
+    __slots__ = ("mend", "path", "reason", "type_name", "used_at", "way")
 
-    def __init__(self, path: str, type_name: str, reason: str, mend: str, used_at: str = "") -> None:
+    def __init__(
+        self,
+        path: str,
+        type_name: str,
+        reason: str,
+        mend: str,
+        used_at: str = "",
+        way: tuple[str, Sequence[tuple[str, Any]]] = ("", ()),
+    ) -> None:
         self.path = path
         self.type_name = type_name
         self.reason = reason
         self.mend = mend
         self.used_at = used_at
+        self.way = way  # the path before it was made into text
 
     def __repr__(self) -> str:
         return f"<Part {self.path} ({self.type_name})>"
@@ -108,10 +123,10 @@ class Part:
     def __str__(self) -> str:
         return self.told(" cannot be sent to another process: ")
 
-    def told(self, what: str) -> str:
-        """All of it in a sentence, with ``what`` between the part and the reason."""
+    def told(self, what: str, name: str = "") -> str:
+        """All of it in a sentence, with ``what`` between the part and the reason; the part as ``name`` rather than by its path."""
         where = f" Used in {self.used_at}." if self.used_at else ""
-        return f"{self.path} ({a_or_an(self.type_name)}){what}{self.reason}.{where} To mend it: {self.mend}."
+        return f"{name or self.path} ({a_or_an(self.type_name)}){what}{self.reason}.{where} To mend it: {self.mend}."
 
 
 class NotSerializable(ManyhandsError, pickle.PicklingError):
@@ -120,17 +135,41 @@ class NotSerializable(ManyhandsError, pickle.PicklingError):
     Attributes:
         parts: all :class:`Part` s that stand in the way.
         path, type_name: of the first of them.
+        what: what was to be sent.
+        more: why there may be more parts than those; empty if there are not.
     """
 
-    def __init__(self, what: str, parts: list[Part]) -> None:
+    def __init__(self, what: str, parts: list[Part], more: str = "") -> None:
+        self.what = what
         self.parts = parts
         self.path = parts[0].path
         self.type_name = parts[0].type_name
-        text = str(parts[0])
-        if len(parts) > 1:
-            lines = "\n".join(f"  {number}. {part.told(': ')}" for number, part in enumerate(parts, 1))
-            text = f"{what} cannot be sent to another process; {len(parts)} parts stand in the way:\n{lines}"
-        super().__init__(text)
+        self.more = more
+        super().__init__(_text(what, parts, more))
+
+
+def _text(what: str, parts: list[Part], more: str) -> str:
+    is_result = what.startswith(RESULT)
+    cannot = "cannot be sent back" if is_result else "cannot be sent to another process"
+    if len(parts) > 1 or more:
+        lines = "\n".join(f"  {number}. {line}" for number, line in enumerate(_lines(parts), 1))
+        stand = "1 part stands" if len(parts) == 1 else f"{len(parts)} parts stand"
+        return f"{what} {cannot}; {stand} in the way{f' ({more})' if more else ''}:\n{lines}"
+    [part] = parts
+    if not is_result:
+        return str(part)
+    return part.told(f" {cannot}: ", what) if not part.way[1] else f"{what} {cannot}: {part.told(': ')}"
+
+
+def _lines(parts: list[Part]) -> Iterator[str]:
+    """A line for each, but for those of which nothing else is to be said than of one before."""
+    same: dict[tuple[str, ...], list[Part]] = {}
+    for part in parts:
+        same.setdefault((part.type_name, part.reason, part.mend, part.used_at), []).append(part)
+    for first, *others in same.values():
+        paths = ", ".join(part.path for part in others[:3])
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        yield first.told(": ") + (f" The same holds for {paths}{more}." if others else "")
 
 
 class TravelWarning(UserWarning):
