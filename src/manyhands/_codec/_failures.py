@@ -248,7 +248,7 @@ def _told(error: Exception, held: object = None, paths: Sequence[str] = ()) -> s
     part = error.parts[0]
     if not paths:
         return str(part)
-    from manyhands._codec._trace import root_name  # noqa: PLC0415 - loaded: it is what has found the part
+    from manyhands._codec._steps import root_name  # noqa: PLC0415 - loaded: it is what has found the part
 
     rest = part.path[len(root_name(held)) :]
     return str(errors.Part(" and ".join(path + rest for path in paths), part.type_name, part.reason, part.mend, part.used_at))

@@ -74,6 +74,7 @@ class ProcessPool:
         self._width = limit or 1  # the most workers that any call has asked for
         self._memory_limit = memory_limit
         self._idle_timeout = idle_timeout
+        encoded = None if initializer is None else _encode_initializer(initializer)
         self._zygote = zygote if start_method == "zygote" else None
         launcher = make_launcher(start_method, zygote, preload)
         self._dispatcher = Dispatcher(launcher, self._settings, quota=max_tasks_per_child)
@@ -85,8 +86,8 @@ class ProcessPool:
         self._depot: Depot | None = None
         self._calls = itertools.count(1)
         self.function: Callable[[Callable[..., object], str], Function] = Functions(self._let_go, self._place_function).get
-        if initializer is not None:
-            payload, views = _encode_initializer(initializer)
+        if encoded is not None:
+            payload, views = encoded
             small = not views and len(payload) < _parcels.SHARED
             self._dispatcher.crew.initializer = (payload, ()) if small else self._place_function(payload, views)
         self._ending = threading.Lock()  # one thread ends it
