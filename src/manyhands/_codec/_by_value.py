@@ -260,13 +260,24 @@ def method(_: Encoder, value: types.MethodType) -> Any:
     """A bound method; by its name, which is the default, where that leads to the same function."""
     owner, fn = value.__self__, value.__func__
     name: Any = getattr(fn, "__name__", None)
-    for parent in owner.__mro__ if isinstance(owner, type) else type(owner).__mro__:
-        if name in parent.__dict__:
-            found = parent.__dict__[name]
-            if getattr(found, "__func__", found) is fn:
-                return NotImplemented
-            break
+    parents = owner.__mro__ if isinstance(owner, type) else type(owner).__mro__
+    found = next((vars(parent)[name] for parent in parents if name in vars(parent)), None)
+    if getattr(found, "__func__", found) is fn and not _is_hidden(owner, name):
+        return NotImplemented
     return types.MethodType, (fn, owner)
+
+
+def _is_hidden(owner: object, name: str) -> bool:
+    """Whether an object has something of its own where its class has a method, or may say so."""
+    if isinstance(owner, type):
+        return False
+    for parent in type(owner).__mro__:
+        if isinstance(vars(parent).get("__getattribute__"), types.FunctionType):
+            return True
+        own = vars(parent).get("__dict__")
+        if type(own) is types.GetSetDescriptorType and name in own.__get__(owner):
+            return True
+    return False
 
 
 # ------------------------------------------------------------ classes
