@@ -261,3 +261,49 @@ def test_a_member_whose_task_has_killed_its_worker_is_shown():
 
     with pytest.raises(manyhands.WorkerDied, match=r"Local\('A'\)"):
         manyhands.map(die, [Local.A])
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="a syntax of Python 3.12")
+def test_classes_with_type_parameters():
+    code = """
+        import dataclasses, typing, manyhands
+        class Box[T, *Ts, **P]:
+            type Many = list[T]
+            def __init__(self, item: T): self.item = item
+            def get(self) -> T: return self.item
+            def same[K](self, key: K) -> K: return key
+        class IntBox(Box[int, str, [int]]): pass
+        class Gets[T](typing.Protocol):
+            def get(self) -> T: ...
+        @dataclasses.dataclass(slots=True)
+        class Data[T]:
+            a: T
+        class Pair[T](typing.NamedTuple):
+            a: T
+        class Table[T](typing.TypedDict):
+            a: T
+        class Bound[T: IntBox]: pass
+        type Either[T] = Box[T, int, []] | Data[T]
+        classes = [Box, IntBox, Gets, Data, Pair, Table, Bound]
+        def use(*given):
+            ours = [Box, IntBox, Gets, Data, Pair, Table, Bound]
+            parameters = [(cls.__type_params__, cls.__parameters__, cls.__orig_bases__) for cls in ours if hasattr(cls, "__orig_bases__")]
+            box = IntBox(5)
+            data, pair = Data(box), Pair(1)
+            same = [one is other for one, other in zip(given, ours)]
+            bound = Bound.__type_params__[0].__bound__ is IntBox
+            return same, parameters, (box.get(), box.same(2), bound, isinstance(box, Box)), data.a.item, pair, Data[int], Box.Many, Either
+        there, here = manyhands.map(use, *[[cls, cls] for cls in classes])[0], use(*classes)
+        print(there == here, all(here[0]), type(there[4]) is Pair, there[2])
+    """
+    assert said(code) == ["True True True (5, 2, True, True)"]
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="a syntax of Python 3.13")
+def test_defaults_of_type_parameters():
+    code = """
+        import manyhands
+        class Box[T = int]: pass
+        print(manyhands.map(lambda cls: cls.__type_params__[0].__default__, [Box]))
+    """
+    assert said(code) == ["[<class 'int'>]"]

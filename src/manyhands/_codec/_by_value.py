@@ -274,9 +274,19 @@ def type_parameter(_: Encoder, value: Any) -> Any:
     }
     if getattr(value, "__infer_variance__", False):
         options = {"bound": value.__bound__, "infer_variance": True}
+    if hasattr(value, "has_default") and value.has_default():
+        options["default"] = value.__default__
     constraints = getattr(value, "__constraints__", ())
     token = _identity.token_of(value)
     return _making.type_parameter, (type(value), value.__name__, constraints, options, token)
+
+
+def type_alias(_: Encoder, value: Any) -> Any:
+    """What a ``type`` statement has made."""
+    if getattr(sys.modules.get(value.__module__), value.__name__, None) is value and value.__module__ != "__main__":
+        return NotImplemented
+    made = type(value), value.__name__, value.__value__, value.__type_params__, _identity.token_of(value)
+    return _making.type_alias, made
 
 
 def named_object(value: Any) -> Reduced:

@@ -386,3 +386,12 @@ def type_parameter(kind: Callable[..., Any], name: str, constraints: tuple[Any, 
         found = kind(name, *constraints, **options)
         _identity.keep(token, found)
     return found
+
+
+def type_alias(kind: Callable[..., Any], name: str, value: Any, parameters: tuple[Any, ...], token: bytes) -> Any:
+    """What a ``type`` statement makes."""
+    found = _identity.known(token)
+    if found is None:
+        found = kind(name, value, type_params=parameters)
+        _identity.keep(token, found)
+    return found

@@ -138,6 +138,7 @@ _RULES_BY_NAME: dict[tuple[str, str], Rule] = {
     ("manyhands._codec._fingerprint", "Names"): _by_value.names,
     ("manyhands._codec._fingerprint", "ModuleUse"): _by_value.module_use,
     **{("typing", name): _by_value.type_parameter for name in ("TypeVar", "ParamSpec", "TypeVarTuple")},
+    ("typing", "TypeAliasType"): _by_value.type_alias,
     **{("dataclasses", name): _constant for name in ("_FIELD_BASE", "_MISSING_TYPE", "_HAS_DEFAULT_FACTORY_CLASS", "_KW_ONLY_TYPE")},
 }
 
