@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import enum
 import subprocess
 import sys
@@ -184,6 +185,58 @@ def test_a_cell_of_a_notebook_that_runs_again_makes_another_class():
             print([type(new) is type(old) for new, old in zip(same, made)], [one.number for one in same], type(made[1]) is Cell)
     """
     assert said(code) == ["(1, True)", "(2, True)", "[True, True] [1, 2] True"]
+
+
+def test_a_subclass_that_is_registered_after_its_class_was_sent():
+    class Shape(abc.ABC):
+        @abc.abstractmethod
+        def area(self): ...
+
+    class Square:
+        pass
+
+    with manyhands.Executor(1) as executor:
+        assert not executor.submit(isinstance, Square(), Shape).result()
+        Shape.register(Square)
+        assert executor.submit(isinstance, Square(), Shape).result()
+
+
+@pytest.mark.parametrize("start_method", ["zygote", "fork"])
+def test_through_a_pool_in_a_pool(start_method):
+    code = """
+        import enum, sys, manyhands
+        class Meta(type):
+            made = 0
+            def __new__(mcs, *args):
+                Meta.made += 1
+                made = super().__new__(mcs, *args)
+                made.number = Meta.made
+                return made
+        class Point(metaclass=Meta):
+            def __init__(self, x): self.x = x
+            @property
+            def __name__(self): return "a point"
+        class Text(str, enum.Enum):
+            def __new__(cls, number, text):
+                made = str.__new__(cls, text)
+                made._value_ = number
+                return made
+            A = 1, "a"
+        class Flags(enum.Flag):
+            A = 1
+            B = 2
+        def inner(point, text, flags):
+            return point, text, flags, flags | Flags.B, Meta.made
+        def same(point, text, flag, both, made):
+            return [type(point) is Point, text is Text.A, flag is Flags.A, both is Flags.A | Flags.B, Point.number, made, point.__name__]
+        def outer(*given):
+            got = manyhands.map(inner, *[[one] for one in given], timeout=30)[0]
+            return got, same(*got)
+        with manyhands.options(start_method=sys.argv[1]):
+            got, there = manyhands.map(outer, [Point(1)], [Text.A], [Flags.A])[0]
+        print(there, same(*got) == there)
+    """
+    assert said(code, start_method) == ["[True, True, True, True, 1, 1, 'a point'] True"]
 
 
 class Fruit(enum.Flag):
