@@ -194,7 +194,6 @@ _OF_FAMILIES: dict[tuple[str, str], Rule] = {
     ("_queue", "SimpleQueue"): _mended.refuse("a queue belongs to one process", "return values instead of putting them into it"),
     ("_ctypes", "_Pointer"): _mended.refuse(*_POINTER),
     ("_ctypes", "CFuncPtr"): _mended.refuse(*_POINTER),
-    ("_ctypes", "_CData"): _mended.of_ctypes,
     ("ctypes", "CDLL"): _mended.refuse(
         "it is a library that is loaded into this process", "load it in each worker: manyhands.per_worker(lambda: ctypes.CDLL(name))"
     ),
