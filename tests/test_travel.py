@@ -103,6 +103,22 @@ def test_a_class_that_has_changed_arrives_changed():
     assert values == [1, 2, 1]
 
 
+def test_a_bound_method_is_that_of_the_class_whatever_its_object_has_under_its_name():
+    class Runner:
+        def run(self):
+            return "of the class"
+
+    class Proxy(Runner):
+        def __getattribute__(self, name):
+            return (lambda: "of nobody") if name == "run" else super().__getattribute__(name)
+
+    runner, proxy = Runner(), Proxy()
+    methods = [runner.run, Runner.run.__get__(proxy)]
+    runner.run = lambda: "of the object"
+    assert manyhands.map(lambda method: method(), methods) == ["of the class"] * 2
+    assert manyhands.map(lambda runner: runner.run(), [runner]) == ["of the object"]
+
+
 def test_what_decorators_of_a_project_make_needs_no_import_of_it(tmp_path):
     """A wrapper that uses nothing of its module comes without the module."""
     (tmp_path / "deco.py").write_text("def twice(f):\n    def wrapper(x):\n        return f(f(x))\n    return wrapper\n")

@@ -3,7 +3,8 @@
 ======================  =====================================================
 ``_pickling.py``        one object, by name or by value
 ``_naming.py``          what is found under its name; which globals code uses
-``_by_value.py``        functions and classes taken apart
+``_by_value.py``        functions and modules taken apart
+``_classes.py``         classes and members of enumerations taken apart
 ``_making.py``          functions and classes put together
 ``_identity.py``        which class here is which class there
 ``_bytecode.py``        what code consists of, and the names that it uses

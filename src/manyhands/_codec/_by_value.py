@@ -1,7 +1,7 @@
-"""Functions, classes and modules that no worker would find under their names: what they consist of, for ``_making.py`` to put together.
+"""Functions and modules that no worker would find under their names: what they consist of, for ``_making.py`` to put together.
 
 Done as cloudpickle_ does it in principle. What differs: code travels as :mod:`marshal` writes it; functions of an importable module get its
-globals rather than copies of some; enumerations keep what their members carry; ``__init_subclass__`` is not called again.
+globals rather than copies of some. For classes see ``_classes.py``.
 
 .. _cloudpickle: https://github.com/cloudpipe/cloudpickle
 """
@@ -25,34 +25,6 @@ if TYPE_CHECKING:
 
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 _DUNDERS = frozenset({"__name__", "__file__", "__doc__", "__package__", "__debug__"})
-
-# Pickle has its own way for these.
-_SINGLETONS = frozenset({type(None), type(NotImplemented), type(Ellipsis)})
-
-# Of an enumeration: made anew with it.
-_OF_ENUMS = frozenset(
-    {
-        "_generate_next_value_",
-        "_member_names_",
-        "_member_map_",
-        "_value2member_map_",
-        "_unhashable_values_",
-        "_unhashable_values_map_",
-        "_hashable_values_",
-        "_member_type_",
-        "_value_repr_",
-        "_new_member_",
-        "__new_member__",
-        "_use_args_",
-        "_flag_mask_",
-        "_singles_mask_",
-        "_all_bits_",
-        "_inverted_",
-        "__new__",
-        "__reduce_ex__",
-    }
-)
-_OF_MEMBERS = frozenset({"_value_", "_name_", "__objclass__", "_sort_order_"})
 
 
 class Namespace:
@@ -260,91 +232,24 @@ def method(_: Encoder, value: types.MethodType) -> Any:
     """A bound method; by its name, which is the default, where that leads to the same function."""
     owner, fn = value.__self__, value.__func__
     name: Any = getattr(fn, "__name__", None)
-    for parent in owner.__mro__ if isinstance(owner, type) else type(owner).__mro__:
-        if name in parent.__dict__:
-            found = parent.__dict__[name]
-            if getattr(found, "__func__", found) is fn:
-                return NotImplemented
-            break
+    parents = owner.__mro__ if isinstance(owner, type) else type(owner).__mro__
+    found = next((vars(parent)[name] for parent in parents if name in vars(parent)), None)
+    if getattr(found, "__func__", found) is fn and not _is_hidden(owner, name):
+        return NotImplemented
     return types.MethodType, (fn, owner)
 
 
-# ------------------------------------------------------------ classes
-
-
-def class_(_: Encoder, cls: type) -> Any:
-    """A class with its attributes."""
-    attributes = _contents(cls)
-    basic = {name: value for name, value in attributes.items() if type(value) in _ATOMS}
-    for name in ("__slots__", "__orig_bases__"):  # what bases and metaclasses look for when the class is made
-        if name in attributes:
-            basic[name] = attributes[name]
-    for name in basic:
-        del attributes[name]
-    if cls.__module__ == "__main__":
-        basic.pop("__module__", None)
-    basic["__qualname__"] = cls.__qualname__
-    token = _identity.token_of(cls)
-    metaclass: Any = type(cls)
-    if _is_enum(cls):
-        return _enum(cls, basic, attributes, token)
-    if metaclass.__module__ == "typing" and metaclass.__name__ == "_TypedDictMeta":
-        fields = attributes.pop("__annotations__", {})
-        basic.pop("__orig_bases__", None)
-        return _making.new_typed_dict, (cls.__name__, basic, fields, attributes, token)
-    registered = _registered(cls) if attributes.pop("_abc_impl", None) is not None else ()
-    made = (metaclass, cls.__name__, cls.__bases__, basic, token)
-    return _making.new_class, made, (attributes, registered), None, None, _making.set_class
-
-
-def of_interpreter(cls: type) -> Any:
-    """A class that no module has under its name."""
-    if cls in _SINGLETONS:
-        return NotImplemented
-    for name, value in vars(types).items():
-        if value is cls:
-            return _making.type_of, (name,)
-    return NotImplemented
-
-
-def _contents(cls: type) -> dict[str, Any]:
-    """The attributes of a class, without those that every class is given when it is made."""
-    attributes = dict(vars(cls))
-    slots = attributes.get("__slots__", ())
-    members = [name for name, value in attributes.items() if isinstance(value, types.MemberDescriptorType) and value.__objclass__ is cls]
-    attributes.pop("__slotnames__", None)  # copyreg keeps it there when an instance is pickled
-    for name in ("__weakref__", "__dict__", *(members if slots else ())):
-        if isinstance(attributes.get(name), types.GetSetDescriptorType | types.MemberDescriptorType):
-            del attributes[name]
-    if attributes.get("__doc__", "") is None:
-        del attributes["__doc__"]
-    return attributes
-
-
-def _registered(cls: type) -> tuple[type, ...]:
-    import _abc  # noqa: PLC0415 - where abc keeps them
-
-    found = (reference() for reference in _abc._get_dump(cls)[0])  # noqa: SLF001 - a function without a public name
-    return tuple(subclass for subclass in found if subclass is not None)
-
-
-def _is_enum(cls: type) -> bool:
-    enum = sys.modules.get("enum")
-    return enum is not None and isinstance(cls, enum.EnumMeta)
-
-
-def _enum(cls: Any, basic: dict[str, Any], attributes: dict[str, Any], token: bytes) -> Reduced:
-    members = []
-    for name, member in cls.__members__.items():
-        own = {key: value for key, value in vars(member).items() if key not in _OF_MEMBERS}
-        members.append((name, member.value, own))
-    boundary = attributes.pop("_boundary_", None)
-    options = {} if boundary is None else {"boundary": boundary}
-    for held in (basic, attributes):
-        for name in [name for name in held if name in _OF_ENUMS or name in cls.__members__]:
-            del held[name]
-    made = (type(cls), cls.__name__, cls.__bases__, basic, members, options, token)
-    return _making.new_enum, made, (attributes, ()), None, None, _making.set_class
+def _is_hidden(owner: object, name: str) -> bool:
+    """Whether an object has something of its own where its class has a method, or may say so."""
+    if isinstance(owner, type):
+        return False
+    for parent in type(owner).__mro__:
+        if isinstance(vars(parent).get("__getattribute__"), types.FunctionType):
+            return True
+        own = vars(parent).get("__dict__")
+        if type(own) is types.GetSetDescriptorType and name in own.__get__(owner):
+            return True
+    return False
 
 
 # ------------------------------------------------------------ what else has a name
@@ -369,9 +274,19 @@ def type_parameter(_: Encoder, value: Any) -> Any:
     }
     if getattr(value, "__infer_variance__", False):
         options = {"bound": value.__bound__, "infer_variance": True}
+    if hasattr(value, "has_default") and value.has_default():
+        options["default"] = value.__default__
     constraints = getattr(value, "__constraints__", ())
     token = _identity.token_of(value)
     return _making.type_parameter, (type(value), value.__name__, constraints, options, token)
+
+
+def type_alias(_: Encoder, value: Any) -> Any:
+    """What a ``type`` statement has made."""
+    if getattr(sys.modules.get(value.__module__), value.__name__, None) is value and value.__module__ != "__main__":
+        return NotImplemented
+    made = type(value), value.__name__, value.__value__, value.__type_params__, _identity.token_of(value)
+    return _making.type_alias, made
 
 
 def named_object(value: Any) -> Reduced:

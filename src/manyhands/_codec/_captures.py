@@ -7,6 +7,7 @@ list, an array or any object with a state of its own, nothing short of pickling 
 
 from __future__ import annotations
 
+import _abc
 import _collections  # type: ignore[import-not-found]
 import functools
 import types
@@ -23,6 +24,7 @@ _TUPLE_FIELD = _collections._tuplegetter  # noqa: SLF001 - of collections.namedt
 _SLOTS = types.GetSetDescriptorType, types.MemberDescriptorType, _TUPLE_FIELD
 _ATOMS = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), types.ModuleType, types.CodeType, *_SLOTS)
 _CACHED = type(functools.lru_cache(abs))  # what it keeps may go from task to task: it is nothing but a cache
+_OF_AUTHORS = (types.FunctionType, property, classmethod, staticmethod)
 _MISSING = object()
 
 
@@ -34,14 +36,15 @@ class Captures:
 
     volatile = True
 
-    __slots__ = ("_attributes", "_bindings", "_cells", "_codes", "_global_names", "_seen", "mutable")
+    __slots__ = ("_attributes", "_bindings", "_cells", "_classes", "_codes", "_global_names", "_seen", "mutable")
 
     def __init__(self, function: object, *, global_names: bool) -> None:
         self.mutable = False
         self._global_names = global_names
         self._bindings: list[tuple[Mapping[str, Any], str, object]] = []
         self._cells: list[tuple[types.CellType, object]] = []
-        self._attributes: list[tuple[Mapping[str, Any], int]] = []  # of functions and classes: how many
+        self._attributes: list[tuple[Mapping[str, Any], int]] = []  # of functions, classes and members of enumerations: how many
+        self._classes: list[tuple[type, tuple[object, ...]]] = []  # what else classes have that may change
         self._codes: list[Code] = []  # of the project, which it uses
         self._seen: set[int] = set()
         self._look(function)
@@ -54,35 +57,37 @@ class Captures:
         for attributes, count in self._attributes:
             if len(attributes) != count:
                 return True
+        for cls, shape in self._classes:
+            if _shape(cls) != shape:
+                return True
         for cell, value in self._cells:
             if _contents(cell) is not value:
                 return True
-        for code in self._codes:  # noqa: SIM110 - a generator would take twice as long
-            if code.changed():
-                return True
-        return False
+        return bool(self._codes) and any(code.changed() for code in self._codes)
 
     def _look(self, value: object) -> None:
+        if _members(type(value)):
+            value = type(value)
         if isinstance(value, _ATOMS) or id(value) in self._seen:
             return
         self._seen.add(id(value))
         if isinstance(value, type):
             if not _naming.found_by_name(value):
                 self._look_into_class(value)
-            return
-        if isinstance(value, types.FunctionType):
-            if not _naming.found_by_name(value):
-                if not _is_generated(value):
-                    self._look_into(value)
-            elif self._global_names and (code := _pickling.code_of_project(value)) is not None:
-                self._codes.append(code)
-            return
-        parts = _parts(value)
-        if parts is None:
+        elif isinstance(value, types.FunctionType):
+            self._look_at_function(value)
+        elif (parts := _parts(value)) is None:
             self.mutable = True
         else:
             for part in parts:
                 self._look(part)
+
+    def _look_at_function(self, function: types.FunctionType) -> None:
+        if not _naming.found_by_name(function):
+            if not _is_generated(function):
+                self._look_into(function)
+        elif self._global_names and (code := _pickling.code_of_project(function)) is not None:
+            self._codes.append(code)
 
     def _look_into(self, function: types.FunctionType) -> None:
         for cell in function.__closure__ or ():
@@ -106,15 +111,18 @@ class Captures:
                 self._codes.append(_definitions.module_code(value, function.__code__))
 
     def _look_into_class(self, cls: type) -> None:
-        own = vars(cls)
+        own, members = vars(cls), _members(cls)
         self._attributes.append((own, len(own)))
-        functions = [name for name, value in own.items() if isinstance(value, types.FunctionType)]
-        if hasattr(cls, "__members__"):  # an enumeration does not let its members change
-            self._bind(own, functions)
-        else:
-            self._bind(own, [name for name in own if name in functions or not _is_machinery(name)])
-        for base in cls.__bases__:
-            self._look(base)
+        self._classes.append((cls, _shape(cls)))
+        watched = (name for name, value in own.items() if isinstance(value, _OF_AUTHORS) or not _is_machinery(name))
+        self._bind(own, [name for name in watched if name not in members])  # those of an enumeration are what they are
+        for member in members.values():
+            attributes = vars(member)
+            self._attributes.append((attributes, len(attributes)))
+            self._bind(attributes, [name for name in attributes if not _is_machinery(name)])
+            self._look(attributes.get("_value_"))
+        for part in (type(cls), *cls.__bases__):
+            self._look(part)
 
     def _bind(self, variables: Mapping[str, Any], names: Any) -> None:
         for name in names:
@@ -130,9 +138,21 @@ def _is_generated(function: types.FunctionType) -> bool:
     return code.co_qualname.startswith("__create_fn__.") or _naming.is_standard(code.co_filename)
 
 
+def _members(cls: type) -> Mapping[str, Any]:
+    """Of an enumeration."""
+    found = vars(cls).get("_member_map_")
+    return found if isinstance(found, dict) else {}
+
+
+def _shape(cls: type) -> tuple[object, ...]:
+    """What a class has besides its attributes; of an abstract one, whether any has been told of another subclass."""
+    registered = _abc.get_cache_token() if "_abc_impl" in vars(cls) else None
+    return type(cls), cls.__bases__, cls.__name__, cls.__qualname__, registered
+
+
 def _is_machinery(name: str) -> bool:
     """Whether a class has it from what made the class."""
-    return (name.startswith("_") and name.endswith("_")) or name in {"_abc_impl", "_field_defaults"}
+    return (name.startswith("_") and name.endswith("_") and name != "__doc__") or name in {"_abc_impl", "_field_defaults"}
 
 
 def _parts(value: Any) -> Iterable[object] | None:

@@ -51,11 +51,12 @@ def keep(token: bytes, obj: object) -> None:
     """From now on ``token`` stands for ``obj`` here, as long as that lives; for ever if it has no room for a weak reference."""
     key = id(obj)
 
-    def forget(_: object) -> None:
+    def forget(gone: object) -> None:
         entry = _here.tokens.get(key)
         if entry is not None and entry[1] == token:
             del _here.tokens[key]
-        _here.objects.pop(token, None)
+        if _here.objects.get(token) is gone:  # another may have taken its place
+            del _here.objects[token]
 
     try:
         reference: Callable[[], object] = weakref.ref(obj, forget)

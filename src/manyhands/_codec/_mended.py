@@ -257,14 +257,6 @@ def view_of(held: Any, form: str, shape: tuple[int, ...]) -> memoryview:
     return flat if form == "B" else flat.cast(form)  # type: ignore[no-any-return] # with a shape, it must not be empty
 
 
-def of_ctypes(_: Encoder, value: Any) -> Any:
-    """A number, array or structure of C, if its class has a name; that of an array has none, nor has one of a script."""
-    if _naming.found_by_name(type(value)):
-        return NotImplemented
-    reason = f"ctypes has made its class, {type(value).__qualname__}, in this process, and no worker would find it"
-    raise Refused(reason, "pass an array (numpy.ctypeslib.as_array) or bytes(it), or define its class in a module of its own")
-
-
 def refuse(reason: str, mend: str = "") -> Callable[[Encoder, Any], Any]:
     """A rule for what cannot travel."""
 

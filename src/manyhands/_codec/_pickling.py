@@ -54,29 +54,13 @@ def by_name_or_value(encoder: Encoder, obj: Any) -> Any:
             from manyhands._codec import _definitions  # noqa: PLC0415 - not for programs of one file
 
             return _definitions.reference(encoder, obj)
-    from manyhands._codec import _by_value  # noqa: PLC0415 - most programs never need it
+    if type(obj) is FunctionType:
+        from manyhands._codec import _by_value  # noqa: PLC0415 - most programs never need it
 
-    return _by_value.function(encoder, obj) if type(obj) is FunctionType else _class(encoder, obj)
+        return _by_value.function(encoder, obj)
+    from manyhands._codec import _classes  # noqa: PLC0415 - as above
 
-
-def _class(encoder: Encoder, cls: type) -> Any:
-    """A class that has to be described, if the receiver does not know it."""
-    from manyhands._codec import _by_value, _class_references  # noqa: PLC0415 - as above
-
-    if not cls.__flags__ & _HEAP_TYPE:
-        return _by_value.of_interpreter(cls)
-    reduced = None
-    if encoder.classes == KNOWN:
-        reduced = _class_references.reference(encoder, cls)
-    elif encoder.classes == HOME:
-        reduced = _class_references.home_reference(cls)
-    if reduced is None:
-        _class_references.lend(cls)
-        reduced = _by_value.class_(encoder, cls)
-    return reduced
-
-
-_HEAP_TYPE = 1 << 9  # Py_TPFLAGS_HEAPTYPE: made by a class statement, or by C code that does the same
+    return _classes.class_(encoder, obj)
 
 
 # What has been looked up in _rules.py, for all encoders: the lookup takes longer than the call.

@@ -99,7 +99,8 @@ def _function(code: Any, *_: object) -> _StandIn:
 # What _making.py makes classes and functions with.
 _BY_VALUE: dict[str, Callable[..., object]] = {
     "new_class": lambda _, name, *rest: _stand_in(name),
-    "new_enum": lambda _, name, *rest: _stand_in(name),
+    "known_member": lambda cls, name: cls(name),
+    "new_member": lambda cls, _, key, *rest: cls(key),
     "set_class": lambda cls, *_: cls,
     "code": _making.code,
     "function": _function,

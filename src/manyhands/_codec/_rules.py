@@ -11,7 +11,7 @@ import types
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _by_value, _copied, _exceptions, _mended, _pickling
+from manyhands._codec import _by_value, _classes, _copied, _exceptions, _mended, _pickling
 from manyhands._codec._pickling import by_name_or_value
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ def rule_for(kind: type) -> Rule | None:
         name = (cls.__module__, cls.__qualname__)
         if name in _OF_FAMILIES:
             return _OF_FAMILIES[name]
+    if any("__class__" in vars(cls) for cls in kind.__mro__[:-1]):
+        return _classes.disguised
     if issubclass(kind, BaseException):
         return _exceptions.exception
     return _RULES_BY_NAME.get((kind.__module__, kind.__qualname__))
@@ -136,6 +138,7 @@ _RULES_BY_NAME: dict[tuple[str, str], Rule] = {
     ("manyhands._codec._fingerprint", "Names"): _by_value.names,
     ("manyhands._codec._fingerprint", "ModuleUse"): _by_value.module_use,
     **{("typing", name): _by_value.type_parameter for name in ("TypeVar", "ParamSpec", "TypeVarTuple")},
+    ("typing", "TypeAliasType"): _by_value.type_alias,
     **{("dataclasses", name): _constant for name in ("_FIELD_BASE", "_MISSING_TYPE", "_HAS_DEFAULT_FACTORY_CLASS", "_KW_ONLY_TYPE")},
 }
 
@@ -168,6 +171,7 @@ _REOPEN = "its position in what it decompresses belongs to this process"
 
 # Of classes and their subclasses, in modules that need not be loaded.
 _OF_FAMILIES: dict[tuple[str, str], Rule] = {
+    ("enum", "Enum"): _classes.member,
     ("manyhands.sharing._arrays", "SharedArray"): _mended.shared,
     ("manyhands._wire._shared", "SharedLock"): _mended.shared,
     ("queue", "Queue"): _copied.told(
@@ -190,7 +194,6 @@ _OF_FAMILIES: dict[tuple[str, str], Rule] = {
     ("_queue", "SimpleQueue"): _mended.refuse("a queue belongs to one process", "return values instead of putting them into it"),
     ("_ctypes", "_Pointer"): _mended.refuse(*_POINTER),
     ("_ctypes", "CFuncPtr"): _mended.refuse(*_POINTER),
-    ("_ctypes", "_CData"): _mended.of_ctypes,
     ("ctypes", "CDLL"): _mended.refuse(
         "it is a library that is loaded into this process", "load it in each worker: manyhands.per_worker(lambda: ctypes.CDLL(name))"
     ),

@@ -211,10 +211,6 @@ def _of_class(cls: type, reduced: tuple[Any, ...]) -> Iterator[Child]:
     yield (METACLASS, type(cls).__name__), type(cls)
     attributes = reduced[2][0] if len(reduced) > 2 else {}
     yield from of_dict(attributes, ATTRIBUTE)
-    if reduced[0] is _making.new_enum:
-        for name, member, state in reduced[1][4]:
-            yield (ATTRIBUTE, name), member
-            yield from (((ATTRIBUTE, f"{name}.{key}"), part) for key, part in state.items())
 
 
 def _of_module(_: types.ModuleType, reduced: tuple[Any, ...]) -> Iterator[Child]:
@@ -225,7 +221,6 @@ _NAMERS: dict[Any, Callable[[Any, tuple[Any, ...]], Iterator[Child]]] = {
     _making.function: _of_function,
     _making.inner_function: _of_function,
     _making.new_class: _of_class,
-    _making.new_enum: _of_class,
     _making.new_module: _of_module,
 }
 
