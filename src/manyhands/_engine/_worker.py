@@ -160,6 +160,7 @@ class Worker:
         told += self._borrowed().returned()
         if told:
             self.send(_parcels.pack_gone(told))
+        self._borrowed().settle()
 
     def _no_room(self, error: OSError) -> BaseException:
         """Why arguments could not be mapped."""

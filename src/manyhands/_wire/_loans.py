@@ -51,6 +51,7 @@ class Loans:
         self._current: list[_Loan] = []
         self._views: list[memoryview] = []  # of the message that was unpacked last, and how many references there were to each
         self._counts: list[int] = []
+        self._unseen: list[_Loan] = []
         self._kept: dict[int, mmap.mmap] = {}  # by inode of the segment; the one that was used last comes last
 
     def take(self, fd: int, number: int) -> memoryview:
@@ -88,9 +89,16 @@ class Loans:
                 left.append(loan)
                 continue
             spoiled = loan.forks != _segments.forks()
-            if not spoiled and _is_clean(loan.mapping):
-                self._keep(loan)
+            if not spoiled:
+                self._unseen.append(loan)
             yield loan.number, spoiled
+
+    def settle(self) -> None:
+        """Keep of what has been returned what can be used again. It takes a while: when the reply has been sent."""
+        while self._unseen:
+            loan = self._unseen.pop()
+            if _is_clean(loan.mapping):
+                self._keep(loan)
 
     def _keep(self, loan: _Loan) -> None:
         self._kept[loan.inode] = loan.mapping
