@@ -298,3 +298,23 @@ def test_a_class_that_is_defined_anew_while_results_of_the_old_are_under_way():
             print([f.result().get() for f in old + new], type(new[0].result()) is Record)
     """
     assert scripts.run(program).stdout.splitlines() == ["[0, 1, 2, 0, 2, 4] True"]
+
+
+def test_a_class_that_is_defined_in_a_worker_of_a_worker():
+    program = """
+        import manyhands
+        def inner(x):
+            class Made:
+                def __init__(self, x):
+                    self.x = x
+                def get(self):
+                    return self.x + 1
+            return Made(x)
+        def outer(x):
+            (made,) = manyhands.map(inner, [x], timeout=30)  # with a time-out it gets a process of its own
+            return made, made.get()
+        made, got = manyhands.map(outer, [1])[0]
+        print(type(made).__name__, made.get(), got)
+        print([again.get() for again in manyhands.map(lambda given: given, [made] * 2)])
+    """
+    assert scripts.run(program).stdout.splitlines() == ["Made 2 2", "[2, 2]"]

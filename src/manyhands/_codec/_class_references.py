@@ -82,9 +82,10 @@ def reference(encoder: Encoder, cls: type) -> Any:
 
 
 def home_reference(cls: type) -> Any:
-    """For the pickler: a class in results; None if it is not from where they go."""
+    """For the pickler: a class in results; None if it is not known to be from where they go: from here, or a worker of this process's."""
     token = _identity.token_of(cls)
-    return None if _identity.is_from_here(token) else (original_class, (token, cls.__qualname__))
+    known = token in _versions or (_pickling.home and token.startswith(_pickling.home))
+    return (original_class, (token, cls.__qualname__)) if known else None
 
 
 def known_class(token: bytes, version: bytes, name: str) -> type:

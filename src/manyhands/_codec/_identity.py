@@ -72,6 +72,11 @@ def known(token: bytes) -> Any:
     return None if reference is None else reference()
 
 
+def here() -> bytes:
+    """What the tokens begin with that this process makes."""
+    return _here.name
+
+
 def is_from_here(token: bytes) -> bool:
     """Whether this process has made the token: what it stands for is the original."""
     return token.startswith(_here.name)

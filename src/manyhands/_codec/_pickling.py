@@ -41,6 +41,8 @@ _MOST = 4000
 
 # Of a worker: gets from the sender what it has not (``_definitions.py``).
 ask: Callable[[list[tuple[str, str, bytes]], str], Any] | None = None
+# Of a worker: what the tokens begin with that its parent makes (``_identity.py``).
+home = b""
 
 
 def by_name_or_value(encoder: Encoder, obj: Any) -> Any:

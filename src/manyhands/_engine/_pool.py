@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from manyhands import errors
-from manyhands._codec import _pickling
+from manyhands._codec import _identity, _pickling
 from manyhands._core import scheduler
 from manyhands._engine import _parcels
 from manyhands._engine._calls import PoolCall
@@ -337,6 +337,7 @@ class ProcessPool:
             "cwd": _directory(),
             "path": [str(entry) for entry in sys.path],
             "argv": [str(entry) for entry in getattr(sys, "argv", [])],
+            "home": _identity.here(),
             "cpus": max(1, _cpus.cpu_count() // self._width),
             "idle_timeout": self._idle_timeout,
             "memory_limit": self._memory_limit,

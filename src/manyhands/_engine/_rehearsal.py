@@ -37,6 +37,7 @@ def _adopt() -> None:
         "cpus": 1,
         "idle_timeout": 0.0,
         "memory_limit": None,
+        "home": b"",
         "initializer": False,
     }
     _worker_process.adopt_environment(settings)

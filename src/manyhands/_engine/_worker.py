@@ -80,7 +80,7 @@ class Worker:
     def set_up(self, options: Settings) -> bool:
         """Apply limits and run the initializer; False if it raised, which has then been reported."""
         os.register_at_fork(after_in_child=self._become_child)
-        _pickling.ask = self._ask
+        _pickling.ask, _pickling.home = self._ask, options["home"]
         signal.signal(_posix.RESULTS_SIGNAL, self._give_results)
         signal.siginterrupt(_posix.RESULTS_SIGNAL, False)  # C code that a task calls need not know that a call can be interrupted
         idle = options["idle_timeout"]
