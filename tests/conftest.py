@@ -83,4 +83,5 @@ def no_leaks():
     deadline = time.monotonic() + _PATIENCE
     while (left := _left(before, _state_now())) and time.monotonic() < deadline:
         os.sched_yield()
+    gc.freeze()  # what has stayed until now stays: looking at it after each test would take half of the time
     assert not left, f"left behind: {left}"

@@ -74,16 +74,17 @@ ARRAYS = {
 }
 
 
-@pytest.mark.parametrize("name", ARRAYS)
-def test_arrays_there_and_back(name):
-    arrays = ARRAYS[name] if isinstance(ARRAYS[name], list) else [ARRAYS[name]]
-    alone = manyhands.map(same, arrays)
-    within = [held[0] for held in manyhands.map(same, [[array, {"again": array}] for array in arrays])]
-    for array, got in [*zip(arrays, alone, strict=True), *zip(arrays, within, strict=True)]:
-        assert (type(got), got.dtype, got.shape) == (type(array), array.dtype, array.shape)
-        assert got.flags.writeable == (array.flags.writeable or name in {"broadcast"} or array.nbytes == 0)
-        assert np.array_equal(got, array)
-        assert (got.flags.f_contiguous and not got.flags.c_contiguous) == (array.flags.f_contiguous and not array.flags.c_contiguous)
+def test_arrays_there_and_back():
+    for name, made in ARRAYS.items():
+        arrays = made if isinstance(made, list) else [made]
+        alone = manyhands.map(same, arrays)
+        within = [held[0] for held in manyhands.map(same, [[array, {"again": array}] for array in arrays])]
+        for array, got in [*zip(arrays, alone, strict=True), *zip(arrays, within, strict=True)]:
+            assert (type(got), got.dtype, got.shape) == (type(array), array.dtype, array.shape), name
+            assert got.flags.writeable == (array.flags.writeable or name in {"broadcast"} or array.nbytes == 0), name
+            assert np.array_equal(got, array), name
+            order = got.flags.f_contiguous and not got.flags.c_contiguous
+            assert order == (array.flags.f_contiguous and not array.flags.c_contiguous), name
 
 
 def test_a_mapped_file(tmp_path):

@@ -24,16 +24,16 @@ def lines(file):
 
 
 @pytest.mark.parametrize("newline", [None, "", "\n", "\r", "\r\n"])
-@pytest.mark.parametrize("already", [0, 1, 5])
-def test_line_ends_are_those_of_the_file_that_was_opened(tmp_path, newline, already):
+def test_line_ends_are_those_of_the_file_that_was_opened(tmp_path, newline):
     path = tmp_path / "lines"
     path.write_bytes(b"a\r\nb\rc\n")
-    with path.open(encoding="utf-8", newline=newline) as file:
-        for _ in range(already):
-            file.readline()
-        [there] = manyhands.map(rest, [file])
-        assert there == file.read()
-        assert manyhands.map(lines, [file]) == [lines(file)]
+    for already in (0, 1, 5):
+        with path.open(encoding="utf-8", newline=newline) as file:
+            for _ in range(already):
+                file.readline()
+            [there] = manyhands.map(rest, [file])
+            assert there == file.read()
+            assert manyhands.map(lines, [file]) == [lines(file)]
 
 
 def test_a_file_goes_on_where_it_stood_and_is_left_there(tmp_path):
