@@ -318,3 +318,28 @@ def test_a_class_that_is_defined_in_a_worker_of_a_worker():
         print([again.get() for again in manyhands.map(lambda given: given, [made] * 2)])
     """
     assert scripts.run(program).stdout.splitlines() == ["Made 2 2", "[2, 2]"]
+
+
+def test_threads_send_a_class_together():
+    program = """
+        import threading, manyhands
+        class Point:
+            def __init__(self, x):
+                self.x = x
+            def get(self):
+                return self.x
+        wrong = []
+        with manyhands.Executor(2) as executor:
+            def work(start):
+                for i in range(start, start + 50):
+                    if executor.submit(Point.get, Point(i)).result() != i:
+                        wrong.append(i)
+            threads = [threading.Thread(target=work, args=(1000 * n,)) for n in range(6)]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+        print(wrong)
+    """
+    done = scripts.run(program)
+    assert (done.stdout, done.stderr) == ("[]\n", "")

@@ -27,21 +27,45 @@ if TYPE_CHECKING:
 
 _MOST = 500
 _LARGE = 65536
+_VERSION = 16  # bytes
 
 
 class _Sent:
     """A class as it was when it was sent last. It is kept: results will name it."""
 
-    __slots__ = ("captures", "cls", "version")
+    __slots__ = ("_as_sent", "cls")
 
     def __init__(self, cls: type) -> None:
         self.cls = cls
-        self.version = b""
-        self.captures: Captures | None = None
+        # What tells that nothing has changed; version; pickle. All at once: other threads send it as well.
+        self._as_sent: tuple[Captures, bytes, bytes] | None = None
 
-    def is_current(self) -> bool:
-        """Whether it is known to be what it was."""
-        return self.captures is not None and not self.captures.mutable and not self.captures.changed()
+    def version(self) -> bytes | None:
+        """That which was sent last, if nothing has changed since, as far as that can be told."""
+        if self._as_sent is None:
+            return None
+        captures, version, _ = self._as_sent
+        return None if captures.mutable or captures.changed() else version
+
+    def describe(self, on_stale: str | None) -> bytes | None:
+        """The version that it has now, kept for who asks; None if it cannot be sent apart, or is large."""
+        captures = Captures(self.cls, global_names=True)  # before it is encoded: what changes meanwhile has changed
+        try:
+            packed = _pickling.encode_whole(self.cls, on_stale)
+        except errors.NotSerializable:
+            return None
+        if len(packed) >= _LARGE:
+            return None
+        version = hashlib.blake2b(packed, digest_size=_VERSION).digest()
+        _packed[_identity.token_of(self.cls) + version] = packed
+        if len(_packed) > _MOST:
+            _packed.popitem(last=False)
+        self._as_sent = captures, version, packed
+        return version
+
+    def packed(self, version: bytes) -> bytes | None:
+        """What was sent last, if it was that version."""
+        return self._as_sent[2] if self._as_sent is not None and self._as_sent[1] == version else None
 
 
 _sent: OrderedDict[bytes, _Sent] = OrderedDict()  # by token
@@ -62,23 +86,9 @@ def lend(cls: type) -> _Sent:
 
 def reference(encoder: Encoder, cls: type) -> Any:
     """For the pickler: a class in arguments; None if it has to go by value, with what must not be in a pickle."""
-    token = _identity.token_of(cls)
     entry = lend(cls)
-    if not entry.is_current():
-        # Before it is encoded: what changes meanwhile has changed.
-        entry.captures = Captures(cls, global_names=True)
-        try:
-            packed = _pickling.encode_whole(cls, encoder.on_stale)
-        except errors.NotSerializable:
-            packed = b""
-        if not 0 < len(packed) < _LARGE:
-            entry.captures = None
-            return None
-        entry.version = hashlib.blake2b(packed, digest_size=16).digest()
-        _packed[token + entry.version] = packed
-        if len(_packed) > _MOST:
-            _packed.popitem(last=False)
-    return known_class, (token, entry.version, cls.__qualname__)
+    version = entry.version() or entry.describe(encoder.on_stale)
+    return None if version is None else (known_class, (_identity.token_of(cls), version, cls.__qualname__))
 
 
 def home_reference(cls: type) -> Any:
@@ -122,7 +132,10 @@ def answer(name: str, key: bytes) -> bytes:
     Raises:
         StaleCode: it was sent too long ago.
     """
+    entry = _sent.get(key[:-_VERSION])
     packed = _packed.get(key)
+    if packed is None and entry is not None:
+        packed = entry.packed(key[-_VERSION:])
     if packed is None:
         raise errors.StaleCode(name, "the worker does not know it", "here it is not known any more")
     return packed
