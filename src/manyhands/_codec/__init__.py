@@ -7,6 +7,8 @@
 ``_classes.py``         classes and members of enumerations taken apart
 ``_making.py``          functions and classes put together
 ``_identity.py``        which class here is which class there
+``_class_references.py``  classes of a script, named by tokens, described to who asks
+``_tensors.py``         what tensors of torch keep their numbers in
 ``_bytecode.py``        what code consists of, and the names that it uses
 ``_fingerprint.py``     the digest of code of the project
 ``_definitions.py``     names with a digest, and what is sent where it differs

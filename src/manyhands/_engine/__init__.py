@@ -17,7 +17,8 @@
 ``_outcomes.py``        what came of tasks, handed out
 ``_futures.py``         futures that need no thread
 ``_stream.py``          one call over many inputs
-``_feed.py``            a call's inputs, encoded and cut into batches
+``_feed.py``            a call's inputs, cut into batches
+``_arguments.py``       arguments, encoded: the snapshot; what comes again is sent once
 ``_parcels.py``         one task's pickle and buffers, some of them in segments
 ``_depot.py``           where what is large is put
 ``_store.py``           arrays that have been sent, so that each is stored once

@@ -7,6 +7,7 @@
 ``_channel.py``         a duplex stream of frames over one socket
 ``_slot.py``            one page shared with one worker: what it is doing now
 ``_segments.py``        large data in anonymous memory, pooled, mapped copy-on-write
+``_shared.py``          memory that several processes write to, and its lock
 ``_loans.py``           a worker's mappings of the segments that its tasks are given
 ======================  =====================================================
 
