@@ -266,3 +266,10 @@ def test_state_that_changes_is_no_change(monkeypatch):
     module.count = 7
     module.CACHE["a"] = 1
     assert not code.changed()
+
+
+def test_long_patterns_and_texts_that_show_themselves_otherwise(digest):
+    source = HEADER + "USED = re.compile('x' * 250 + 'A')\ndef used(x): return USED"
+    assert digest(source) != digest(source.replace("'A'", "'B'"))
+    source = HEADER + "class S(str):\n    __repr__ = lambda self: 'S'\nUSED = S('one')\ndef used(x): return USED"
+    assert digest(source) != digest(source.replace("'one'", "'two'"))

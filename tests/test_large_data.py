@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import pickle
 import resource
 import signal
 
@@ -629,3 +630,73 @@ def test_one_element_that_changes_is_seen(where):
             yield array
 
     assert manyhands.map(look, steps()) == [0, 0, 0, 1, 1, 2, 2, 2, 3]
+
+
+def test_a_bytearray_in_two_arguments_is_one():
+    for size in (1000, 70_000, 1_000_000):
+        data = bytearray(size)
+        assert manyhands.map(lambda row: row[0] is row[1][0], [(data, [data])]) == [True]
+
+
+def test_pickling_that_changes_an_array_already_sent():
+    array = np.zeros(LARGE)
+
+    class Changes:
+        def __getstate__(self):
+            array[0] += 1
+            return {}
+
+    rows = [(array, 1), Changes(), (array, 2), Changes(), (array, 3)]
+    assert manyhands.map(lambda row: float(row[0][0]) if type(row) is tuple else None, rows) == [0.0, None, 1.0, None, 2.0]
+
+
+def test_threads_whose_arrays_push_one_another_out():
+    import threading
+
+    large, small = np.zeros(20_000_000), [np.zeros(4_000_000) for _ in range(4)]
+    wrong = []
+
+    def send(arrays, executor):
+        for _ in range(8):
+            for array in arrays:
+                error = executor.submit(largest, array).exception()
+                if error is not None:
+                    wrong.append(error)
+
+    with manyhands.Executor(2) as executor:
+        threads = [threading.Thread(target=send, args=(arrays, executor)) for arrays in ([large], small)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert wrong == []
+
+
+class Raw:
+    """Keeps the memory that it came with."""
+
+    def __init__(self, data):
+        self.data = data
+
+    def __reduce__(self):
+        return raw, (pickle.PickleBuffer(self.data),)
+
+
+def raw(view):
+    return Raw(view)
+
+
+def test_a_task_that_keeps_the_memory_and_fails():
+    import sys
+
+    def keep(given):
+        sys.kept = given.data
+        raise ValueError("kept")
+
+    def look(_):
+        return sys.kept[5]
+
+    with manyhands.Executor(1) as executor:
+        assert isinstance(executor.submit(keep, Raw(bytearray(b"x" * 1_000_000))).exception(), ValueError)
+        executor.submit(largest, np.zeros(LARGE)).result()
+        assert executor.submit(look, 0).result() == ord("x")

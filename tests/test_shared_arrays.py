@@ -293,9 +293,30 @@ def test_many_in_one_message():
     assert [float(array[0]) for array in arrays] == list(range(1, 61))
 
 
-def test_it_weighs_nothing():
-    array = manyhands.shared_array(1_000_000)
+def test_many_parts_of_one_in_a_message():
+    array = manyhands.shared_array(200)
+    manyhands.map(lambda parts: [part.fill(i) for i, part in enumerate(parts)], [[array[i : i + 1] for i in range(200)]])
+    assert array.tolist() == list(range(200))
+
+
+def test_it_weighs_nothing(recwarn):
+    array = manyhands.shared_array(2_000_000)
     assert manyhands.explain(lambda: array).size < 2000
+    manyhands.map(lambda i: array[i], range(2))
+    assert not recwarn.list
+
+
+def test_functions_that_hold_one_do_not_pile_up():
+    before = len(segments())
+
+    def hold(array):
+        return lambda i: array[i]
+
+    with manyhands.Executor(1) as executor:
+        for _ in range(60):
+            executor.submit(hold(manyhands.shared_array(5)), 0).result()
+        gc.collect()
+        assert len(segments()) - before < 30
 
 
 def write_to(array):

@@ -343,3 +343,70 @@ def test_threads_send_a_class_together():
     """
     done = scripts.run(program)
     assert (done.stdout, done.stderr) == ("[]\n", "")
+
+
+def test_a_class_of_a_program_that_changes_again_and_again():
+    program = """
+        import manyhands
+        class Item:
+            made = 0
+            def __init__(self, i):
+                self.i = i
+                Item.made += 1
+        class Toggled:
+            k = 1
+        class Watched:
+            def m(self, x=1):
+                return x
+        class Tagged(int):
+            pass
+        def get_k(given):
+            return given.k
+        def uses(_):
+            return Toggled.k
+        def look(given):
+            return getattr(given, "__version__", 0), given.m(), getattr(getattr(given, "n", None), "tag", None)
+        with manyhands.Executor(2) as executor:
+            futures = [executor.submit(lambda item: item.i, Item(i)) for i in range(700)]
+            print([future.result() for future in futures] == list(range(700)))
+        with manyhands.Executor(1) as executor:
+            run = lambda *call: executor.submit(*call).result()
+            seen = [run(get_k, Toggled())]
+            Toggled.k = 2
+            seen.append(run(uses, 0))
+            Toggled.k = 1
+            print([*seen, run(get_k, Toggled())])
+            seen = [run(look, Watched())]
+            Watched.__version__ = 2
+            seen.append(run(look, Watched()))
+            Watched.m.__defaults__ = (5,)
+            seen.append(run(look, Watched()))
+            Watched.m.__code__ = (lambda self, x=1: -x).__code__
+            seen.append(run(look, Watched()))
+            Watched.n = Tagged(3)
+            for Watched.n.tag in "ab":
+                seen.append(run(look, Watched()))
+            print(seen)
+    """
+    assert scripts.run(program).stdout.splitlines() == [
+        "True",
+        "[1, 2, 1]",
+        "[(0, 1, None), (2, 1, None), (2, 5, None), (2, -5, None), (2, -5, 'a'), (2, -5, 'b')]",
+    ]
+
+
+def test_classes_that_refer_to_one_another_in_arguments():
+    program = """
+        import manyhands
+        class A:
+            def other(self):
+                return B()
+        class B:
+            def other(self):
+                return A()
+        print([type(x).__name__ for x in manyhands.map(lambda given: given.other(), [A(), B(), A()])])
+        def uses(_):
+            return type(A().other()).__name__
+        print(manyhands.map(uses, [A()]))
+    """
+    assert scripts.run(program).stdout.splitlines() == ["['B', 'A', 'B']", "['B']"]

@@ -22,7 +22,47 @@ if TYPE_CHECKING:
 
 _TUPLE_FIELD = _collections._tuplegetter  # noqa: SLF001 - of collections.namedtuple; it has no public name
 _SLOTS = types.GetSetDescriptorType, types.MemberDescriptorType, _TUPLE_FIELD
-_ATOMS = (type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), types.ModuleType, types.CodeType, *_SLOTS)
+_ATOMS = frozenset(
+    {
+        type(None),
+        bool,
+        int,
+        float,
+        complex,
+        str,
+        bytes,
+        range,
+        type(Ellipsis),
+        type(NotImplemented),
+        types.ModuleType,
+        types.CodeType,
+        *_SLOTS,
+    }
+)
+# What classes have from the interpreter, and from what makes dataclasses, named tuples, enumerations and abstract classes.
+_MACHINERY = frozenset(
+    {
+        "__module__",
+        "__dict__",
+        "__weakref__",
+        "__annotations__",
+        "__annotations_cache__",
+        "__annotate__",
+        "__annotate_func__",
+        "__firstlineno__",
+        "__static_attributes__",
+        "__slotnames__",
+        "__abstractmethods__",
+        "__parameters__",
+        "__orig_bases__",
+        "__type_params__",
+        "__dataclass_fields__",
+        "__dataclass_params__",
+        "__match_args__",
+        "_abc_impl",
+        "_field_defaults",
+    }
+)
 _CACHED = type(functools.lru_cache(abs))  # what it keeps may go from task to task: it is nothing but a cache
 _OF_AUTHORS = (types.FunctionType, property, classmethod, staticmethod)
 _MISSING = object()
@@ -36,7 +76,7 @@ class Captures:
 
     volatile = True
 
-    __slots__ = ("_attributes", "_bindings", "_cells", "_classes", "_codes", "_global_names", "_seen", "mutable")
+    __slots__ = ("_attributes", "_bindings", "_cells", "_classes", "_codes", "_functions", "_global_names", "_seen", "mutable")
 
     def __init__(self, function: object, *, global_names: bool) -> None:
         self.mutable = False
@@ -45,6 +85,7 @@ class Captures:
         self._cells: list[tuple[types.CellType, object]] = []
         self._attributes: list[tuple[Mapping[str, Any], int]] = []  # of functions, classes and members of enumerations: how many
         self._classes: list[tuple[type, tuple[object, ...]]] = []  # what else classes have that may change
+        self._functions: list[tuple[types.FunctionType, types.CodeType, Any, Any]] = []
         self._codes: list[Code] = []  # of the project, which it uses
         self._seen: set[int] = set()
         self._look(function)
@@ -63,12 +104,18 @@ class Captures:
         for cell, value in self._cells:
             if _contents(cell) is not value:
                 return True
+        return self._is_other_code()
+
+    def _is_other_code(self) -> bool:
+        for function, code, defaults, keyword_defaults in self._functions:
+            if function.__code__ is not code or function.__defaults__ is not defaults or function.__kwdefaults__ is not keyword_defaults:
+                return True
         return bool(self._codes) and any(code.changed() for code in self._codes)
 
     def _look(self, value: object) -> None:
         if _members(type(value)):
             value = type(value)
-        if isinstance(value, _ATOMS) or id(value) in self._seen:
+        if type(value) in _ATOMS or id(value) in self._seen:
             return
         self._seen.add(id(value))
         if isinstance(value, type):
@@ -90,6 +137,7 @@ class Captures:
             self._codes.append(code)
 
     def _look_into(self, function: types.FunctionType) -> None:
+        self._functions.append((function, function.__code__, function.__defaults__, function.__kwdefaults__))
         for cell in function.__closure__ or ():
             self._cells.append((cell, _contents(cell)))
             self._look(self._cells[-1][1])
@@ -152,7 +200,8 @@ def _shape(cls: type) -> tuple[object, ...]:
 
 def _is_machinery(name: str) -> bool:
     """Whether a class has it from what made the class."""
-    return (name.startswith("_") and name.endswith("_") and name != "__doc__") or name in {"_abc_impl", "_field_defaults"}
+    sunder = name.startswith("_") and name.endswith("_") and not name.startswith("__")  # of enumerations
+    return sunder or name in _MACHINERY
 
 
 def _parts(value: Any) -> Iterable[object] | None:

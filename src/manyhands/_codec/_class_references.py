@@ -9,7 +9,8 @@
     the original ◀── token ─────────────────  in a result
 
 The version is a digest of all that the class takes along. As long as a few comparisons tell that nothing of it has changed, it is not made
-anew. With functions, classes go by value: what they have in common must be one object.
+anew. A class that has been sent and has changed since goes by value from then on: tasks of both versions are under way. With functions,
+classes go by value in any case: what they have in common must be one object.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from manyhands._codec._captures import Captures
 if TYPE_CHECKING:
     from manyhands._codec._pickling import Encoder
 
-_MOST = 500
+_MOST = 20_000
 _LARGE = 65536
 _VERSION = 16  # bytes
 
@@ -33,22 +34,30 @@ _VERSION = 16  # bytes
 class _Sent:
     """A class as it was when it was sent last. It is kept: results will name it."""
 
-    __slots__ = ("_as_sent", "cls")
+    __slots__ = ("_as_sent", "_being_described", "_has_changed", "cls")
 
     def __init__(self, cls: type) -> None:
         self.cls = cls
+        self._has_changed = False
+        self._being_described = False  # classes may refer to one another
         # What tells that nothing has changed; version; pickle. All at once: other threads send it as well.
         self._as_sent: tuple[Captures, bytes, bytes] | None = None
 
-    def version(self) -> bytes | None:
-        """That which was sent last, if nothing has changed since, as far as that can be told."""
-        if self._as_sent is None:
+    def version(self, on_stale: str | None) -> bytes | None:
+        """That which was sent, if the class is what it was; None if it has to go by value."""
+        if self._has_changed or self._being_described:
             return None
-        captures, version, _ = self._as_sent
-        return None if captures.mutable or captures.changed() else version
+        if self._as_sent is not None:
+            captures, version, _ = self._as_sent
+            if not captures.mutable and not captures.changed():
+                return version
+        self._being_described = True
+        try:
+            return self._describe(on_stale)
+        finally:
+            self._being_described = False
 
-    def describe(self, on_stale: str | None) -> bytes | None:
-        """The version that it has now, kept for who asks; None if it cannot be sent apart, or is large."""
+    def _describe(self, on_stale: str | None) -> bytes | None:
         captures = Captures(self.cls, global_names=True)  # before it is encoded: what changes meanwhile has changed
         try:
             packed = _pickling.encode_whole(self.cls, on_stale)
@@ -57,20 +66,25 @@ class _Sent:
         if len(packed) >= _LARGE:
             return None
         version = hashlib.blake2b(packed, digest_size=_VERSION).digest()
-        _packed[_identity.token_of(self.cls) + version] = packed
-        if len(_packed) > _MOST:
-            _packed.popitem(last=False)
+        if self._as_sent is not None and self._as_sent[1] != version:
+            self._has_changed = True
+            return None
         self._as_sent = captures, version, packed
         return version
 
     def packed(self, version: bytes) -> bytes | None:
-        """What was sent last, if it was that version."""
+        """What was sent, if it was that version."""
         return self._as_sent[2] if self._as_sent is not None and self._as_sent[1] == version else None
 
 
 _sent: OrderedDict[bytes, _Sent] = OrderedDict()  # by token
-_packed: OrderedDict[bytes, bytes] = OrderedDict()  # by token and version, for who asks
-_versions: dict[bytes, bytes] = {}  # by token, of what has come
+
+
+def lend_by_value(encoder: Encoder, cls: type) -> None:
+    """The same for one that goes by value, in a function: what arguments name must be no other version."""
+    entry = lend(cls)
+    if encoder.on_stale is not None and encoder.classes != _pickling.KNOWN:
+        entry.version("send")  # as for arguments
 
 
 def lend(cls: type) -> _Sent:
@@ -86,15 +100,14 @@ def lend(cls: type) -> _Sent:
 
 def reference(encoder: Encoder, cls: type) -> Any:
     """For the pickler: a class in arguments; None if it has to go by value, with what must not be in a pickle."""
-    entry = lend(cls)
-    version = entry.version() or entry.describe(encoder.on_stale)
+    version = lend(cls).version(encoder.on_stale)
     return None if version is None else (known_class, (_identity.token_of(cls), version, cls.__qualname__))
 
 
 def home_reference(cls: type) -> Any:
     """For the pickler: a class in results; None if it is not known to be from where they go: from here, or a worker of this process's."""
     token = _identity.token_of(cls)
-    known = token in _versions or (_pickling.home and token.startswith(_pickling.home))
+    known = token in _identity.versions or (_pickling.home and token.startswith(_pickling.home))
     return (original_class, (token, cls.__qualname__)) if known else None
 
 
@@ -105,12 +118,12 @@ def known_class(token: bytes, version: bytes, name: str) -> type:
         StaleCode: it is not known any more where it is from.
     """
     found: type | None = _identity.known(token)
-    if found is not None and (_identity.is_from_here(token) or _versions.get(token) == version):
+    if found is not None and (_identity.is_from_here(token) or _identity.versions.get(token) == version):
         return found
     if _pickling.ask is None:
         raise errors.StaleCode(name, "it is not known here", "this process is no worker, and cannot ask for it")
     made: type = _pickling.ask([("", name, token + version)], "does not know the class")
-    _versions[token] = version
+    _identity.versions[token] = version
     return made
 
 
@@ -133,9 +146,7 @@ def answer(name: str, key: bytes) -> bytes:
         StaleCode: it was sent too long ago.
     """
     entry = _sent.get(key[:-_VERSION])
-    packed = _packed.get(key)
-    if packed is None and entry is not None:
-        packed = entry.packed(key[-_VERSION:])
+    packed = None if entry is None else entry.packed(key[-_VERSION:])
     if packed is None:
         raise errors.StaleCode(name, "the worker does not know it", "here it is not known any more")
     return packed

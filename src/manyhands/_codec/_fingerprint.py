@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import sys
 import types
 from operator import is_not, itemgetter
@@ -346,11 +347,14 @@ class _Walk:
 
     def _constant(self, value: Any) -> bool:
         """Take in a value that is the same in each process; False for others."""
-        if isinstance(value, _ATOMS):
-            self._say(type(value).__name__, repr(value))
-        elif _is_enum(type(value)):
+        if _is_enum(type(value)):
             self.visit(type(value))
             self._say(str(value.name))
+        elif isinstance(value, _ATOMS):
+            base: Any = next(atom for atom in _ATOMS if isinstance(value, atom))  # a subclass may show itself in another way
+            self._say(type(value).__qualname__, base.__repr__(value))
+        elif isinstance(value, re.Pattern):
+            self._say("pattern", repr(value.pattern), str(value.flags))
         elif type(value).__module__ in _SPEAKING:
             self._say(type(value).__qualname__, repr(value))
         elif _is_array(value):
@@ -376,7 +380,8 @@ def _is_enum(cls: type) -> bool:
 
 def _is_array(value: object) -> bool:
     numpy = sys.modules.get("numpy")
-    return numpy is not None and isinstance(value, numpy.ndarray) and not value.dtype.hasobject
+    array = getattr(numpy, "ndarray", None)  # another thread may be loading it just now
+    return array is not None and isinstance(value, array) and not value.dtype.hasobject
 
 
 def _name_of(value: object) -> str:

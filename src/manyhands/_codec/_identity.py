@@ -27,6 +27,7 @@ class _Here:
 
 
 _here = _Here()
+versions: dict[bytes, bytes] = {}  # by token: what this process knows a class of another as (``_class_references.py``)
 
 
 def _be_another() -> None:

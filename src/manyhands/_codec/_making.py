@@ -161,6 +161,7 @@ def new_class(metaclass: type, name: str, bases: tuple[type, ...], basic: dict[s
     Nothing that its author has written runs: neither the metaclass nor ``__init_subclass__``, nor, later, ``__set_name__``. They did when
     the class was defined, and what they did comes along.
     """
+    _identity.versions.pop(token, None)  # it comes by value, as whatever it is now
     found: type | None = _identity.known(token)
     if found is not None and (_is_original(found) or _adapt(found, metaclass, bases, name, basic["__qualname__"])):
         return found

@@ -36,6 +36,7 @@ _MADE = b"manyhands._codec._making"  # in the pickle of whatever travels by valu
 _TEXT = frozenset({str, bytes, bytearray})
 _BYTES = frozenset({bytes, bytearray})
 _HOLD_BYTES = frozenset({bytes, bytearray, tuple})
+_SIMPLE = frozenset({type(None), bool, int, float, complex, str, bytes, bytearray})
 
 _MOST = 4000
 
@@ -216,7 +217,8 @@ def _with_long_bytes_apart(obj: Any) -> Any:
     """The same, long bytes as buffers; those in a list or an object are left where they are."""
     if type(obj) is not tuple:
         return _LongBytes(obj) if len(obj) >= OUT_OF_BAND else obj
-    if not any(type(part) in _BYTES and len(part) >= OUT_OF_BAND for part in obj):
+    kinds = set(map(type, obj))
+    if kinds.isdisjoint(_BYTES) or (bytearray in kinds and not kinds <= _SIMPLE):  # another part may hold the same bytearray
         return obj
     apart = {id(part): _LongBytes(part) for part in obj if type(part) in _BYTES and len(part) >= OUT_OF_BAND}
     return tuple([apart.get(id(part), part) for part in obj])

@@ -84,9 +84,12 @@ class ArgumentEncoder:
         if again is not None:
             value = tuple([part if part is not self._part else again for part in value])  # type: ignore[attr-defined]
         payload, views = _pickling.encode_views(value, "send", _pickling.KNOWN)
+        is_plain = self._quiet and _is_plain_data(value)
+        if self._quiet and not is_plain:
+            self._call = object()  # code of the user's has run, which may have changed what has been sent
         encoded: Encoded = payload, ()
         if views or len(payload) >= _parcels.SHARED:
-            encoded = self._pool.depot.place(payload, views, self._call if _is_plain_data(value) else None, again.placed if again else None)
+            encoded = self._pool.depot.place(payload, views, self._call if is_plain else None, again.placed if again else None)
         if self._quiet:
             self._latest = value, encoded
         return encoded

@@ -71,7 +71,7 @@ class Function:
         self.payload: Bytes | Placed = payload
         self.buffers: Sequence[Bytes | Placed] = buffers
         self.by_name: bool = by_name
-        self.size: int = len(payload) + sum(map(len, buffers))
+        self.size: int = len(payload) + sum(len(buffer) for buffer in buffers if not _parcels.is_of_shared(buffer))
         self.name: str = name
         self.parameters: tuple[str, ...] = parameters
         self.cost: FunctionCost = FunctionCost()

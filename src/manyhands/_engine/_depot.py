@@ -53,7 +53,7 @@ class Depot:
     def place_apart(self, payload: Bytes, views: Sequence[memoryview]) -> tuple[Bytes | Placed, list[Bytes | Placed]]:
         """Pickle and buffers of a function, which workers keep, and map for each task: in segments of their own that are not used again."""
         shared = _shared(views)
-        room = MOST - len(shared)
+        room = MOST - len({id(placed.lease) for placed in shared.values()})
         pieces: list[Bytes | Placed] = []
         for index, piece in enumerate((payload, *views), -1):
             if index in shared:
@@ -104,7 +104,7 @@ def _shared(views: Sequence[memoryview]) -> dict[int, Placed]:
         NotSerializable: there are too many.
     """
     found = {index: whole_memory(view) for index, view in enumerate(views) if is_shared(view)}
-    if len(found) >= MOST:
+    if len({id(placed.lease) for placed in found.values()}) >= MOST:
         why = f"at most {MOST - 1} shared arrays can travel together"
         mend = "make one shared array of them, with one more dimension"
         raise errors.NotSerializable("", [errors.Part(f"{len(found)} arrays in one task", "SharedArray", why, mend)])

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 # What is kept of functions, here and in each worker.
 _MOST = 1000
 _MOST_BYTES = 64 << 20
+_MOST_SHARING = 16  # of those that hold shared memory, which lives as long as they do
 # Bytes of a function from which on its user is told.
 _WEIGHTY = 10_000_000
 
@@ -90,11 +91,16 @@ class Functions:
         return known
 
     def _forget_old(self) -> None:
+        sharing = [key for key, known in self._known.items() if any(map(_parcels.is_of_shared, known.buffers))]
+        for key in sharing[:-_MOST_SHARING]:
+            self._forget(self._known.pop(key))
         while len(self._known) > _MOST or (self._bytes > _MOST_BYTES and len(self._known) > 1):
-            _, old = self._known.popitem(last=False)
-            self._bytes -= old.size
-            self._plain.clear()
-            self._let_go(old)
+            self._forget(self._known.popitem(last=False)[1])
+
+    def _forget(self, old: Function) -> None:
+        self._bytes -= old.size
+        self._plain.clear()
+        self._let_go(old)
 
 
 def _key(payload: bytes, views: Sequence[memoryview]) -> Hashable:

@@ -165,6 +165,11 @@ def fresh(piece: Any) -> Any:
     return piece if is_shared(piece) else bytearray(piece)
 
 
+def is_of_shared(piece: Any) -> bool:
+    """The same of a piece of a message."""
+    return type(piece) is Placed and piece.lease.is_shared_memory
+
+
 def whole_memory(view: memoryview) -> Placed:
     """Shared memory as a piece of a message."""
     return Placed(view.obj, 0, len(view))  # type: ignore[arg-type] # is_shared() says what it is

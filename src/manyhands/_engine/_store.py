@@ -8,6 +8,7 @@ hash (xxh3, some 20 GB/s), which reads only one of the two.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import weakref
 from collections import OrderedDict
@@ -63,7 +64,8 @@ class Store:
                 self._entries.pop(key, None)  # type: ignore[arg-type] # so that its segment can be used for what is there now
                 return None
             entry.call = call
-        self._entries.move_to_end(key)  # type: ignore[arg-type]
+        with contextlib.suppress(KeyError):  # another thread has evicted it meanwhile
+            self._entries.move_to_end(key)  # type: ignore[arg-type]
         return entry.placed
 
     def keep(self, view: memoryview, placed: Placed, call: object) -> None:
@@ -109,7 +111,8 @@ def _owner(view: memoryview) -> Any:
 
 
 def _key(view: memoryview) -> tuple[int, int] | None:
-    return None if "numpy" not in sys.modules else (_address(view), view.nbytes)
+    numpy = sys.modules.get("numpy")  # which another thread may be loading just now
+    return (_address(view), view.nbytes) if hasattr(numpy, "frombuffer") else None
 
 
 def _address(view: memoryview) -> int:

@@ -155,8 +155,8 @@ class Worker:
             self._run(frame)
         finally:
             self.borrows = False
-        frame.payload, frame.buffers = b"", ()
         self._borrowed().release_views()
+        frame.payload, frame.buffers = b"", ()
         told += self._borrowed().returned()
         if told:
             self.send(_parcels.pack_gone(told))
@@ -244,9 +244,9 @@ class Worker:
 
     def _ask(self, keys: list[tuple[str, str, bytes]], seen: str) -> Any:
         """In the midst of a task: what the program means by a name under which there is something else here, or nothing."""
-        with _no_signals():
+        with _no_signals():  # an alarm of the task's would leave the answer to be taken for the next one's
             self._say(_frames.WANT, marshal.dumps((keys, seen)))
-        given = self._await(_frames.GIVEN)
+            given = self._await(_frames.GIVEN)
         if given.flags & _frames.FAILURE:
             raise _failures.decode_failure(given.payload)
         return _pickling.decode(*self._unpacked(given))

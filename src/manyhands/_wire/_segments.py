@@ -39,12 +39,13 @@ _PAGE = mmap.PAGESIZE
 class _Segment:
     """A piece of memory. ``shown``: the sender's own view of it, once it is used again."""
 
-    __slots__ = ("fd", "shown", "size")
+    __slots__ = ("fd", "shown", "size", "written")
 
     def __init__(self, size: int) -> None:
         self.fd = -1
         self.size = size
         self.shown: mmap.mmap | None = None
+        self.written = 0  # bytes from the start that have pages
         self.fd = os.memfd_create("manyhands", os.MFD_CLOEXEC)
 
     def close(self) -> None:
@@ -86,9 +87,11 @@ class Lease:
         offsets, position = [], 0
         for piece in pieces:
             offsets.append(position)
-            if segment.shown is None:
+            end = position + len(piece)
+            if segment.shown is None or end > segment.written:
                 # Not through a mapping: that would be SIGBUS where there is no memory, and takes longer the first time.
                 _write_at(segment.fd, piece, position)
+                segment.written = max(segment.written, end)
             else:
                 segment.shown[position : position + len(piece)] = piece
             position += _aligned(len(piece))
@@ -241,7 +244,7 @@ def _note_fork() -> None:
     _forked[0] += 1
 
 
-os.register_at_fork(before=_note_fork)
+os.register_at_fork(before=_note_fork, after_in_parent=_note_fork)  # other threads map meanwhile
 
 
 def _write_at(fd: int, piece: Bytes, position: int) -> None:

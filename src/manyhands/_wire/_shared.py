@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
 # In this process, by device and inode.
+_receiving = [threading.Lock()]
 _known: weakref.WeakValueDictionary[tuple[int, int], SharedMemory] = weakref.WeakValueDictionary()
 
 
@@ -83,15 +84,16 @@ def received(fd: int) -> SharedMemory:
         OSError: there is no room for it.
     """
     status = os.fstat(fd)
-    known = _known.get((status.st_dev, status.st_ino))
-    if known is not None:
-        return known
-    own = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0)
-    try:
-        return _mapped(own, status.st_size)
-    except BaseException:
-        os.close(own)
-        raise
+    with _receiving[0]:
+        known = _known.get((status.st_dev, status.st_ino))
+        if known is not None:
+            return known
+        own = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0)
+        try:
+            return _mapped(own, status.st_size)
+        except BaseException:
+            os.close(own)
+            raise
 
 
 def _mapped(fd: int, size: int) -> SharedMemory:
@@ -210,6 +212,7 @@ def memory_of(view: Any) -> SharedMemory:
 
 def _leave_locks() -> None:
     # The child holds none; what it inherited would keep the parent's taken after that has ended.
+    _receiving[0] = threading.Lock()
     for memory in list(_known.values()):
         memory.hold = _Hold()
 
