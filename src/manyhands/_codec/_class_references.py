@@ -34,28 +34,23 @@ _VERSION = 16  # bytes
 class _Sent:
     """A class as it was when it was sent last. It is kept: results will name it."""
 
-    __slots__ = ("_as_sent", "_being_described", "_has_changed", "cls")
+    __slots__ = ("_as_sent", "_has_changed", "cls")
 
     def __init__(self, cls: type) -> None:
         self.cls = cls
         self._has_changed = False
-        self._being_described = False  # classes may refer to one another
         # What tells that nothing has changed; version; pickle. All at once: other threads send it as well.
         self._as_sent: tuple[Captures, bytes, bytes] | None = None
 
     def version(self, on_stale: str | None) -> bytes | None:
         """That which was sent, if the class is what it was; None if it has to go by value."""
-        if self._has_changed or self._being_described:
+        if self._has_changed:
             return None
         if self._as_sent is not None:
             captures, version, _ = self._as_sent
             if not captures.mutable and not captures.changed():
                 return version
-        self._being_described = True
-        try:
-            return self._describe(on_stale)
-        finally:
-            self._being_described = False
+        return self._describe(on_stale)
 
     def _describe(self, on_stale: str | None) -> bytes | None:
         captures = Captures(self.cls, global_names=True)  # before it is encoded: what changes meanwhile has changed
@@ -78,13 +73,6 @@ class _Sent:
 
 
 _sent: OrderedDict[bytes, _Sent] = OrderedDict()  # by token
-
-
-def lend_by_value(encoder: Encoder, cls: type) -> None:
-    """The same for one that goes by value, in a function: what arguments name must be no other version."""
-    entry = lend(cls)
-    if encoder.on_stale is not None and encoder.classes != _pickling.KNOWN:
-        entry.version("send")  # as for arguments
 
 
 def lend(cls: type) -> _Sent:

@@ -40,7 +40,7 @@ def class_(encoder: Encoder, cls: type) -> Any:
     named = _named(encoder, cls)
     if named is not None:
         return named
-    _class_references.lend_by_value(encoder, cls)
+    _class_references.lend(cls)
     return _described(cls)
 
 

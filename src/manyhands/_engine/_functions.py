@@ -81,7 +81,7 @@ class Functions:
                         next(self._numbers), *placed, function_name(fn), by_name=by_name, parameters=parameters(fn)
                     )
                     self._bytes += known.size
-                    self._forget_old()
+                    self._forget_old(sharing=any(map(_parcels.is_of_shared, known.buffers)))
             if known.size > _WEIGHTY:
                 from manyhands._codec import _weights  # noqa: PLC0415 - few functions are
 
@@ -90,10 +90,11 @@ class Functions:
             self._plain[id(fn)] = _Plain(fn, on_stale, known)
         return known
 
-    def _forget_old(self) -> None:
-        sharing = [key for key, known in self._known.items() if any(map(_parcels.is_of_shared, known.buffers))]
-        for key in sharing[:-_MOST_SHARING]:
-            self._forget(self._known.pop(key))
+    def _forget_old(self, *, sharing: bool) -> None:
+        if sharing:
+            holders = [key for key, known in self._known.items() if any(map(_parcels.is_of_shared, known.buffers))]
+            for key in holders[:-_MOST_SHARING]:
+                self._forget(self._known.pop(key))
         while len(self._known) > _MOST or (self._bytes > _MOST_BYTES and len(self._known) > 1):
             self._forget(self._known.popitem(last=False)[1])
 
