@@ -700,3 +700,15 @@ def test_a_task_that_keeps_the_memory_and_fails():
         assert isinstance(executor.submit(keep, Raw(bytearray(b"x" * 1_000_000))).exception(), ValueError)
         executor.submit(largest, np.zeros(LARGE)).result()
         assert executor.submit(look, 0).result() == ord("x")
+
+
+def test_large_data_while_another_thread_loads_numpy():
+    """What stands in sys.modules may be half loaded."""
+    code = """
+        import sys, types, manyhands
+        sys.modules["numpy"] = types.ModuleType("numpy")  # as it is while another thread has begun to load it
+        data = b"x" * 1_000_000
+        print(manyhands.map(len, [data] * 3), [len(got) for got in manyhands.map(lambda given: given, [data] * 2)])
+    """
+    done = scripts.run(code)
+    assert (done.stdout, done.stderr) == ("[1000000, 1000000, 1000000] [1000000, 1000000]\n", "")

@@ -23,6 +23,22 @@ def global_names(code: types.CodeType) -> frozenset[str]:
     return known[1]
 
 
+Held = tuple[types.FunctionType, types.CodeType, Any, Any]
+
+
+def held(function: types.FunctionType) -> Held:
+    """What a function consists of now, for :func:`is_replaced`."""
+    return function, function.__code__, function.__defaults__, function.__kwdefaults__
+
+
+def is_replaced(functions: list[Held]) -> bool:
+    """Whether any of them has got other code or defaults since."""
+    for function, code, defaults, keyword_defaults in functions:
+        if function.__code__ is not code or function.__defaults__ is not defaults or function.__kwdefaults__ is not keyword_defaults:
+            return True
+    return False
+
+
 def all_names(code: types.CodeType) -> frozenset[str]:
     """All names that code mentions: of globals, attributes and what it imports; inner functions included."""
     inner = (all_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))

@@ -85,7 +85,7 @@ class Captures:
         self._cells: list[tuple[types.CellType, object]] = []
         self._attributes: list[tuple[Mapping[str, Any], int]] = []  # of functions, classes and members of enumerations: how many
         self._classes: list[tuple[type, tuple[object, ...]]] = []  # what else classes have that may change
-        self._functions: list[tuple[types.FunctionType, types.CodeType, Any, Any]] = []
+        self._functions: list[_bytecode.Held] = []
         self._codes: list[Code] = []  # of the project, which it uses
         self._seen: set[int] = set()
         self._look(function)
@@ -104,13 +104,7 @@ class Captures:
         for cell, value in self._cells:
             if _contents(cell) is not value:
                 return True
-        return self._is_other_code()
-
-    def _is_other_code(self) -> bool:
-        for function, code, defaults, keyword_defaults in self._functions:
-            if function.__code__ is not code or function.__defaults__ is not defaults or function.__kwdefaults__ is not keyword_defaults:
-                return True
-        return bool(self._codes) and any(code.changed() for code in self._codes)
+        return _bytecode.is_replaced(self._functions) or (bool(self._codes) and any(code.changed() for code in self._codes))
 
     def _look(self, value: object) -> None:
         if _members(type(value)):
@@ -137,7 +131,7 @@ class Captures:
             self._codes.append(code)
 
     def _look_into(self, function: types.FunctionType) -> None:
-        self._functions.append((function, function.__code__, function.__defaults__, function.__kwdefaults__))
+        self._functions.append(_bytecode.held(function))
         for cell in function.__closure__ or ():
             self._cells.append((cell, _contents(cell)))
             self._look(self._cells[-1][1])

@@ -126,12 +126,9 @@ class Code:
         for names, absent in self._absent:
             if not absent.isdisjoint(names):
                 return True
-        return self._held_changed()
+        return _bytecode.is_replaced(self._held) or self._classes_changed()
 
-    def _held_changed(self) -> bool:
-        for function, code, defaults, keyword_defaults in self._held:
-            if function.__code__ is not code or function.__defaults__ is not defaults or function.__kwdefaults__ is not keyword_defaults:
-                return True
+    def _classes_changed(self) -> bool:
         for own, size in self._sizes:
             if len(own) != size:
                 return True
@@ -160,7 +157,7 @@ class _Walk:
     def __init__(self, root: Any) -> None:
         self.hash = hashlib.blake2b(digest_size=16)
         self.watches: dict[int, _Watch] = {}
-        self.held: list[tuple[types.FunctionType, types.CodeType, Any, Any]] = []
+        self.held: list[_bytecode.Held] = []
         self.classes: list[type] = []
         self._numbers: dict[int, int] = {}
         self._found: list[Any] = []
@@ -248,7 +245,7 @@ class _Walk:
     def _function(self, function: types.FunctionType) -> None:
         self._say("function", function.__qualname__)
         self._code(function.__code__)
-        self.held.append((function, function.__code__, function.__defaults__, function.__kwdefaults__))
+        self.held.append(_bytecode.held(function))
         self.visit(function.__defaults__)
         for name, value in sorted((function.__kwdefaults__ or {}).items()):
             self._say(name)
