@@ -1,9 +1,11 @@
 """Workers that cannot import a module run its functions all the same: what they lack is sent.
 
-Here the folder of a plug-in is added to sys.path when the worker runs already. There ProcessPoolExecutor raises BrokenProcessPool, with
-ModuleNotFoundError: No module named 'recipe' on standard error, and runs nothing any more; Pool never gives a result.
+Here a plug-in is loaded from a file that is on no path, when the worker runs already. There ProcessPoolExecutor raises BrokenProcessPool,
+with ModuleNotFoundError: No module named 'recipe' on standard error, and runs nothing any more; Pool never gives a result. What is added
+to sys.path, workers are told.
 """
 
+import importlib.util
 import sys
 import tempfile
 from pathlib import Path
@@ -18,11 +20,13 @@ def season(grams):
 """
 
 with tempfile.TemporaryDirectory() as folder, manyhands.Executor(max_workers=1) as executor:
-    print(executor.submit(sum, [1, 2]).result())  # the worker has begun, and looks for modules where the program did until now
+    print(executor.submit(sum, [1, 2]).result())  # the worker has begun
 
-    Path(folder, "recipe.py").write_text(SOURCE)
-    sys.path.append(folder)
-    import recipe
+    file = Path(folder, "recipe.py")
+    file.write_text(SOURCE)
+    spec = importlib.util.spec_from_file_location("recipe", file)
+    recipe = sys.modules["recipe"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(recipe)
 
     print(executor.submit(recipe.season, 10).result())
     strict = executor.with_options(on_stale="raise")  # for those who would rather know

@@ -319,7 +319,7 @@ def test_no_class_property_is_evaluated(connection):
         def __class__(self):
             raise AssertionError("a property was evaluated")
 
-    assert paths_of([Masked()]) == ["list[0].held"]
+    assert paths_of([Masked()]) == ["list[0].held", "list[0].__class__.__init__ → variable 'connection'"]
 
 
 def two(first, second, *more, option=None):
@@ -522,3 +522,116 @@ def test_what_can_be_sent_is_told_in_plain_words():
     assert text_of(len) == "len can be sent to another process; it takes 31 bytes. Workers import it by its name."
     assert text_of([1]) == "list can be sent to another process; it takes 17 bytes."
     assert text_of(lambda: 1).endswith(" Functions or classes in it are sent with their code, since a worker could not import them.")
+
+
+# ------------------------------------------------------------ all of it at once
+
+
+class NeedsMore:
+    def __init__(self, a):
+        self.a = a
+
+    def __reduce__(self):
+        return NeedsMore, ()
+
+
+def test_all_that_could_not_be_rebuilt():
+    assert paths_of([Denied(), NeedsMore(1)]) == ["list[0]", "list[1]"]
+
+
+def test_what_could_not_be_rebuilt_beside_what_cannot_be_pickled():
+    assert paths_of([Denied(), NeedsMore(1), numbers()]) == ["list[2]", "list[0]", "list[1]"]
+
+
+def test_an_object_in_several_places(connection):
+    first, second = Model(connection), Model(connection)
+
+    def work(x):
+        return first.db, second.db
+
+    paths = [f"{work.__qualname__} → variable '{name}' .db" for name in ("first", "second")]
+    assert paths_of(work) == paths
+    assert f"The same holds for {paths[1]}." in text_of(work)
+    shared = numbers()
+    assert paths_of([shared, shared, {"a": shared}]) == ["list[0]", "list[1]", "list[2]['a']"]
+
+
+class Leaves:
+    def __init__(self):
+        self.a = 1
+
+    def __setstate__(self, state):
+        raise SystemExit(2)
+
+
+def test_an_object_that_would_end_the_program():
+    assert "SystemExit: 2" in text_of(Leaves())
+
+
+class Wordy:
+    def __init__(self):
+        self.a = 1
+
+    def __setstate__(self, state):
+        raise ValueError("x" * 50_000)
+
+
+def test_a_long_text_is_cut():
+    assert len(text_of(Wordy())) < 1000
+
+
+class Scratch:
+    removed = 0
+
+    def __del__(self):
+        Scratch.removed += 1
+
+
+def test_no_finalizer_of_a_copy_runs():
+    scratch = Scratch()
+    text = text_of([scratch])
+    assert Scratch.removed == 0
+    assert "Scratch has a __del__" in text
+
+
+def test_what_is_said_of_code():
+    with_code, without = "sent with their code", "Workers import it by its name"
+    assert with_code in text_of(lambda: 1)
+    assert without in text_of(os.path.join)
+    for value in (os, sys.stdout, {1: 2}.keys(), 5):
+        assert with_code not in text_of(value)
+        assert without not in text_of(value)
+
+
+class OfAPackage:
+    def __init__(self, a):
+        self.a = a
+
+
+def test_a_reducer_that_gives_too_little():
+    manyhands.register_reducer(OfAPackage, lambda value: (OfAPackage, ()))
+    assert "have the reducer registered for OfAPackage give what OfAPackage takes" in text_of(OfAPackage(1))
+
+
+def test_a_factory_that_holds_what_it_should_make(connection):
+    database = manyhands.per_worker(lambda: connection)
+    assert "make it inside the factory" in text_of(lambda: database())
+
+
+class OfChain:
+    def __init__(self, following):
+        self.following = following
+
+
+@pytest.mark.parametrize("length", [2_000, 20_000, 150_000])
+def test_a_chain(length):
+    head = None
+    for _ in range(length):
+        head = OfChain(head)
+    text = text_of(head)
+    while head is not None:  # or the interpreter would go all the way down
+        head = head.following
+    counts_calls_in_c = sys.version_info >= (3, 12)  # and goes deeper, whatever the recursion limit
+    assert ("pass tables of nodes and of edges" in text) == (length > 5_000 or not counts_calls_in_c)
+    assert ("setrecursionlimit" in text) == (length <= 5_000 and not counts_calls_in_c)
+    assert "no end of it" not in text

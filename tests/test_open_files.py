@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import bz2
+import contextlib
+import gc
 import gzip
 import io
 import lzma
+import os
+import tempfile
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -115,3 +120,49 @@ def test_views_that_cannot_be_made_anew_are_refused_before_they_are_sent(array):
     [part] = manyhands.explain(memoryview(array)).parts
     assert part.reason.endswith("cannot be made anew")
     assert part.mend == "pass what it shows: the array itself, or view.tobytes()"
+
+
+def test_a_temporary_file_that_is_open_for_reading(tmp_path):
+    with tempfile.NamedTemporaryFile("r", dir=tmp_path) as file:
+        Path(file.name).write_text("abc")
+        file.read(1)
+        assert manyhands.explain(file)
+        assert manyhands.map(lambda given: given.read(), [file, file]) == ["bc", "bc"]
+        gc.collect()
+        assert Path(file.name).exists()
+        assert file.read() == "bc"
+
+
+@pytest.mark.parametrize("how", ["without a name", "of a pipe", "elsewhere", "replaced"])
+def test_the_mend_fits_the_file(tmp_path, monkeypatch, how):
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "data.txt"
+    path.write_text("abc")
+    with contextlib.ExitStack() as stack:
+        if how == "without a name":
+            file = stack.enter_context(tempfile.TemporaryFile("w+"))
+        elif how == "of a pipe":
+            reading, writing = os.pipe()
+            stack.callback(os.close, writing)
+            file = stack.enter_context(os.fdopen(reading))
+        else:
+            file = stack.enter_context(Path("data.txt").open())
+        if how == "elsewhere":
+            monkeypatch.chdir("/")
+        elif how == "replaced":
+            (tmp_path / "other").write_text("x")
+            os.replace(tmp_path / "other", path)
+        text = str(manyhands.explain(file))
+    expected = {
+        "without a name": "pass what is in it",
+        "of a pipe": "has no name. To mend it: read it here, and pass what was read",
+        "elsewhere": "seen from /. To mend it: read it here",
+        "replaced": "there is another file by now. To mend it: read it here",
+    }
+    assert expected[how] in text
+    assert "pass its path" not in text
+
+
+def test_a_compressed_file_that_is_written(tmp_path):
+    with gzip.open(tmp_path / "x.gz", "wb") as file:
+        assert "it is open for writing" in str(manyhands.explain(file))

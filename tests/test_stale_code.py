@@ -344,6 +344,33 @@ def test_what_cannot_be_sent_by_value_says_so(tmp_path):
     assert said(tmp_path, code) == ["True True"]
 
 
+def test_a_constant_that_cannot_be_sent(tmp_path):
+    (tmp_path / "store.py").write_text("CONNECTION, LIST = None, [1]\ndef get(x):\n    return CONNECTION is None, LIST\n")
+    code = """
+        import sqlite3, store
+        store.CONNECTION = sqlite3.connect(":memory:")
+        try:
+            run(store.get, 1)
+        except manyhands.StaleCode as error:
+            print("store.CONNECTION" in str(error), "a sqlite3.Connection cannot be sent" in str(error), "per_worker" in str(error))
+        store.CONNECTION = None
+        print(run(store.get, 1))
+    """
+    assert said(tmp_path, code) == ["True True True", "(True, [1])"]
+
+
+def test_a_constant_that_cannot_be_sent_and_that_workers_make_for_themselves(tmp_path):
+    (tmp_path / "store.py").write_text(
+        "import sqlite3\nCONNECTION, RATE = sqlite3.connect(':memory:'), 1\ndef get(x):\n    return CONNECTION is None, RATE\n"
+    )
+    code = """
+        import store
+        store.RATE = 2
+        print(run(store.get, 1))
+    """
+    assert said(tmp_path, code) == ["(False, 2)"]
+
+
 def test_an_initializer_of_the_project(tmp_path):
     code = """
         app.helper = lambda x: x + 100

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import copy
+import functools
+import gc
+import logging
 import subprocess
 import sys
+import threading
+import types
+import warnings
+import weakref
 from pathlib import Path
 
 import pytest
@@ -182,7 +192,7 @@ def test_files_that_cannot_be_opened_again(tmp_path):
         manyhands.map(id, [[writing]])
     with path.open() as gone:
         path.unlink()
-        with pytest.raises(manyhands.NotSerializable, match="no such file under its name"):
+        with pytest.raises(manyhands.NotSerializable, match="no file under its name"):
             manyhands.map(id, [[gone]])
     with pytest.raises(manyhands.NotSerializable, match="it is closed"):
         manyhands.map(id, [[gone]])
@@ -410,3 +420,152 @@ def test_classes_that_refer_to_one_another_in_arguments():
         print(manyhands.map(uses, [A()]))
     """
     assert scripts.run(program).stdout.splitlines() == ["['B', 'A', 'B']", "['B']"]
+
+
+# ------------------------------------------------------------ what refers weakly
+
+
+class Parent:
+    pass
+
+
+class Child:
+    def __init__(self, parent):
+        self.parent = weakref.ref(parent)
+
+
+def test_what_is_referred_to_weakly_arrives():
+    root = Parent()
+    child = Child(root)
+    values = weakref.WeakValueDictionary(a=root)
+    keys, members = weakref.WeakKeyDictionary({root: 1}), weakref.WeakSet([root])
+
+    def look(given):
+        gc.collect()
+        return type(given.parent()).__name__, list(values), list(keys.values()), len(members)
+
+    assert manyhands.map(look, [child]) == [("Parent", ["a"], [1], 1)]
+    [home] = manyhands.map(lambda given: given, [child])
+    assert isinstance(home.parent(), Parent)
+    assert copy.deepcopy(home).parent() is home.parent()
+
+
+def test_what_is_dead_arrives_dead():
+    child = Child(Parent())
+    gc.collect()
+    assert manyhands.map(lambda given: given.parent(), [child]) == [None]
+
+
+# ------------------------------------------------------------ what somebody holds
+
+
+def test_semaphores_that_somebody_has_taken():
+    semaphore = threading.Semaphore(1)
+    bounded = threading.BoundedSemaphore(2)
+    for one in (semaphore, bounded):
+        with one, pytest.raises(manyhands.NotSerializable, match="somebody has taken it"):
+            manyhands.map(id, [[one]])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", manyhands.TravelWarning)
+            assert manyhands.map(lambda held: held[0].acquire(timeout=1), [[one]]) == [True]
+
+
+def test_locks_of_asyncio():
+    async def hold(one):
+        async with one:
+            return str(manyhands.explain(one))
+
+    async def take(one):
+        async with one:
+            return True
+
+    for one in (asyncio.Lock(), asyncio.Semaphore(1), asyncio.BoundedSemaphore(1)):
+        assert "somebody holds it" in asyncio.run(hold(one))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", manyhands.TravelWarning)
+            assert manyhands.map(lambda given: asyncio.run(take(given)), [one]) == [True]
+
+
+class Cached:
+    @functools.cached_property
+    def five(self):
+        return 5
+
+
+def test_locks_that_nobody_wrote_are_not_told_of():
+    handler = logging.NullHandler()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", manyhands.TravelWarning)
+        assert manyhands.map(lambda given: given.five, [Cached()]) == [5]
+        manyhands.map(lambda given: given.level, [handler])
+
+
+# ------------------------------------------------------------ contexts
+
+
+@contextlib.contextmanager
+def five():
+    yield 5
+
+
+def test_contexts():
+    fresh = five()
+
+    def use(x):
+        with fresh as value:
+            return value + x
+
+    @five()
+    def decorated(x):
+        return x + 1
+
+    assert manyhands.map(use, [1, 2]) == [6, 7]
+    assert manyhands.map(decorated, [1, 2]) == [2, 3]
+    entered = five()
+    with entered, pytest.raises(manyhands.NotSerializable, match="it has been entered"):
+        manyhands.map(id, [[entered]])
+
+
+# ------------------------------------------------------------ where modules are looked for
+
+
+def test_a_module_that_the_program_has_put_together(tmp_path):
+    module = types.ModuleType("put_together")
+    module.RATE = 3
+    exec("def price(x):\n    return x * RATE\nclass Good:\n    def price(self):\n        return price(2)", module.__dict__)
+    sys.modules["put_together"] = module
+    try:
+        assert manyhands.map(module.price, [1, 2]) == [3, 6]
+        assert manyhands.map(lambda good: good.price(), [module.Good()]) == [6]
+        assert manyhands.map(lambda x: module.price(x), [1]) == [3]
+        [home] = manyhands.map(lambda good: good, [module.Good()])
+        assert type(home) is module.Good
+    finally:
+        del sys.modules["put_together"]
+
+
+def test_workers_look_for_modules_where_the_program_does_by_now(tmp_path):
+    done = program(
+        "-c",
+        """
+import os, sys, manyhands
+folder = sys.argv[1]
+def init():
+    sys.path.insert(0, "/of/the/initializer")
+with manyhands.Executor(1, initializer=init) as executor:
+    executor.submit(abs, 1).result()
+    for number in range(3):
+        with open(os.path.join(folder, f"late{number}.py"), "w") as file:
+            file.write(f"NUMBER = {number}")
+        if not number:
+            sys.path.insert(0, folder)
+        def work():
+            module = __import__(f"late{number}")
+            return module.NUMBER, sys.path[:2] == ["/of/the/initializer", folder]
+        print(executor.submit(work).result())
+    sys.path.remove(folder)
+    print(executor.submit(lambda: folder in sys.path).result())
+""",
+        tmp_path,
+    )
+    assert done == ("(0, True)\n(1, True)\n(2, True)\nFalse", "")

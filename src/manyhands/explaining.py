@@ -58,7 +58,8 @@ class Explanation:
 def explain(obj: object) -> Explanation:
     """Whether ``obj`` can be sent to a worker; if not, all that stands in the way, with the mend; if so, what it weighs.
 
-    Nothing is started or sent. It is encoded and decoded here, as arguments and functions are on their way.
+    Nothing is started or sent. It is encoded and decoded here, as arguments and functions are on their way; not decoded, if it has a
+    ``__del__``, which would run for the copy.
 
     Example:
         >>> import manyhands
@@ -74,16 +75,24 @@ def explain(obj: object) -> Explanation:
     try:
         payload, views = _pickling.encode_views(obj)
     except errors.NotSerializable as error:
-        return Explanation(name, error.parts, None, [], by_value=False, more=error.more)
-    by_value = _pickling.is_made(payload)
+        parts = error.parts + _loading.parts_beside(obj)
+        return Explanation(name, parts, None, [], by_value=False, more=error.more)
     buffers = list(map(_parcels.fresh, views))
     try:
-        _pickling.decode(payload, buffers)
-    except Exception as error:  # noqa: BLE001 - whatever its classes raise
-        return Explanation(name, [_loading.part_to_blame(obj, error, payload, buffers)], None, [], by_value=by_value)
+        by_value = _loading.rehearse(payload, buffers)
+        note = _how(obj, by_value)
+    except _loading.HasFinalizer as found:
+        by_value, note = _pickling.is_made(payload), _NOT_TRIED.format(found)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - whatever its classes raise
+        return Explanation(name, _loading.parts_to_blame(obj, error, payload, buffers), None, [], by_value=_pickling.is_made(payload))
     size = len(payload) + sum(len(view) for view in views if not _parcels.is_shared(view))
     heavy = _weights.heavy_parts(obj, size, _HEAVY) if size > _HEAVY else []
-    return Explanation(name, [], size, heavy, by_value=by_value, note=_how(obj, by_value))
+    return Explanation(name, [], size, heavy, by_value=by_value, note=note)
+
+
+_NOT_TRIED = " Whether a worker can rebuild it has not been tried: {} has a __del__, which runs in workers, too, when a copy goes."
 
 
 def _how(obj: object, by_value: bool) -> str:

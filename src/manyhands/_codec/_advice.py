@@ -75,6 +75,9 @@ _DEFAULT_OF_RESULTS = (
 _DEFAULT = "leave it out (__getstate__), tell how it is rebuilt (manyhands.register_reducer), or make it inside the task"
 
 
+_LONGEST = 500  # characters of the text of an error
+
+
 class NotFound(TypeError):
     """A function or class that its own name does not lead to, and that cannot be sent by value."""
 
@@ -100,6 +103,8 @@ def mend_of_loading(made_by: Any, error: BaseException) -> str:
     if made_by is None or isinstance(error, ImportError):
         return "see to it that workers can import it, and import the same as the program: installed, or on PYTHONPATH before it starts"
     name = getattr(made_by, "__qualname__", type(made_by).__qualname__)
+    if issubclass(type(made_by), type) and is_registered(made_by):
+        return f"have {who_reduces(made_by)} give what {name} takes"
     if not _is_the_users(getattr(made_by, "__module__", None)):
         return f"make it in each worker (manyhands.per_worker), or tell how it is rebuilt: manyhands.register_reducer({name}, ...)"
     if isinstance(error, RecursionError) and hasattr(made_by, "__getattr__"):
@@ -124,6 +129,8 @@ def reason(error: BaseException) -> str:
     text = " ".join(str(error).split())
     if isinstance(error, Refused | NotFound | BadForm):
         return text
+    if len(text) > _LONGEST:
+        text = f"{text[:_LONGEST]}..."
     return (f"{type(error).__name__}: {text}" if text else type(error).__name__) + _place(error)
 
 

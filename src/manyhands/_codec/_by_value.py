@@ -35,7 +35,7 @@ class Namespace:
         self.name: str | None = name if isinstance(name, str) else None
         self.is_main = variables is sys.modules["__main__"].__dict__
         module = None if light or self.name is None or self.is_main else sys.modules.get(self.name)
-        self.is_module = module is not None and module.__dict__ is variables
+        self.is_module = module is not None and module.__dict__ is variables and not _naming.is_makeshift(module.__name__)
         self.is_over = self.is_module and over and _naming.is_project(self.name)  # what is sent takes precedence over what is there
 
 
@@ -130,25 +130,27 @@ def names(encoder: Encoder, value: Names) -> Reduced:
 
 def split(
     encoder: Encoder, used: dict[str, Any], names: frozenset[str], code: types.CodeType
-) -> tuple[dict[str, Any], dict[str, bytes | None]]:
+) -> tuple[dict[str, Any], dict[str, bytes | str | None]]:
     """Of globals, those that are code or constants; and the others, pickled: the receiver may have them, in a state of its own.
 
-    None is for those of ``names`` that are not there at all.
+    None is for those of ``names`` that are not there at all; a class, by its name, for constants that cannot be sent.
     """
     from manyhands._codec import _fingerprint  # noqa: PLC0415 - who gets here pays for more
 
     sent: dict[str, Any] = {}
-    spare: dict[str, bytes | None] = dict.fromkeys(names - used.keys())
+    spare: dict[str, bytes | str | None] = dict.fromkeys(names - used.keys())
     for name, value in used.items():
         if isinstance(value, types.ModuleType):
             sent[name] = encoder.module_over(value, code) if _naming.is_project(value.__name__) else value
         elif type(value) in _ATOMS or isinstance(value, types.FunctionType | type) or _identity.shared(value):
             sent[name] = value
-        elif (packed := _packed_or_none(value)) is not None:
+        elif (packed := _packed_or_none(value)) is None:
             if _fingerprint.counts(name, value):
-                sent[name] = value
-            else:
-                spare[name] = packed
+                spare[name] = f"{type(value).__module__}.{type(value).__qualname__}"
+        elif _fingerprint.counts(name, value):
+            sent[name] = value
+        else:
+            spare[name] = packed
     return sent, spare
 
 
@@ -259,7 +261,7 @@ def module(_: Encoder, value: types.ModuleType) -> Reduced:
     """A module by its name; one that was made by hand with its contents."""
     if value is sys.modules["__main__"]:
         return _making.main_module, ()
-    if sys.modules.get(value.__name__) is value:
+    if sys.modules.get(value.__name__) is value and not _naming.is_makeshift(value.__name__):
         return _making.module, (value.__name__,)
     contents = {name: held for name, held in vars(value).items() if name not in {"__builtins__", "__loader__", "__spec__"}}
     return _making.new_module, (value.__name__, _identity.token_of(value)), contents, None, None, _making.set_module

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import types
-from typing import TYPE_CHECKING, Any, NamedTuple
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from typing import Any
+
+    Held = tuple[types.FunctionType, types.CodeType, Any, Any]
 
 # By id; the code is kept, so that its id stays its own, and equal code of two functions is not compared byte by byte.
 _used: dict[int, tuple[types.CodeType, frozenset[str]]] = {}
@@ -21,9 +24,6 @@ def global_names(code: types.CodeType) -> frozenset[str]:
             _used.clear()
         known = _used[id(code)] = code, frozenset(_walk(code))
     return known[1]
-
-
-Held = tuple[types.FunctionType, types.CodeType, Any, Any]
 
 
 def held(function: types.FunctionType) -> Held:
@@ -105,31 +105,27 @@ def names_used(code: types.CodeType) -> Iterator[str | None]:
         yield names[index] if index < len(names) else None
 
 
-class _Kinds(NamedTuple):
-    shifted: frozenset[int]  # the argument is twice the index of a name
-    named: frozenset[int]  # the argument is the index of a name that may be a global
-    constant: frozenset[int]
-    local: frozenset[int]  # the argument is the index of a variable of the function or its closure
-    store_name: int
-    extend: int
+class _Kinds:
+    """The operations that say something about names."""
 
+    __slots__ = ("constant", "extend", "local", "named", "shifted", "store_name")
 
-def _opcodes() -> _Kinds:
-    if not _kinds:
+    def __init__(self) -> None:
         import opcode  # noqa: PLC0415 - 1 ms; most programs need it late or never
 
         numbers = opcode.opmap
         named = ("STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME", "STORE_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
-        _kinds.append(
-            _Kinds(
-                frozenset({numbers["LOAD_GLOBAL"]}),
-                frozenset(numbers[name] for name in named if name in numbers),
-                frozenset(opcode.hasconst),
-                frozenset({*opcode.haslocal, *opcode.hasfree}),
-                numbers["STORE_NAME"],
-                opcode.EXTENDED_ARG,
-            )
-        )
+        self.shifted = frozenset({numbers["LOAD_GLOBAL"]})  # the argument is twice the index of a name
+        self.named = frozenset(numbers[name] for name in named if name in numbers)  # the index of a name that may be a global
+        self.constant = frozenset(opcode.hasconst)
+        self.local = frozenset({*opcode.haslocal, *opcode.hasfree})  # the index of a variable of the function or its closure
+        self.store_name = numbers["STORE_NAME"]
+        self.extend = opcode.EXTENDED_ARG
+
+
+def _opcodes() -> _Kinds:
+    if not _kinds:
+        _kinds.append(_Kinds())
     return _kinds[0]
 
 

@@ -11,12 +11,13 @@ import _abc
 import _collections  # type: ignore[import-not-found]
 import functools
 import types
-from typing import TYPE_CHECKING, Any
 
 from manyhands._codec import _bytecode, _naming, _pickling
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from typing import Any
 
     from manyhands._codec._fingerprint import Code
 

@@ -15,12 +15,11 @@ classes go by value in any case: what they have in common must be one object.
 
 from __future__ import annotations
 
-import hashlib
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
-from manyhands._codec import _identity, _pickling
+from manyhands._codec import _digests, _identity, _pickling
 from manyhands._codec._captures import Captures
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class _Sent:
             return None
         if len(packed) >= _LARGE:
             return None
-        version = hashlib.blake2b(packed, digest_size=_VERSION).digest()
+        version = _digests.of(packed)
         if self._as_sent is not None and self._as_sent[1] != version:
             self._has_changed = True
             return None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _SECONDS = 2.0
 _SHALLOW = 40  # objects in one another that are no explanation
+_BEARABLE = 5_000  # objects in one another that the C stack has room for, in a worker's thread, too: 8 MB are full at some 16 000
 _CONTAINERS = frozenset({list, tuple, dict, set, frozenset})
 _FUNCTIONS = frozenset({types.FunctionType, types.CellType})
 
@@ -60,7 +61,19 @@ def of_recursion(obj: object, error: RecursionError) -> tuple[Node, str, str]:
     if len(levels) < _SHALLOW:
         root = _trace.Node(obj)
         return root, _advice.reason(error), _advice.mend(obj, error)
+    if not is_all and not _is_there(levels):
+        return node, _REASON.format(f"more than {len(levels) - 1}", sys.getrecursionlimit()), _ENDLESS
     return node, *_of_depth([level.node.value for level in levels], "" if is_all else "more than ")
+
+
+_REASON = "pickle goes from one object to the next and would be {} deep in them, too deep for it (the recursion limit is {})"
+_ENDLESS = "look at what its __getstate__ or __reduce__ gives: there seems to be no end of it"
+
+
+def _is_there(levels: list[_Level]) -> bool:
+    """Whether the deepest object is a part of what holds it, rather than made for each who asks."""
+    holder, part = levels[-2].node.value, levels[-1].node.value
+    return any(child is part for _, child in _trace.children_or_none(holder))
 
 
 def _of_depth(values: Sequence[object], more: str) -> tuple[str, str]:
@@ -68,16 +81,11 @@ def _of_depth(values: Sequence[object], more: str) -> tuple[str, str]:
     deep = len(values) - 1
     if all(kind in _CONTAINERS for kind in kinds[:-1]):
         return f"it is nested {more}{deep} levels deep, which pickle cannot follow", "pass what it holds as a flat list"
-    limit = sys.getrecursionlimit()
-    reason = (
-        f"pickle goes from one object to the next and would be {more}{deep} deep in them, too deep for it (the recursion limit is {limit})"
-    )
-    if more:
-        return reason, "look at what its __getstate__ or __reduce__ gives: there seems to be no end of it"
+    reason = _REASON.format(f"{more}{deep}", sys.getrecursionlimit())
     if sum(kind in _FUNCTIONS for kind in kinds) * 2 > len(kinds):
         return reason, "make the functions inside the task, from a list of what each is to do"
     mend = "pass tables of nodes and of edges (numbers of nodes), and link them inside the task; __getstate__ of what holds them can do so"
-    if sys.version_info < (3, 12):  # later ones count calls in C by themselves
+    if not more and sys.version_info < (3, 12) and deep <= _BEARABLE:  # later ones count calls in C by themselves
         mend += "; or raise the limit with sys.setrecursionlimit(), for results in the workers, too (initializer=)"
     return reason, mend
 

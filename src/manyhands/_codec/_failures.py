@@ -49,7 +49,7 @@ _OUT_OF_MEMORY = pickle.dumps(
 def encode_failure(error: BaseException, own: str = "") -> bytes:
     """The bytes of an exception with its traceback, causes, notes and, of a group, its members.
 
-    Frames of the file ``own`` are left out of the top of its traceback.
+    Frames of files in the folder ``own`` are left out of the top of its traceback.
     """
     for describe in (_in_full, _in_brief):
         with contextlib.suppress(BaseException):  # user code runs in there, and this must never raise
@@ -135,7 +135,7 @@ def _traceback(error: BaseException, own: str, *, chain: bool) -> str:
 
 def _frames(error: BaseException, own: str) -> types.TracebackType | None:
     frames: types.TracebackType | None = of_base(error, "__traceback__")
-    while frames is not None and frames.tb_next is not None and frames.tb_frame.f_code.co_filename == own:
+    while own and frames is not None and frames.tb_next is not None and frames.tb_frame.f_code.co_filename.startswith(own):
         frames = frames.tb_next
     return frames
 

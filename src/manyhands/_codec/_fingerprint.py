@@ -12,14 +12,13 @@ packages consist of. Of constants it knows numbers, text, containers, arrays, an
 from __future__ import annotations
 
 import functools
-import hashlib
 import re
 import sys
 import types
 from operator import is_not, itemgetter
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _bytecode, _identity, _naming
+from manyhands._codec import _bytecode, _digests, _identity, _naming
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -155,7 +154,7 @@ class _Walk:
     """Goes through all code of the project that is in reach of ``root``, in an order that depends on nothing but the code."""
 
     def __init__(self, root: Any) -> None:
-        self.hash = hashlib.blake2b(digest_size=16)
+        self.hash = _digests.new()
         self.watches: dict[int, _Watch] = {}
         self.held: list[_bytecode.Held] = []
         self.classes: list[type] = []

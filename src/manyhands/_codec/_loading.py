@@ -1,7 +1,7 @@
 """Which part of an object could not be rebuilt after its journey, and why. Used only after a failure.
 
-The object is rebuilt once more, by an unpickler in Python that puts a stand-in where the first part fails, and goes on. Then the whole
-is there, and the way to that part is looked for in it.
+The object is rebuilt once more, by an unpickler in Python that puts a stand-in where a part fails, and goes on. Then the whole is there,
+and the ways to those parts are looked for in it.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import io
 import pickle
+import types
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from manyhands import errors
-from manyhands._codec import _advice, _renaming, _steps
+from manyhands._codec import _advice, _making, _pickling, _renaming, _steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from manyhands._codec._pickling import Bytes
 
 _LARGEST = 64 << 20
+_SECONDS = 1.0  # that looking for what stands beside may take
 
 # What was being rebuilt, as ``decode`` is told: what is to be said of it, and how paths to its parts begin.
 FUNCTION, ARGUMENT, ARGUMENTS, CALL, INITIALIZER, RESULT = "function", "argument", "arguments", "call", "initializer", "result"
@@ -38,40 +40,119 @@ def add_note(error: BaseException, payload: Bytes, buffers: Sequence[Bytes], wha
     if len(payload) > _LARGEST or not isinstance(error, Exception) or isinstance(error, errors.ManyhandsError):
         return
     with contextlib.suppress(Exception):  # a class may forbid notes
-        part = failed_part(error, payload, buffers)
-        if part is not None:
+        for part in failed_parts(error, payload, buffers)[:1]:  # the others did not get their turn
             part = _renaming.part_of(part, what)
             error.add_note(f"{_SAID.get(what, 'raised while an object was unpickled')}: {part.told(': ')}")
 
 
-def failed_part(error: Exception, payload: Bytes, buffers: Sequence[Bytes]) -> errors.Part | None:
-    """The part of an object that could not be rebuilt; None if it can."""
-    from manyhands._codec import _trace  # noqa: PLC0415 - it loads much
-
+def failed_parts(error: BaseException | None, payload: Bytes, buffers: Sequence[Bytes]) -> list[errors.Part]:
+    """The parts of an object that could not be rebuilt, of which the first raised ``error``, if that is known; none if they can."""
     witness = _Witness(bytes(payload), [bytes(buffer) for buffer in buffers])
     try:
         root = witness.load()
     except Exception:  # noqa: BLE001 - what fails when something is missing is no news
-        root = witness.broken
-    if witness.broken is None or type(witness.error) is not type(error):
-        return None
-    found = _trace.find(root, witness.broken)
-    name = witness.name.rpartition(".")[2] if root is witness.broken else _steps.root_name(root)
+        root = witness.failed[0].broken if witness.failed else None
+    if error is not None and (not witness.failed or type(witness.failed[0].error) is not type(error)):
+        return []
+    return [_part(root, failed) for failed in witness.failed]
+
+
+def _part(root: object, failed: _Failed) -> errors.Part:
+    from manyhands._codec import _trace  # noqa: PLC0415 - it loads much
+
+    found = _trace.find(root, failed.broken)
+    name = failed.name.rpartition(".")[2] if root is failed.broken else _steps.root_name(root)
     way = (name, [] if found is None else found.way())
-    reason = f"{witness.doing}, and that raised {_advice.reason(witness.error)}"
-    mend = _advice.mend_of_loading(witness.made_by, witness.error)
-    return errors.Part(_steps.read(way), witness.name, reason, mend, "" if found is None else _trace.used_at(found), way)
+    reason = f"{failed.doing}, and that raised {_advice.reason(failed.error)}"
+    mend = _advice.mend_of_loading(failed.made_by, failed.error)
+    return errors.Part(_steps.read(way), failed.name, reason, mend, "" if found is None else _trace.used_at(found), way)
 
 
-def part_to_blame(obj: object, error: Exception, payload: Bytes, buffers: Sequence[Bytes]) -> errors.Part:
-    """The same of ``obj``, which is here; if none is found, all of it."""
-    part = failed_part(error, payload, buffers)
-    if part is None:
+# ------------------------------------------------------------ before the journey
+
+
+def parts_to_blame(obj: object, error: BaseException, payload: Bytes, buffers: Sequence[Bytes]) -> list[errors.Part]:
+    """Those of ``obj``, which is here and could not be rebuilt; if none is found, all of it."""
+    parts = failed_parts(error, payload, buffers)
+    if not parts:
         name = _steps.root_name(obj)
         reason, mend = _advice.reason(error), _advice.mend_of_loading(type(obj), error)
-        part = errors.Part(name, _steps.type_name(type(obj)), reason, mend, way=(name, ()))
+        parts = [errors.Part(name, _steps.type_name(type(obj)), reason, mend, way=(name, ()))]
+    return [_foretold(part) for part in parts]
+
+
+def parts_beside(obj: object) -> list[errors.Part]:
+    """What of ``obj`` could not be rebuilt, if it were not for the parts that cannot even be pickled."""
+    from manyhands._codec import _trace  # noqa: PLC0415 - as above
+
+    search = _trace.Search(obj, _SECONDS)
+    search.run()
+    file = io.BytesIO()
+    encoder = _Lenient(file)
+    encoder.left_out = {id(node.value): node.value for node, _ in search.blamed}
+    try:
+        encoder.dump(obj)
+        rehearse(file.getvalue())
+    except HasFinalizer:
+        return []
+    except Exception:  # noqa: BLE001 - __reduce__ and __setstate__ may raise anything
+        parts = failed_parts(None, file.getvalue(), ()) if file.tell() else []
+        return [_foretold(part) for part in parts]
+    return []
+
+
+def _foretold(part: errors.Part) -> errors.Part:
     part.reason = f"a worker could not rebuild it: {part.reason}"
     return part
+
+
+class _Lenient(_pickling.Encoder):
+    """Puts stand-ins in the places of objects."""
+
+    left_out: dict[int, object]
+
+    def reducer_override(self, obj: Any) -> Any:
+        return (_Broken, ()) if id(obj) in self.left_out else super().reducer_override(obj)
+
+
+class HasFinalizer(Exception):
+    """The class of an object has a ``__del__``: what it does when a copy goes, it does to what the original owns."""
+
+
+def rehearse(payload: Bytes, buffers: Sequence[Bytes] = ()) -> bool:
+    """Rebuild an object as a worker would, to see whether that works. True if functions or classes come with their code.
+
+    Raises:
+        HasFinalizer: nothing was rebuilt.
+        BaseException: whatever the classes involved raise.
+    """
+    rehearsal = _Rehearsal(io.BytesIO(payload), buffers=buffers)
+    rehearsal.load()
+    return rehearsal.brings_code
+
+
+class _Rehearsal(pickle.Unpickler):
+    brings_code = False
+
+    def find_class(self, module: str, name: str) -> Any:
+        found = super().find_class(module, name)
+        if module == _making.__name__:
+            self.brings_code = self.brings_code or name in _MAKERS
+            if found is _making.new_class:
+                return lambda *args: _without_finalizer(_making.new_class(*args))
+        return _without_finalizer(found)
+
+
+_MAKERS = frozenset(maker.__name__ for maker in (_making.code, _making.new_class))
+
+
+def _without_finalizer(found: Any) -> Any:
+    if issubclass(type(found), type) and isinstance(getattr(found, "__del__", None), types.FunctionType):
+        raise HasFinalizer(found.__qualname__)
+    return found
+
+
+# ------------------------------------------------------------ the witness
 
 
 class _Broken:
@@ -110,22 +191,26 @@ _WATCHED: dict[bytes, _Operation] = {
 }
 
 
-class _Witness(_Unpickler):  # type: ignore[misc]
-    """Notes the first operation that fails, and goes on as well as it can.
+class _Failed(NamedTuple):
+    """An operation that failed."""
 
-    ``broken`` is the object that it was to rebuild, or its stand-in; ``name`` what it is; ``made_by`` its class, or what was to make it.
-    """
+    broken: object  # what was to be rebuilt, or its stand-in
+    name: str
+    made_by: object  # its class, or what was to make it
+    doing: str
+    error: BaseException
+
+
+class _Witness(_Unpickler):  # type: ignore[misc]
+    """Notes the operations that fail, and goes on as well as it can."""
 
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = dict(_Unpickler.dispatch)
     stack: list[Any]
-    broken: object = None
-    error: Exception
-    made_by: object = None
-    doing = name = ""
     _sought = ""
 
     def __init__(self, payload: bytes, buffers: list[bytes]) -> None:
         super().__init__(io.BytesIO(payload), buffers=buffers)
+        self.failed: list[_Failed] = []
 
     def find_class(self, module: str, name: str) -> Any:
         self._sought = f"{module}.{name}"
@@ -136,28 +221,39 @@ class _Witness(_Unpickler):  # type: ignore[misc]
         stack, size, taken = self.stack, len(self.stack), self.stack[-3:]
         try:
             usual(self)
-        except Exception as error:  # noqa: BLE001 - that is what is looked for
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - that is what is looked for
             if operation.taken:
                 del stack[size - operation.taken :]
             if not operation.fills:
                 self.stack.append(_Broken())
-            if self.broken is None:
+            if len(self.failed) < _MOST and not (self.failed and _holds_stand_in(taken)):
                 self._note(operation, error, taken)
 
-    def _note(self, operation: _Operation, error: Exception, taken: list[Any]) -> None:
-        self.broken, self.error = self.stack[-1], error
+    def _note(self, operation: _Operation, error: BaseException, taken: list[Any]) -> None:
+        broken, made_by = self.stack[-1], None
         if operation.fills:
-            self.made_by = type(self.broken)
+            made_by = type(broken)
         elif operation.told != "it was looked up":
-            self.made_by = taken[-operation.taken]
-        self.name = self._sought if self.made_by is None else _name(self.made_by)
-        self.doing = operation.told.format(self.name, _short(taken[-1]) if taken else "")
-        if self.name.startswith(_OURS):
-            self.name, self.doing = "function or class", "it was put together"
-        elif not (self.made_by is None or issubclass(type(self.made_by), type)):
-            self.name = f"result of {self.name}"
+            made_by = taken[-operation.taken]
+        name = self._sought if made_by is None else _name(made_by)
+        doing = operation.told.format(name, _short(taken[-1]) if taken else "")
+        if name.startswith(_OURS):
+            name, doing = "function or class", "it was put together"
+        elif not (made_by is None or issubclass(type(made_by), type)):
+            name = f"result of {name}"
+        self.failed.append(_Failed(broken, name, made_by, doing, error))
 
 
+def _holds_stand_in(values: list[Any]) -> bool:
+    """Whether an operation may have failed because another did."""
+    inner = [part for value in values if type(value) in {tuple, list} for part in value]
+    inner += [part for value in values if type(value) is dict for part in value.values()]
+    return any(type(value) is _Broken for value in (*values, *inner))
+
+
+_MOST = 20  # parts that are told
 _OURS = "manyhands._codec."
 
 

@@ -11,12 +11,13 @@ import io
 import pickle
 import sys
 import types
-from typing import TYPE_CHECKING, Any
 
 from manyhands._codec import _making
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from typing import Any
 
     from manyhands._codec._pickling import Bytes
 
@@ -81,12 +82,10 @@ def _version(number: int, value: object) -> object:
     """Equal for values that were equal when they were sent."""
     if isinstance(value, _CODE):
         return number
-    import hashlib  # noqa: PLC0415 - 3 ms; most functions bring no such value
-
-    from manyhands._codec import _pickling  # noqa: PLC0415 - as above
+    from manyhands._codec import _digests, _pickling  # noqa: PLC0415 - most functions bring no such value
 
     try:
-        return hashlib.blake2b(_pickling.encode_whole(value), digest_size=16).digest()
+        return _digests.of(_pickling.encode_whole(value))
     except Exception:  # noqa: BLE001 - __reduce__ may raise anything
         return number
 

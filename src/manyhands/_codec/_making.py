@@ -18,6 +18,7 @@ import threading
 import types
 import weakref
 
+from manyhands import errors
 from manyhands._codec import _identity
 
 TYPE_CHECKING = False
@@ -61,20 +62,41 @@ def module_of(variables: dict[str, Any]) -> types.ModuleType:
     return variables[_SELF]  # type: ignore[no-any-return]
 
 
-def set_module_over(made: types.ModuleType, state: tuple[dict[str, Any], dict[str, bytes | None]]) -> None:
+def set_module_over(made: types.ModuleType, state: tuple[dict[str, Any], dict[str, bytes | str | None]]) -> None:
     """What is sent over what is there."""
     put_over(made.__dict__, *state)
 
 
-def put_over(made: dict[str, Any], variables: dict[str, Any], spare: dict[str, bytes | None]) -> dict[str, Any]:
-    """What is sent over what is there; ``spare`` is for what is not there; None: it is not to be there."""
+def put_over(made: dict[str, Any], variables: dict[str, Any], spare: dict[str, bytes | str | None]) -> dict[str, Any]:
+    """What is sent over what is there; ``spare`` is for what is not there; None: it is not to be there.
+
+    Raises:
+        StaleCode: a constant that cannot be sent, of which ``spare`` names the class, is of another class here.
+    """
+    for name, kind in spare.items():
+        if isinstance(kind, str):
+            _check_own(made, name, kind)
     made.update(variables)
     for name, packed in spare.items():
         if packed is None:
             made.pop(name, None)
+        elif isinstance(packed, str):
+            continue
         elif name not in made:
             made[name] = pickle.loads(packed)
     return made
+
+
+def _check_own(variables: dict[str, Any], name: str, kind: str) -> None:
+    here = type(variables.get(name))
+    seen = f"{here.__module__}.{here.__qualname__}"
+    if seen != kind:
+        raise errors.StaleCode(
+            f"{variables.get('__name__')}.{name}",
+            f"in process {os.getpid()} it is a {seen}" if name in variables else f"process {os.getpid()} does not have it",
+            f"a {kind} cannot be sent",
+            "give each worker its own (manyhands.per_worker, or an initializer), or set it where the module is imported",
+        )
 
 
 def code(packed: bytes, constants: tuple[object, ...] | None = None) -> types.CodeType:
@@ -105,7 +127,7 @@ def set_function(made: types.FunctionType, state: tuple[dict[str, Any], dict[str
 
 
 def set_function_over(
-    made: types.FunctionType, state: tuple[dict[str, Any], dict[str, Any], dict[str, Any], tuple[str, ...], dict[str, bytes | None]]
+    made: types.FunctionType, state: tuple[dict[str, Any], dict[str, Any], dict[str, Any], tuple[str, ...], dict[str, bytes | str | None]]
 ) -> None:
     """The same for a function of a module that is not the same here."""
     *usual, spare = state

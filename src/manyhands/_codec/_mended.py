@@ -89,6 +89,10 @@ def shared(encoder: Encoder, value: Any) -> Any:
 # ------------------------------------------------------------ files
 
 
+_READ_HERE = "read it here, and pass what was read (text or bytes)"
+_WRITTEN = "it is open for writing, and two processes would write over one another"
+
+
 def file(_: Encoder, value: Any) -> Any:
     """A standard stream: that of the receiver. A file that is open for reading: opened again, at its position."""
     for name in ("stdin", "stdout", "stderr"):
@@ -98,7 +102,7 @@ def file(_: Encoder, value: Any) -> Any:
         raise Refused("it is closed")
     _check_plain(value)
     if value.writable():
-        raise Refused("it is open for writing, and two processes would write over one another")
+        raise Refused(_WRITTEN, "" if isinstance(value.name, str) else "pass what is in it, or open a file with a name inside the task")
     path = _path(value)
     try:
         position = value.tell()
@@ -132,16 +136,39 @@ OPENERS = {
 }
 
 
+def temporary_file(encoder: Encoder, value: Any) -> Any:
+    """What ``tempfile.NamedTemporaryFile`` gives, if it is open for reading: the copy does not remove the file."""
+    return temporary_again, (value.name, *file(encoder, value.file))
+
+
+def temporary_again(name: str, make: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    """A temporary file of somebody else's."""
+    import tempfile  # noqa: PLC0415 - few programs have one
+
+    return tempfile._TemporaryFileWrapper(make(*args), name, delete=False)  # noqa: SLF001 - it has no public name
+
+
+def compressed(what: str) -> Callable[[Encoder, Any], Any]:
+    """A rule for files that are read or written by way of a compressor."""
+
+    def rule(_: Encoder, value: Any) -> Any:
+        written = not value.closed and value.writable()
+        raise Refused(_WRITTEN if written else "its position in what it decompresses belongs to this process", OPENERS[what])
+
+    return rule
+
+
 def _path(value: Any) -> str:
     name = value.name
     if isinstance(name, int):
-        raise Refused("it was opened by the number of its descriptor, and has no name")
+        raise Refused("it was opened by the number of its descriptor, and has no name", _READ_HERE)
     try:
-        same = os.path.samestat(os.stat(name), os.fstat(value.fileno()))
+        found = os.stat(name)
     except OSError:
-        same = False
-    if not same:
-        raise Refused(f"there is no such file under its name, {name!r}, any more")
+        where = "" if os.path.isabs(name) else f", seen from {os.getcwd()}"
+        raise Refused(f"there is no file under its name, {name!r}{where}", _READ_HERE) from None
+    if not os.path.samestat(found, os.fstat(value.fileno())):
+        raise Refused(f"under its name, {name!r}, there is another file by now", _READ_HERE)
     return os.path.abspath(os.fsdecode(name))
 
 
@@ -171,14 +198,35 @@ def open_again(name: str, position: int, encoding: str | None, errors: str | Non
 # ------------------------------------------------------------ what refers weakly
 
 
+# What holds the objects that are referred to need not travel. So the copy of what refers to them weakly holds them itself: they live as
+# long as it does, as they would at home while the task runs.
+
+
+class HoldingRef(weakref.ref[Any]):
+    """A weak reference in the receiver."""
+
+    __slots__ = ("held",)
+    held: Any
+
+    def __copy__(self) -> HoldingRef:
+        return self
+
+    def __deepcopy__(self, _: object) -> HoldingRef:
+        return self
+
+
 def weak(_: Encoder, value: weakref.ref[Any]) -> Any:
-    """A weak reference, to the copy; dead there, if nothing else that travels holds that."""
+    """A weak reference, to the copy."""
     return refer_weakly, (value(),)
 
 
 def refer_weakly(referent: Any) -> weakref.ref[Any]:
     """A weak reference; to nothing, for None."""
-    return weakref.ref(_Dead() if referent is None else referent)
+    if referent is None:
+        return weakref.ref(_Dead())
+    made = HoldingRef(referent)
+    made.held = referent
+    return made
 
 
 class _Dead:
@@ -187,12 +235,19 @@ class _Dead:
 
 def weak_set(_: Encoder, value: weakref.WeakSet[Any]) -> Any:
     """A set that refers weakly."""
-    return weakref.WeakSet, (list(value),)
+    return holding, (weakref.WeakSet, list(value))
 
 
 def weak_dict(_: Encoder, value: Any) -> Any:
     """A dictionary that refers weakly to its keys or values."""
-    return type(value), (dict(value.items()),)
+    return holding, (type(value), dict(value.items()))
+
+
+def holding(kind: type, contents: Any) -> Any:
+    """A weak collection."""
+    made = kind(contents)
+    made.held = contents
+    return made
 
 
 # ------------------------------------------------------------ state of a context, caches
@@ -216,6 +271,14 @@ def have_context_var(name: str, token: bytes, now: tuple[Any, ...]) -> contextva
     if now and not _identity.is_from_here(token):
         found.set(now[0])
     return found
+
+
+def context(_: Encoder, value: Any) -> Any:
+    """What a function with ``contextlib.contextmanager`` gives: made anew in the receiver, as it is for each call of what it decorates."""
+    try:
+        return type(value), (value.func, value.args, value.kwds)
+    except AttributeError:
+        raise Refused("it has been entered, in this process", "call what makes it inside the task (with ...:)") from None
 
 
 def cached(encoder: Encoder, value: Any) -> Any:

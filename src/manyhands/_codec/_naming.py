@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 # Whose a module is, by its name; the module is kept, since another may take its name.
 _projects: dict[str, tuple[types.ModuleType, bool]] = {}
+_makeshift: dict[str, tuple[types.ModuleType | None, bool]] = {}
 _STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 
 
@@ -27,7 +28,20 @@ def found_by_name(obj: object) -> bool:
             found = getattr(found, step)
     except AttributeError:
         return False
-    return found is obj
+    return found is obj and not is_makeshift(name)
+
+
+def is_makeshift(name: str) -> bool:
+    """Whether a module has been put together by the program and into ``sys.modules``: no other process can import it."""
+    module = sys.modules.get(name)
+    known = _makeshift.get(name)
+    if known is None or known[0] is not module:
+        known = _makeshift[name] = module, _is_put_together(module) and _is_put_together(sys.modules.get(name.partition(".")[0]))
+    return known[1]
+
+
+def _is_put_together(module: object) -> bool:
+    return getattr(module, "__spec__", None) is None and getattr(module, "__file__", None) is None
 
 
 def is_project(name: object) -> bool:

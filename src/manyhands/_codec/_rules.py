@@ -122,6 +122,7 @@ _RULES: dict[type, Rule] = {
     io.BufferedRandom: _mended.file,
     io.FileIO: _mended.file,
     weakref.ref: _mended.weak,
+    _mended.HoldingRef: _mended.weak,
     weakref.WeakSet: _mended.weak_set,
     weakref.WeakKeyDictionary: _mended.weak_dict,
     weakref.WeakValueDictionary: _mended.weak_dict,
@@ -156,6 +157,12 @@ def _of_tensors(name: str) -> Rule:
     return rule
 
 
+def _of_memmaps(encoder: Encoder, value: Any) -> Any:
+    from manyhands._codec import _memmaps  # noqa: PLC0415 - not for who has no numpy
+
+    return _memmaps.memmap(encoder, value)
+
+
 _RULES_BY_NAME[("torch.storage", "TypedStorage")] = _of_tensors("typed_storage")
 _RULES_BY_NAME[("torch.storage", "UntypedStorage")] = _of_tensors("untyped_storage")
 
@@ -167,11 +174,11 @@ _POINTER = (
     "it points into the memory of this process",
     "pass what it points to (bytes, an array), or make it in each worker (manyhands.per_worker)",
 )
-_REOPEN = "its position in what it decompresses belongs to this process"
 
 # Of classes and their subclasses, in modules that need not be loaded.
 _OF_FAMILIES: dict[tuple[str, str], Rule] = {
     ("enum", "Enum"): _classes.member,
+    ("numpy", "memmap"): _of_memmaps,
     ("manyhands.sharing._arrays", "SharedArray"): _mended.shared,
     ("manyhands._wire._shared", "SharedLock"): _mended.shared,
     ("queue", "Queue"): _copied.told(
@@ -180,8 +187,12 @@ _OF_FAMILIES: dict[tuple[str, str], Rule] = {
     ),
     ("threading", "Condition"): _copied.condition,
     ("threading", "Event"): _copied.told("a threading.Event travels as a copy: setting it in one process is not seen in another"),
-    ("threading", "Semaphore"): _copied.told("a threading.Semaphore travels as a copy: each process counts for itself"),
+    ("threading", "Semaphore"): _copied.semaphore,
     ("threading", "Barrier"): _copied.told("a threading.Barrier travels as a copy: who waits in one process is not counted in another"),
+    ("asyncio.locks", "Lock"): _copied.of_a_loop,
+    ("asyncio.locks", "Semaphore"): _copied.of_a_loop,
+    ("asyncio.locks", "Event"): _copied.told("an asyncio.Event travels as a copy: setting it in one process is not seen in another"),
+    ("asyncio.queues", "Queue"): _copied.told("an asyncio.Queue travels as a copy: what a task puts into it does not come back"),
     ("multiprocessing.managers", "BaseProxy"): _copied.proxy,
     ("multiprocessing.queues", "Queue"): _mended.refuse(*_INHERITED),
     ("multiprocessing.queues", "SimpleQueue"): _mended.refuse(*_INHERITED),
@@ -197,16 +208,18 @@ _OF_FAMILIES: dict[tuple[str, str], Rule] = {
     ("ctypes", "CDLL"): _mended.refuse(
         "it is a library that is loaded into this process", "load it in each worker: manyhands.per_worker(lambda: ctypes.CDLL(name))"
     ),
-    ("gzip", "GzipFile"): _mended.refuse(_REOPEN, _mended.OPENERS["gzip.GzipFile"]),
-    ("bz2", "BZ2File"): _mended.refuse(_REOPEN, _mended.OPENERS["bz2.BZ2File"]),
-    ("lzma", "LZMAFile"): _mended.refuse(_REOPEN, _mended.OPENERS["lzma.LZMAFile"]),
+    ("tempfile", "_TemporaryFileWrapper"): _mended.temporary_file,
+    ("gzip", "GzipFile"): _mended.compressed("gzip.GzipFile"),
+    ("bz2", "BZ2File"): _mended.compressed("bz2.BZ2File"),
+    ("lzma", "LZMAFile"): _mended.compressed("lzma.LZMAFile"),
     ("zipfile", "ZipFile"): _mended.refuse("its file is open in this process", "pass its path, and open it inside the task"),
-    ("zipfile", "ZipExtFile"): _mended.refuse(_REOPEN, _mended.OPENERS["zipfile.ZipExtFile"]),
+    ("zipfile", "ZipExtFile"): _mended.compressed("zipfile.ZipExtFile"),
     ("tarfile", "TarFile"): _mended.refuse("its file is open in this process", "pass its path, and open it inside the task"),
     ("concurrent.futures._base", "Executor"): _mended.refuse("its workers and threads belong to this process"),
     ("concurrent.futures._base", "Future"): _mended.refuse("what it waits for comes to this process"),
     ("manyhands.mapping", "Results"): _mended.refuse("its results come to this process", "pass list(results)"),
     ("manyhands._engine._futures", "Future"): _mended.refuse("what it waits for comes to this process"),
+    ("contextlib", "_GeneratorContextManagerBase"): _mended.context,
     ("threading", "Thread"): _mended.refuse("a thread runs in this process"),
     ("multiprocessing.process", "BaseProcess"): _mended.refuse("it is a child of this process"),
     ("multiprocessing.pool", "Pool"): _mended.refuse("its workers belong to this process"),

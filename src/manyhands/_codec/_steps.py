@@ -90,7 +90,7 @@ def root_name(obj: object) -> str:
     kind = type(obj)
     if issubclass(kind, type | types.FunctionType | types.BuiltinFunctionType | types.MethodType):
         return obj.__qualname__  # type: ignore[attr-defined, no-any-return]
-    return "array" if _is(kind, "numpy", "ndarray") else kind.__name__
+    return "array" if is_named(kind, "numpy", "ndarray") else kind.__name__
 
 
 def type_name(cls: type) -> str:
@@ -228,19 +228,20 @@ _NAMERS: dict[Any, Callable[[Any, tuple[Any, ...]], Iterator[Child]]] = {
 # ------------------------------------------------------------ arrays and tables, whose insides nobody knows
 
 
-def _is(kind: type, package: str, name: str) -> bool:
+def is_named(kind: type, package: str, name: str) -> bool:
+    """Whether a class, or one that it is derived from, has that name in that package, which need not be loaded."""
     return any(cls.__name__ == name and cls.__module__.partition(".")[0] == package for cls in kind.__mro__)
 
 
 def _of_table(value: Any) -> Iterable[Child]:
     kind = type(value)
-    if _is(kind, "numpy", "ndarray"):
+    if is_named(kind, "numpy", "ndarray"):
         return _of_array(value)
-    if _is(kind, "pandas", "DataFrame"):
+    if is_named(kind, "pandas", "DataFrame"):
         return _of_frame(value)
-    if _is(kind, "pandas", "Series"):
+    if is_named(kind, "pandas", "Series"):
         return _of_series(value)
-    if _is(kind, "pandas", "Index"):
+    if is_named(kind, "pandas", "Index"):
         return _of_objects(value, range(len(value)))
     return ()
 

@@ -29,6 +29,7 @@ _MOST_SHOWN = 20
 _MANY = 64  # parts of one object from which on they are tried together
 _BATCH = 500
 _FEW = 8  # that are not tried together
+_MOST_PLACES = 3  # of one object, besides the first
 
 
 class Node:
@@ -79,19 +80,25 @@ class Search:
         self.is_deep = False  # so deep that there is nothing else to say
         self._is_result = is_result
         self._waiting: deque[Node | _Rest] = deque([self.root])
-        self._parts: list[errors.Part] = []
+        self._others: dict[int, list[Node]] = {}  # where else an object is that has been seen, up to _MOST_PLACES
+        self.blamed: list[tuple[Node, errors.Part]] = []
         self._seconds = seconds
         self._end = time.monotonic() + seconds
 
     def run(self) -> list[errors.Part]:
-        """What is found."""
-        while self._waiting and len(self._parts) < _MOST_SHOWN and time.monotonic() < self._end:
+        """What is found; of each object all places where it is, so that none is left when those that are told have been mended."""
+        while self._waiting and len(self.blamed) < _MOST_SHOWN and time.monotonic() < self._end:
             node = self._waiting.popleft()
             if isinstance(node, Node):
                 self._look_into(node)
             else:
                 self._try(node)
-        return self._parts
+        return [part for node, found in self.blamed for part in (found, *self._elsewhere(node, found))]
+
+    def _elsewhere(self, node: Node, found: errors.Part) -> list[errors.Part]:
+        others = self._others.get(id(node.value), ())
+        named = [other for other in others if all(holder.step[0] != _steps.INNER for holder in other.up() if holder.parent is not None)]
+        return [self._part_of(other, found.reason, found.mend, found.used_at) for other in named]
 
     def cut_short(self, found: int) -> str:
         """Why there may be more parts than those that were found; empty: there are no more."""
@@ -121,20 +128,22 @@ class Search:
         """The part that an object is of which pickling raises ``error``."""
         kind = type(node.value)
         reason = _advice.reason(error)
+        if any(_steps.is_named(type(holder.value), "manyhands", "PerWorker") for holder in node.up()):
+            return self._part_of(node, reason, "make it inside the factory, which is called in each worker, rather than outside of it")
         if not _advice.is_registered(kind):
             return self._part_of(node, reason, _advice.mend(node.value, error, is_result=self._is_result))
         if type(error) is not _advice.BadForm:
             reason = f"{_advice.who_reduces(kind)} raised {reason}"
         return self._part_of(node, reason, "have it return what __reduce__ would: a callable, and a tuple of its arguments")
 
-    def _part_of(self, node: Node, reason: str, mend: str) -> errors.Part:
-        return part_of((_steps.root_name(self.root.value), node.way()), node, reason, mend)
+    def _part_of(self, node: Node, reason: str, mend: str, used: str = "") -> errors.Part:
+        return part_of((_steps.root_name(self.root.value), node.way()), node, reason, mend, used)
 
     def _look_into(self, node: Node) -> None:
         try:
             found = children(node.value)
         except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
-            self._parts.append(self.part(node, error))
+            self.blamed.append((node, self.part(node, error)))
             return
         parts = iter(found)
         self._wait_for(node, islice(parts, _MANY))
@@ -144,9 +153,13 @@ class Search:
 
     def _wait_for(self, node: Node, found: Iterable[Child]) -> None:
         for step, child in found:
-            if type(child) not in _steps.ATOMS and id(child) not in self.seen:
-                made = self.seen[id(child)] = Node(child, step, node)
+            if type(child) in _steps.ATOMS:
+                continue
+            made = Node(child, step, node)
+            if self.seen.setdefault(id(child), made) is made:
                 self._waiting.append(made)
+            elif len(others := self._others.setdefault(id(child), [])) < _MOST_PLACES:
+                others.append(made)
 
     def _try(self, rest: _Rest) -> None:
         """Look into those parts that the pickler does not take."""
@@ -173,9 +186,9 @@ class _Rest(NamedTuple):
     parts: Iterator[Child]
 
 
-def part_of(way: Way, node: Node, reason: str, mend: str) -> errors.Part:
+def part_of(way: Way, node: Node, reason: str, mend: str, used: str = "") -> errors.Part:
     """The part at ``node``."""
-    return errors.Part(_steps.read(way), _steps.type_name(type(node.value)), reason, mend, used_at(node), way)
+    return errors.Part(_steps.read(way), _steps.type_name(type(node.value)), reason, mend, used or used_at(node), way)
 
 
 def find(obj: object, wanted: object, seconds: float = _SECONDS) -> Node | None:

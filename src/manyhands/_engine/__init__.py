@@ -3,6 +3,8 @@
 ======================  =====================================================
 ``_worker.py``          what a worker does: run tasks
 ``_worker_process.py``  its process: how it begins and ends
+``_repertoire.py``      the functions that it has been sent
+``_luggage.py``         what it has been sent, and sends, in segments
 ``_reply.py``           what it has done and not sent yet
 ``_zygote.py``          the small process that workers are forked from
 ``_spare.py``           the worker in reserve, forked before it is needed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import marshal
 import os
 import signal
 import sys
@@ -12,9 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from manyhands import errors
-from manyhands._codec import _identity, _pickling
+from manyhands._codec import _pickling
 from manyhands._core import scheduler
-from manyhands._engine import _parcels
+from manyhands._engine import _parcels, _settings
 from manyhands._engine._calls import PoolCall
 from manyhands._engine._dispatcher import Dispatcher
 from manyhands._engine._functions import Functions
@@ -77,7 +78,7 @@ class ProcessPool:
         encoded = None if initializer is None else _encode_initializer(initializer)
         self._zygote = zygote if start_method == "zygote" else None
         launcher = make_launcher(start_method, zygote, preload)
-        self._dispatcher = Dispatcher(launcher, self._settings, quota=max_tasks_per_child)
+        self._dispatcher = Dispatcher(launcher, self._settings_of_now, quota=max_tasks_per_child)
         self._dispatcher.outcomes.memory_limit = memory_limit
         self._dispatcher.scheduler.limit = self._dispatcher.limit = limit
         self.driving: Driving = self._dispatcher.driving
@@ -85,7 +86,8 @@ class ProcessPool:
         self.nudge: Callable[[], None] = self._dispatcher.nudge
         self._depot: Depot | None = None
         self._calls = itertools.count(1)
-        self.function: Callable[[Callable[..., object], str], Function] = Functions(self._let_go, self._place_function).get
+        self._functions = Functions(self._let_go, self._place_function)
+        self._path = list(sys.path)  # as workers have it
         if encoded is not None:
             payload, views = encoded
             small = not views and len(payload) < _parcels.SHARED
@@ -99,6 +101,22 @@ class ProcessPool:
         """Work with ``fn`` is about to come: what takes time can begin while it is read and encoded."""
         if self._zygote is not None and not self._dispatcher.peers:
             self._zygote.prepare(fn)
+
+    def function(self, fn: Callable[..., object], on_stale: str) -> Function:
+        """A function as it is now, to be sent; and, before it, where workers are to look for what it imports.
+
+        Raises:
+            NotSerializable: it cannot be sent.
+        """
+        if sys.path != self._path:
+            before, self._path = self._path, list(sys.path)
+            self._dispatcher.command(partial(self._tell_path, _settings.texts(before), _settings.texts(self._path)))
+        return self._functions.get(fn, on_stale)
+
+    def _tell_path(self, before: list[str], now: list[str]) -> None:
+        for peer in self._dispatcher.peers.values():
+            peer.channel.queue(_frames.pack(_frames.PATH, marshal.dumps((before, now))))
+            self._dispatcher.crew.has_post(peer)
 
     @property
     def depot(self) -> Depot:
@@ -330,19 +348,14 @@ class ProcessPool:
         self._widen(limit or 1)
         self._dispatcher.command(lambda: self._dispatcher.scheduler.resize(limit))
 
-    def _settings(self) -> Settings:
+    def _settings_of_now(self) -> Settings:
         """What a worker that is started now has to know."""
-        return {
-            "env": dict(os.environ),
-            "cwd": _directory(),
-            "path": [str(entry) for entry in sys.path],
-            "argv": [str(entry) for entry in getattr(sys, "argv", [])],
-            "home": _identity.here(),
-            "cpus": max(1, _cpus.cpu_count() // self._width),
-            "idle_timeout": self._idle_timeout,
-            "memory_limit": self._memory_limit,
-            "initializer": self._dispatcher.crew.initializer is not None,
-        }
+        return _settings.of_now(
+            cpus=max(1, _cpus.cpu_count() // self._width),
+            idle_timeout=self._idle_timeout,
+            memory_limit=self._memory_limit,
+            initializer=self._dispatcher.crew.initializer is not None,
+        )
 
     # ------------------------------------------------------------ the end
 
@@ -458,13 +471,6 @@ class ProcessPool:
         depot, self._depot = self._depot, None
         if depot is not None:
             depot.close()
-
-
-def _directory() -> str | None:
-    try:
-        return os.getcwd()
-    except FileNotFoundError:  # it has been removed
-        return None
 
 
 def _encode_initializer(initializer: tuple[Callable[..., object], tuple[object, ...]]) -> tuple[bytes, Sequence[memoryview]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from manyhands._codec import _packing, _pickling
 from manyhands._wire import _frames
 
@@ -51,12 +53,12 @@ class Reply:
     def _send_large(self, payload: bytes, views: Sequence[memoryview], clock: Callable[[], int]) -> None:
         from manyhands._engine import _depot, _parcels  # noqa: PLC0415 - only where a result is large
 
-        placed = _depot.place(payload, views, self._worker.segments)
+        placed = _depot.place(payload, views, self._worker.luggage.segments)
         now = clock()
         self.send(now)
         head: dict[str, Any] = {"count": 1, "ordinal": self._first, "a": self.since, "b": now - self.since}
         if _parcels.is_placed(*placed):
-            self._worker.lend(_parcels.pack(_frames.DONE, *placed, **head))
+            self._worker.luggage.lend(_parcels.pack(_frames.DONE, *placed, **head))
         else:
             self._worker.send(_frames.pack(_frames.DONE, payload, placed[1], **head))  # type: ignore[arg-type]
         self.restart(self._first + 1, now)
@@ -72,7 +74,7 @@ class Reply:
             return
         out = self._worker.out
         if self._worker.borrows:
-            self._worker.tell_gone()
+            self._worker.luggage.tell_gone()
         pieces = _frames.pack(_frames.DONE, payload, flags=flags, count=count, ordinal=self._first, a=self.since, b=now - self.since)
         # An alarm that a task has set may strike, and break this off: nothing may be lost, or sent twice. Handlers of signals run after
         # calls and at jumps, so from here to the flush there is none of these.
@@ -81,6 +83,10 @@ class Reply:
         self.since = now
         del self._pickles[:], self.values[:]
         self._worker.flush()
+
+    def begin_now(self) -> None:
+        """What has taken time until now is none of the task's."""
+        self.since = time.monotonic_ns()
 
     def restart(self, first: int, now: int) -> None:
         """Begin anew with the results of task ``first``."""

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypedDict
+import os
+import sys
+from typing import TYPE_CHECKING, TypedDict
+
+from manyhands._codec import _identity
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Settings(TypedDict):
@@ -19,3 +26,30 @@ class Settings(TypedDict):
     idle_timeout: float
     memory_limit: int | None
     initializer: bool
+
+
+def of_now(*, cpus: int, idle_timeout: float, memory_limit: int | None, initializer: bool) -> Settings:
+    """What a worker has to know that is started now: of the program it works for, and of its pool."""
+    return {
+        "env": dict(os.environ),
+        "cwd": _directory(),
+        "path": texts(sys.path),
+        "argv": texts(getattr(sys, "argv", [])),
+        "home": _identity.here(),
+        "cpus": cpus,
+        "idle_timeout": idle_timeout,
+        "memory_limit": memory_limit,
+        "initializer": initializer,
+    }
+
+
+def texts(entries: Iterable[object]) -> list[str]:
+    """Paths as texts: there may be others among them."""
+    return [str(entry) for entry in entries]
+
+
+def _directory() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it has been removed
+        return None

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from manyhands._core.tasks import Worker
     from manyhands._wire._frames import Frame
 
+_OWN = "/manyhands/_engine/"  # in the stack of a worker, below what its task has called
+
 # How long a worker that is to be killed has to write down its stack.
 STACK_NS = 100_000_000
 
@@ -144,7 +146,7 @@ class Peer:
     def stack(self) -> str:
         """Its last Python stack, without manyhands' own frames; empty if there is none."""
         lines = self.slot.stack().splitlines()
-        own = next((i for i, line in enumerate(lines) if "/manyhands/_engine/_worker.py" in line), len(lines))
+        own = next((i for i, line in enumerate(lines) if _OWN in line), len(lines))
         found = lines[:own]
         return "\n".join(found) if any(line.startswith("  File") for line in found) else ""
 

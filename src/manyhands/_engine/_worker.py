@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import marshal
 import os
 import signal
@@ -19,63 +20,55 @@ import time
 import types
 
 from manyhands._codec import _failures, _packing, _pickling
+from manyhands._engine import _repertoire
+from manyhands._engine._repertoire import Repertoire
 from manyhands._engine._reply import Reply
 from manyhands._wire import _frames, _posix, _slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from typing import Any
 
-    from manyhands._codec._main_globals import MainGlobals
     from manyhands._codec._pickling import Bytes
-    from manyhands._engine._parcels import Lent, Message
+    from manyhands._engine._luggage import Luggage
     from manyhands._engine._settings import Settings
     from manyhands._wire._channel import Channel
     from manyhands._wire._frames import Frame
-    from manyhands._wire._loans import Loans
-    from manyhands._wire._segments import Segments
 
     Call = Callable[[Any], object]
 
 # When a task ends, results that have been held back for so long are sent. What has been sent survives the worker's death.
 _HOLD_NS = 1_000_000
 
-# Bytes of a function, arrays apart, above which it is not loaded for each task anew: what tasks do to its state stays there.
-_HEAVY = 65536
-
 
 class Worker:
     """The loop and what it keeps: the channel, the shared words, the functions it has been sent."""
 
     def __init__(self, channel: Channel, words: memoryview) -> None:
-        self._channel = channel
+        self.channel = channel
         self.out: deque[Bytes] = channel.out  # what is to be sent
         self._words = words
-        self._packed: dict[int, Frame | OSError] = {}  # functions as they came, or why they could not
-        self._functions: dict[int, Callable[..., object]] = {}  # the same, once used
         self._reply = Reply(self)
+        self._repertoire = Repertoire(self._reply.begin_now)
+        self._luggage: Luggage | None = None
+        self.borrows = False  # the task that runs came in segments
+        self._backlog: list[Frame] = []  # what came while a task waited for something else
         self._pid = os.getpid()
         self._forked = False  # a task has forked, and this is the child
-        self._main: MainGlobals | None = None  # the globals of functions that came by value
         self._memory_limited = False
         self._full = False  # a task has hit the memory limit
         self._giving = False  # results, in the midst of a task
-        self._segments: Segments | None = None
-        self._lent: Lent | None = None
-        self._loans: Loans | None = None  # the parent's
-        self.borrows = False  # the task that runs came in segments
-        self._backlog: list[Frame] = []  # what came while a task waited for something else
 
     def _become_child(self) -> None:
         """The tasks, the channel and the slot are the parent's. The child ends when it comes back from the task."""
         self._forked = True
-        self._channel.sock.close()
+        self.channel.sock.close()
 
     def close(self) -> None:
         """Hang up. Only a rehearsal ends so; a worker ends with its process."""
-        self._channel.close()
+        self.channel.close()
 
     def set_up(self, options: Settings) -> bool:
         """Apply limits and run the initializer; False if it raised, which has then been reported."""
@@ -87,16 +80,16 @@ class Worker:
         if idle > 0:
             # In the kernel: a Python time-out would cost a system call per message.
             interval = struct.pack("@ll", int(idle), int(idle % 1 * 1e6) or 1)
-            self._channel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
+            self.channel.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, interval)
         if options["memory_limit"]:
             self._memory_limited = True
             _posix.limit_memory(options["memory_limit"])
         if options["initializer"]:
             try:
-                function, arguments = self._load(0, *self._unpacked(self._await(_frames.FUNCTION)))
+                function, arguments = self._repertoire.load(0, self._kept(self._await(_frames.FUNCTION)))
                 function(*arguments)
             except BaseException as error:  # noqa: BLE001 - it is the user's code
-                self._say(_frames.LEAVING, _failures.encode_failure(error, __file__), a=_frames.LEAVES_SETUP)
+                self._say(_frames.LEAVING, _failures.encode_failure(error, _OWN), a=_frames.LEAVES_SETUP)
                 return False
         self._words[_slot.READY] = 1
         return True
@@ -106,7 +99,7 @@ class Worker:
         while True:
             try:
                 frames, self._backlog = self._backlog, []
-                frames = frames or self._channel.receive()
+                frames = frames or self.channel.receive()
                 for frame in frames:
                     if frame.kind == _frames.STOP:
                         return
@@ -114,7 +107,7 @@ class Worker:
             except MemoryError:  # not a task's own: what comes is larger than the memory that there is
                 self._say(_frames.LEAVING, a=_frames.LEAVES_TOO_LARGE)
                 return
-            if self._full or (not frames and not self._channel.partial):
+            if self._full or (not frames and not self.channel.partial):
                 self._say(_frames.LEAVING, a=_frames.LEAVES_MEMORY if self._full else _frames.LEAVES_IDLE)
                 return
 
@@ -125,23 +118,40 @@ class Worker:
             else:
                 self._run(frame)
         elif frame.kind == _frames.FUNCTION:
-            self._packed[frame.a] = self._with_originals(frame) if frame.flags & _frames.PLACED else frame
-        elif frame.kind == _frames.GONE and self._lent is not None:
-            self._lent.take_back(frame)
+            try:
+                self._repertoire.add(frame.a, self._kept(frame))
+            except OSError as error:
+                self._repertoire.add(frame.a, error)
+        elif frame.kind == _frames.GONE:
+            self.luggage.take_back(frame)
         elif frame.kind == _frames.FORGET:
-            self._packed.pop(frame.a, None)
-            self._functions.pop(frame.a, None)
-            if self._main is not None:
-                self._main.forget(frame.a)
+            self._repertoire.forget(frame.a)
+        elif frame.kind == _frames.PATH:
+            _change_path(*marshal.loads(frame.payload))
+
+    @property
+    def luggage(self) -> Luggage:
+        """What deals with large pieces."""
+        if self._luggage is None:
+            from manyhands._engine._luggage import Luggage  # noqa: PLC0415 - only where something large is sent
+
+            self._luggage = Luggage(self)
+        return self._luggage
+
+    def _kept(self, frame: Frame) -> Frame:
+        """A message whose content may be used more than once.
+
+        Raises:
+            OSError: there is no room for what lies in segments.
+        """
+        return self.luggage.with_originals(frame) if frame.flags & _frames.PLACED else frame
 
     # ------------------------------------------------------------ tasks
 
     def _run_placed(self, frame: Frame) -> None:
         """A task whose arguments came in segments. When it has returned, those that it has not kept can be used again."""
-        from manyhands._engine import _parcels  # noqa: PLC0415 - only where something large is sent
-
         try:
-            told = _parcels.unpack(frame, _posix.close_quietly, self._borrowed().take)
+            told = self.luggage.unpack(frame)
         except OSError as error:
             self._words[_slot.STARTED] = frame.ordinal
             if self._words[_slot.EPOCH] != frame.b:
@@ -149,18 +159,12 @@ class Worker:
             else:
                 self._fail(frame.ordinal, self._no_room(error), time.monotonic_ns())
             return
-        self._borrowed().unpacked(frame.buffers)
         self.borrows = True
         try:
             self._run(frame)
         finally:
             self.borrows = False
-        self._borrowed().release_views()
-        frame.payload, frame.buffers = b"", ()
-        told += self._borrowed().returned()
-        if told:
-            self.send(_parcels.pack_gone(told))
-        self._borrowed().settle()
+        self.luggage.put_away(frame, told)
 
     def _no_room(self, error: OSError) -> BaseException:
         """Why arguments could not be mapped."""
@@ -168,79 +172,12 @@ class Worker:
             return error
         return MemoryError() if self._memory_limited else MemoryError(str(error))  # the parent says what the limit is
 
-    def _with_originals(self, frame: Frame) -> Frame | OSError:
-        """A function of which something lies in segments."""
-        from manyhands._engine import _parcels  # noqa: PLC0415 - as above
-
-        try:
-            told = _parcels.unpack_originals(frame, _posix.close_quietly)
-        except OSError as error:
-            return error
-        self.out += _parcels.pack_gone(told)  # goes with the next reply
-        return frame
-
-    def tell_gone(self) -> None:
-        """With the reply that comes: which segments of its task nobody sees any more."""
-        from manyhands._engine import _parcels  # noqa: PLC0415 - as above
-
-        self._borrowed().release_views()
-        told = list(self._borrowed().returned())
-        if told:
-            self.out += _parcels.pack_gone(told)
-
-    def _borrowed(self) -> Loans:
-        if self._loans is None:
-            from manyhands._wire._loans import Loans  # noqa: PLC0415 - as above
-
-            self._loans = Loans()
-        return self._loans
-
-    def lend(self, message: Message) -> None:
-        """Send a message with segments."""
-        if self._lent is None:
-            from manyhands._engine._parcels import Lent  # noqa: PLC0415 - as above
-
-            self._lent = Lent()
-        self._lent.send(message, self._channel)
-        self.flush()
-
-    @property
-    def segments(self) -> Segments:
-        """Where large results are put."""
-        if self._segments is None:
-            from manyhands._wire._segments import Segments  # noqa: PLC0415 - as above
-
-            self._segments = Segments()
-        return self._segments
-
     def _run(self, frame: Frame) -> None:
         if frame.flags & _frames.ONE_PICKLE:
             arguments: Iterable[object] = _packing.split_atoms(frame.payload)
         else:
             arguments = _packing.split_pickles(frame.payload, frame.count)
-        call = self._functions.get(frame.a)
-        if call is None:
-            # Not here: that would run the user's code before a task is marked as started.
-            call = self._first_use(frame.a)
-        elif self._main is not None:
-            self._main.enter(frame.a)
-        self._run_all(frame, _adapt(call, frame), arguments)
-
-    def _load(self, number: int, payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
-        what = "function" if number else "initializer"
-        if not _pickling.is_made(payload):
-            return _pickling.decode(payload, buffers, what)
-        if self._main is None:
-            from manyhands._codec._main_globals import MainGlobals  # noqa: PLC0415 - only for functions that come by value
-
-            self._main = MainGlobals()
-        try:
-            return self._main.load(number, payload, buffers)
-        except Exception as error:
-            from manyhands._codec import _loading  # noqa: PLC0415 - only after a failure
-
-            _loading.add_note(error, payload, buffers, what)
-            raise
+        self._run_all(frame, _adapt(self._repertoire.call(frame.a), frame), arguments)
 
     def _ask(self, keys: list[tuple[str, str, bytes]], seen: str) -> Any:
         """In the midst of a task: what the program means by a name under which there is something else here, or nothing."""
@@ -249,70 +186,18 @@ class Worker:
             given = self._await(_frames.GIVEN)
         if given.flags & _frames.FAILURE:
             raise _failures.decode_failure(given.payload)
-        return _pickling.decode(*self._unpacked(given))
+        return _pickling.decode(*_repertoire.contents(self._kept(given)))
 
     def _await(self, kind: int) -> Frame:
         """The next message of a kind; what comes besides is for later."""
         found: Frame | None = None
         while found is None:
-            for frame in self._channel.receive():
+            for frame in self.channel.receive():
                 if frame.kind == kind and found is None:
                     found = frame
                 else:
                     self._backlog.append(frame)
         return found
-
-    def _unpacked(self, frame: Frame) -> tuple[Bytes, list[Any]]:
-        """Payload and buffers of a message, to be used once."""
-        if not frame.flags & _frames.PLACED and not frame.buffers:
-            return frame.payload, []
-        from manyhands._engine import _parcels  # noqa: PLC0415 - only where something large is sent
-
-        if frame.flags & _frames.PLACED:
-            told = _parcels.unpack_originals(frame, _posix.close_quietly)
-            self.out += _parcels.pack_gone(told)  # goes with the next reply
-        return _parcels.whole(frame.payload), list(map(_parcels.fresh, frame.buffers))
-
-    def _first_use(self, number: int) -> Call:
-        def resolve_and_call(*args: object, **kwargs: object) -> object:
-            function = self._functions.get(number)
-            if function is None:
-                function = self._resolve(number)
-                self._reply.since = time.monotonic_ns()  # what it took to load it is not the task's time
-            return function(*args, **kwargs)
-
-        return resolve_and_call
-
-    def _resolve(self, number: int) -> Call:
-        """The function as it was sent, for each task: what one does to its state, no other sees."""
-        frame = self._packed[number]
-        if isinstance(frame, OSError):
-            raise frame
-        payload, buffers = frame.payload, frame.buffers
-        copies: Callable[[], list[Any]] = list
-        if frame.flags & _frames.PLACED or buffers:
-            from manyhands._engine import _parcels  # noqa: PLC0415 - as above
-
-            payload = _parcels.whole(payload)
-            copies = lambda: list(map(_parcels.fresh, buffers))  # noqa: E731 - a def would need an else
-        function: Call = self._load(number, payload, copies())
-        self._packed.pop(number)
-        if _pickling.is_plain(function, payload) or len(payload) > _HEAVY:
-            self._functions[number] = function
-            return function
-        from manyhands._codec._captures import Captures  # noqa: PLC0415 - 1 ms; most functions travel by name
-
-        captures = Captures(function, global_names=False)
-
-        def call_as_sent(*args: object, **kwargs: object) -> object:
-            nonlocal function, captures
-            if captures.mutable or captures.changed():
-                function = self._load(number, payload, copies())
-                captures = captures if captures.mutable else Captures(function, global_names=False)
-            return function(*args, **kwargs)
-
-        self._functions[number] = call_as_sent
-        return function
 
     def _run_all(self, frame: Frame, call: Call, arguments: Iterable[object]) -> None:
         words, clock, numbers = self._words, time.monotonic_ns, _packing.NUMBERS
@@ -367,7 +252,7 @@ class Worker:
     def _fail(self, ordinal: int, error: BaseException, started: int) -> None:
         if self._memory_limited and isinstance(error, MemoryError):
             self._full = True
-        payload = _failures.encode_failure(error, __file__)
+        payload = _failures.encode_failure(error, _OWN)
         self._say(_frames.FAILED, payload, ordinal=ordinal, count=1, a=started, b=time.monotonic_ns() - started)
 
     def _say(self, kind: int, payload: Bytes = b"", *, ordinal: int = 0, count: int = 0, a: int = 0, b: int = 0) -> None:
@@ -381,7 +266,7 @@ class Worker:
     def flush(self) -> None:
         """Send what is in ``out``."""
         try:
-            self._channel.flush()
+            self.channel.flush()
         except OSError as error:
             if error.errno in {errno.EBADF, errno.ENOTSOCK}:  # a task has closed it: the slot is all that is left to say so
                 self._words[_slot.CUT_OFF] = 1
@@ -389,6 +274,7 @@ class Worker:
             raise
 
 
+_OWN = os.path.dirname(__file__) + os.sep  # what tracebacks of tasks do not show
 _ROOM = 100  # frames that sending results may take, with those outside of the loop
 _LOOP = Worker._run_all.__code__  # noqa: SLF001 - of this very module
 # What handles results: it cannot be interrupted to handle results.
@@ -396,6 +282,20 @@ _HANDLING = frozenset(
     getattr(owner, name).__code__
     for owner, name in ((Worker, "_fail"), (Worker, "_say"), (Worker, "send"), (Reply, "add"), (Reply, "send"), (Reply, "restart"))
 )
+
+
+def _change_path(before: list[str], now: list[str]) -> None:
+    """Look for modules where the program does by now; and where tasks or an initializer have said."""
+    front: list[str] = []
+    back: list[str] = []
+    own = front
+    for entry in sys.path:
+        if entry in before:
+            own = back
+        elif entry not in now:
+            own.append(entry)
+    sys.path[:] = [*front, *now, *back]
+    importlib.invalidate_caches()
 
 
 @contextlib.contextmanager

@@ -21,7 +21,6 @@ import os
 import signal
 import socket
 import sys
-import typing  # noqa: F401 - nearly every module of a user's imports it; it would take each worker 3 ms
 import warnings
 
 from manyhands._engine import _worker_process
@@ -36,8 +35,19 @@ if TYPE_CHECKING:
 
     from manyhands._wire._frames import Frame
 
-# Seconds without a request until a spare is forked: a program that starts has better use for the processors.
-_QUIET = 0.05
+# Seconds without a request until the next is prepared for: a program that starts has better use for the processors.
+_QUIET = 0.02
+
+# What most workers come to need, loaded when it is quiet: what nearly every module of a user's imports, what functions by value, those of
+# the project, and results that are not plain take. It would take each worker 3, 4, 6 and 8 ms.
+_SOON = (
+    "typing",
+    "opcode",
+    "manyhands._codec._main_globals",
+    "manyhands._codec._captures",
+    "manyhands._codec._definitions",
+    "manyhands._codec._rules",
+)
 
 _NOBODYS = (-1, 0)  # a child that no connection asks about
 
@@ -47,8 +57,8 @@ def main(root_fd: int, lifeline_fd: int) -> None:
     _posix.die_with(lifeline_fd)
     _posix.go_first_for_memory()  # inherited by the workers; a zygote that is taken is replaced
     zygote = Zygote(root_fd, lifeline_fd)
-    gc.collect()
     gc.freeze()  # or the collector would write to every page that the workers share
+    gc.enable()  # see start_python
     zygote.serve()
     zygote.close()
     os._exit(0)  # nothing of this process is worth an orderly end
@@ -66,6 +76,7 @@ class Zygote:
         self._noted: set[int] = set()  # pids of zombies that have been reported
         self._spare: Spare | None = None
         self._spare_is_due = False
+        self._to_load = list(_SOON)
         self._poller.add(self._root.fileno())
         self._wake = _posix.waker_pair()
         self._poller.add(self._wake[0])
@@ -77,8 +88,9 @@ class Zygote:
         """The loop; returns when the parent has closed the root connection."""
         while True:
             ready = self._poller.wait(_QUIET if self._spare_is_due else None)
-            if not ready:
-                self._reserve()
+            while not ready and self._spare_is_due:
+                self._prepare()
+                ready = self._poller.wait(0)
             for fd, mask in ready:
                 if mask & _poller.WRITE and fd in self._controls:
                     self._flush(self._controls[fd])
@@ -119,7 +131,6 @@ class Zygote:
                 importlib.import_module(name)
             except Exception as error:  # noqa: BLE001 - the user's modules may raise anything; workers can do without
                 print(f"manyhands: preloading {name!r} failed: {type(error).__name__}: {error}", file=sys.stderr, flush=True)  # noqa: T201
-        gc.collect()
         gc.freeze()
         self._dismiss_spare()  # it has not loaded them
 
@@ -181,7 +192,12 @@ class Zygote:
 
     # ------------------------------------------------------------ the spare
 
-    def _reserve(self) -> None:
+    def _prepare(self) -> None:
+        """One step, a few milliseconds, of what the next worker takes."""
+        if self._to_load:
+            importlib.import_module(self._to_load.pop(0))
+            gc.freeze()
+            return
         self._spare_is_due = False
         with contextlib.suppress(OSError):  # no room: the next worker will tell
             if self._spare is None:

@@ -12,11 +12,13 @@ import socket
 import sys
 import threading
 
+from manyhands._codec import _naming
 from manyhands._wire import _frames, _posix
 from manyhands._wire._channel import Channel
 
-# What makes functions that come by value.
-_BY_VALUE = ("manyhands._codec._main_globals", "manyhands._codec._rules")
+# What makes functions that come by value, and tells whether a task has changed them; what compares those of the project.
+_BY_VALUE = ("manyhands._codec._main_globals", "manyhands._codec._captures")
+_BY_NAME = ("manyhands._codec._definitions",)
 
 # Seconds that the zygote may take to end by itself.
 _FAREWELL = 0.5
@@ -42,7 +44,8 @@ class Zygote:
 
     def prepare(self, fn: object) -> None:
         """Work with ``fn`` is about to come: what takes time can begin while it is read and encoded."""
-        self.begin(_BY_VALUE if getattr(fn, "__module__", None) == "__main__" else ())
+        module = getattr(fn, "__module__", None)
+        self.begin(_BY_VALUE if module == "__main__" else _BY_NAME if _naming.is_project(module) else ())
 
     def begin(self, preload: tuple[str, ...] = ()) -> None:
         """Have it start, and load modules, while this process does something else. If it cannot, that is found out when it is needed."""
@@ -75,9 +78,6 @@ class Zygote:
             self._launch()
         root = self._root
         assert root is not None
-        if _BY_VALUE[0] in sys.modules:
-            # This program sends functions by value: each worker would have to import it.
-            preload = (*preload, *_BY_VALUE)
         self._have_loaded(preload)
         root.queue(_frames.pack(_frames.ATTACH, fds=1), [theirs.fileno()])
         root.flush()
@@ -136,9 +136,12 @@ class Zygote:
 
 
 def start_python(module: str, numbers: tuple[int, ...], fds: dict[int, int]) -> int:
-    """Start a Python on ``main(*numbers)`` of a module of this package; return its pid."""
+    """Start a Python on ``main(*numbers)`` of a module of this package; return its pid.
+
+    The garbage collector is off, since there is none until everything has been loaded; ``main`` switches it on.
+    """
     home = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     # The very package that runs here, wherever else there is one; and nothing else from where it lies.
-    find = f"import sys; sys.path.insert(0, {home!r}); import manyhands; del sys.path[0]"
+    find = f"import gc, sys; gc.disable(); sys.path.insert(0, {home!r}); import manyhands; del sys.path[0]"
     code = f"{find}; from manyhands._engine.{module} import main; main(*{numbers!r})"
     return _posix.executable_spawn(code, (f"manyhands{module.replace('_', '-')}",), fds, os.environ)

@@ -60,7 +60,7 @@ def _group_directories() -> list[str]:
 
 def _read(directory: str, name: str) -> str:
     try:
-        with open(os.path.join(directory, name), encoding="ascii") as file:
+        with open(os.path.join(directory, name), encoding="utf-8") as file:
             return file.read().strip()
     except (OSError, UnicodeDecodeError):
         return ""

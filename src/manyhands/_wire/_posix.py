@@ -158,15 +158,15 @@ def executable_spawn(code: str, arguments: Sequence[str], fds: Mapping[int, int]
         close_quietly(high.values())
 
 
-# Flags that are set without anybody having asked for it (the last two from Python 3.14 on).
-_USUAL = {"hash_randomization", "int_max_str_digits", "thread_inherit_context", "context_aware_warnings"}
+# Flags that are set without anybody having asked for it (the last two from Python 3.14 on), and one whose letter is known.
+_USUAL = {"dont_write_bytecode", "hash_randomization", "int_max_str_digits", "thread_inherit_context", "context_aware_warnings"}
 _FLAGS = set(type(sys.flags).__match_args__) - _USUAL
 
 
 def interpreter_flags() -> list[str]:
     """The command-line flags with which this interpreter was started, for another one."""
     if not (sys.warnoptions or sys._xoptions or any(getattr(sys.flags, name) for name in _FLAGS)):  # noqa: SLF001 - documented
-        return []
+        return ["-B"] if sys.flags.dont_write_bytecode else []
     # The standard library keeps the complete rules for this; they change with every release.
     from subprocess import _args_from_interpreter_flags  # type: ignore[attr-defined]  # noqa: PLC0415 - costs 3 ms
 
@@ -323,7 +323,7 @@ def available_memory() -> int:
 
 def _read(path: str) -> str:
     try:
-        with open(path, encoding="ascii", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             return file.read()
     except OSError:
         return ""

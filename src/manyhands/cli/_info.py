@@ -95,7 +95,7 @@ def _limits() -> dict[str, object]:
 
 def _memory() -> dict[str, int]:
     try:
-        with open("/proc/meminfo", encoding="ascii") as file:
+        with open("/proc/meminfo", encoding="utf-8") as file:
             rows = [line.split() for line in file]
     except OSError:
         return {}

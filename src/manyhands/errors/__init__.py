@@ -183,13 +183,15 @@ class StaleCode(ManyhandsError, ImportError):
         what: the module and name of the function or class.
     """
 
-    def __init__(self, what: str, seen: str, reason: str) -> None:
+    def __init__(self, what: str, seen: str, reason: str, mend: str = "") -> None:
         self.what = what
         why = f", and {reason}" if reason else ""
-        super().__init__(
-            f"{what}: {seen}; the program that sent the task means other code{why}. To mend it: let workers begin anew "
-            "(manyhands.shutdown(), or a new Executor), and see to it that both import the same file."
+        meant = "another object" if mend else "other code, or other constants (names in capitals)"
+        mend = mend or (
+            "let workers begin anew (manyhands.shutdown(), or a new Executor), and see to it that both import the same file, and that "
+            "what the program changes of it after its import is changed in workers, too (initializer=)"
         )
+        super().__init__(f"{what}: {seen}; the program that sent the task means {meant}{why}. To mend it: {mend}.")
 
 
 class RemoteError(ManyhandsError, RuntimeError):
