@@ -631,7 +631,8 @@ def test_a_chain(length):
     text = text_of(head)
     while head is not None:  # or the interpreter would go all the way down
         head = head.following
-    counts_calls_in_c = sys.version_info >= (3, 12)  # and goes deeper, whatever the recursion limit
-    assert ("pass tables of nodes and of edges" in text) == (length > 5_000 or not counts_calls_in_c)
+    counts_calls_in_c = sys.version_info >= (3, 12)  # and may go as deep as this, whatever the recursion limit
+    is_sent = length <= 5_000 and counts_calls_in_c and "can be sent" in text
+    assert is_sent or "pass tables of nodes and of edges" in text
     assert ("setrecursionlimit" in text) == (length <= 5_000 and not counts_calls_in_c)
     assert "no end of it" not in text
