@@ -344,6 +344,16 @@ def test_what_cannot_be_sent_by_value_says_so(tmp_path):
     assert said(tmp_path, code) == ["True True"]
 
 
+def test_what_a_class_is_given_while_the_program_runs_is_state(tmp_path):
+    (tmp_path / "shop.py").write_text("class Shop:\n    kept = None\n    def price(self):\n        return 3\n")
+    code = """
+        import shop
+        shop.Shop.kept = shop.Shop.more = (i for i in ())
+        print(run(shop.Shop().price), run(shop.Shop.price, None))
+    """
+    assert said(tmp_path, code) == ["3 3"]
+
+
 def test_a_constant_that_cannot_be_sent(tmp_path):
     (tmp_path / "store.py").write_text("CONNECTION, LIST = None, [1]\ndef get(x):\n    return CONNECTION is None, LIST\n")
     code = """

@@ -5,6 +5,7 @@
 ``imap``            an iterator with back-pressure, ``aimap`` for ``async for``
 ``Executor``        the ``concurrent.futures`` face
 ``Parallel``        the ``joblib`` face, with ``delayed``
+``Pool``            the ``multiprocessing.Pool`` face, and ``ThreadPool``
 ``options``         options for a block of code
 ``shutdown``        end the warm workers
 ==================  ===========================================================
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
     from manyhands.mapping import map as map  # noqa: A004 - the builtin's name for what the builtin does
     from manyhands.parallel import Parallel as Parallel
     from manyhands.parallel import delayed as delayed
+    from manyhands.pool import Pool as Pool
+    from manyhands.pool import ThreadPool as ThreadPool
     from manyhands.settings import options as options
     from manyhands.sharing.arrays import readonly as readonly
     from manyhands.sharing.arrays import share_array as share_array
@@ -58,11 +61,13 @@ _HOME = {
     "ManyhandsError": "errors",
     "NotSerializable": "errors",
     "Parallel": "parallel",
+    "Pool": "pool",
     "PoolClosed": "errors",
     "RemoteError": "errors",
     "Results": "mapping",
     "StaleCode": "errors",
     "TaskTimeout": "errors",
+    "ThreadPool": "pool",
     "TravelWarning": "errors",
     "WorkerDied": "errors",
     "aimap": "mapping",

@@ -321,11 +321,11 @@ class _Walk:
         members = getattr(cls, "_member_map_", {}) if _is_enum(cls) else {}
         for name in sorted(own.keys() - _OF_ALL_CLASSES - members.keys()):
             value = own[name]
-            self._say(name)
-            if is_made_of_code(value) or name.isupper():
+            counts = is_made_of_code(value) or name.isupper()
+            if counts:
                 self._watching(own).names[name] = None
-                self.visit(value)
-            elif name.startswith("__"):
+            if counts or name.startswith("__"):  # the rest is the state of a process, which may come and go
+                self._say(name)
                 self.visit(value)
         for name, member in members.items():
             self._say(name)

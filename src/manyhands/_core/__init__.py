@@ -11,6 +11,7 @@
 ``policy.py``           what happens to tasks that fail
 ``failing.py``          which failure ends a call
 ``ordering.py``         results in the order of the inputs
+``living.py``           what somebody may still hold
 ``events.py``           facts about a run, for progress bars and watchers
 ======================  =====================================================
 """

@@ -25,7 +25,6 @@
 ``_depot.py``           where what is large is put
 ``_store.py``           arrays that have been sent, so that each is stored once
 ``_calls.py``           what one call keeps: policy, results, waiting caller
-``_living.py``          what somebody may still hold
 ``_functions.py``       the functions that a pool knows
 ``_interrupts.py``      signals are taken at a safe point
 ``_pool.py``            all of it together: the pool

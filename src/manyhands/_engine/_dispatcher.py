@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING
 from manyhands import errors
 from manyhands._codec import _failures
 from manyhands._core import events, scheduler
+from manyhands._core.living import Living
 from manyhands._core.overdue import HELD
 from manyhands._core.scheduler import Scheduler
 from manyhands._core.tasks import NS
 from manyhands._engine import _parcels
 from manyhands._engine._crew import Crew
 from manyhands._engine._driving import Driving
-from manyhands._engine._living import Living
 from manyhands._engine._outcomes import Outcomes
 from manyhands._engine._staffing import Staffing
 from manyhands._engine._supervisor import STACK_NS

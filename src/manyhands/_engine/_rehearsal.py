@@ -6,6 +6,7 @@ What is written to on the way belongs to this process from then on. This module 
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import os
 import socket
 import sys
@@ -44,6 +45,11 @@ def _adopt() -> None:
     _worker_process.adopt_environment(settings)
     for name in os.environ.keys() - env.keys():
         del os.environ[name]
+    fd = _posix.anonymous_memory(_slot.SIZE)
+    _worker_process.catch_signals(fd)
+    faulthandler.disable()
+    faulthandler.unregister(_posix.STACK_SIGNAL)
+    os.close(fd)
 
 
 def _serve() -> None:

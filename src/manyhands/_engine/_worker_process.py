@@ -76,7 +76,7 @@ def work(channel_fd: int, slot_fd: int, settings_fd: int) -> None:
     options: Settings = marshal.loads(_posix.read_from_start(settings_fd))
     os.close(settings_fd)
     adopt_environment(options)
-    _catch_signals(slot_fd)
+    catch_signals(slot_fd)
     channel = Channel(socket.socket(fileno=channel_fd), blocking=True, descriptors=True)
     words = _slot.attach(slot_fd)
     words[_slot.PID] = os.getpid()
@@ -125,7 +125,8 @@ def _limit_threads(cpus: int) -> None:
         threadpoolctl.threadpool_limits(cpus)
 
 
-def _catch_signals(slot_fd: int) -> None:
+def catch_signals(slot_fd: int) -> None:
+    """Leave Ctrl-C to the parent, and write the stack into the slot when it is asked for, or the process crashes."""
     # Ctrl-C is the parent's to handle. Not SIG_IGN: programs that a task starts would inherit it.
     signal.signal(signal.SIGINT, lambda *_: None)
     os.lseek(slot_fd, _slot.STACK_AT, os.SEEK_SET)

@@ -280,7 +280,7 @@ def _die_with_thread(lifeline: int) -> None:
 
 def oom_kills() -> int:
     """How many processes of this control group the kernel has killed for memory; of the machine, where groups do not tell; 0 if unknown."""
-    return _oom_kills_in(_oom_counter(int(time.monotonic()))) or 0
+    return _oom_kills_in(_oom_counter(int(time.monotonic() / _SAME_GROUP))) or 0
 
 
 def _oom_kills_in(path: str) -> int | None:
@@ -290,8 +290,11 @@ def _oom_kills_in(path: str) -> int | None:
     return None
 
 
+_SAME_GROUP = 60  # seconds after which a process may have been put into another control group
+
+
 @lru_cache(maxsize=1)
-def _oom_counter(second: int) -> str:
+def _oom_counter(now: int) -> str:
     candidates = (*_oom_counters(_read("/proc/self/cgroup")), "/proc/vmstat")
     return next((path for path in candidates if _oom_kills_in(path) is not None), "")
 

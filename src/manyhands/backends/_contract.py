@@ -99,6 +99,16 @@ class TaskStream(Protocol):
         """Where it stands. May be called from any thread."""
 
 
+class OngoingStream(TaskStream, Protocol):
+    """A stream of an executor: it goes on when nobody takes its results."""
+
+    deadline: float | None
+    """By when the next results have to be there, on the monotonic clock: else ``chunks`` raises TimeoutError, and can be asked anew."""
+
+    def finish(self) -> None:
+        """Read all inputs, and wait until every task has ended; the results are kept."""
+
+
 class Backend(Protocol):
     """A way to run tasks."""
 

@@ -6,9 +6,9 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
+from manyhands._core.living import Living
 from manyhands._core.options import UNSET, block, checked_count, refuse, resolve
 from manyhands._engine import _state
-from manyhands._engine._living import Living
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends._preload import warn_of_missing
 from manyhands.backends._submitting import Submitter

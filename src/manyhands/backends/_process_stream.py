@@ -22,7 +22,7 @@ class ProcessStream:
 
     owner: object = None
 
-    def __init__(self, pool: ProcessPool, plan: Plan, inputs: Iterator[object], *, deadline: float | None = None) -> None:
+    def __init__(self, pool: ProcessPool, plan: Plan, inputs: Iterator[object]) -> None:
         pool.prepare(plan.function)
         self._arrivals = Arrivals()
         feed = _make_feed(pool, plan, inputs)
@@ -39,8 +39,16 @@ class ProcessStream:
             eager=plan.eager,
             fail_fast=plan.fail_fast,
         )
-        self._stream.deadline = deadline
         self._ordered = plan.ordered
+
+    @property
+    def deadline(self) -> float | None:
+        """By when results have to be there."""
+        return self._stream.deadline
+
+    @deadline.setter
+    def deadline(self, deadline: float | None) -> None:
+        self._stream.deadline = deadline
 
     @property
     def failures(self) -> int:

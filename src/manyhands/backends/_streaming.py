@@ -83,6 +83,7 @@ class ExecutorStream:
         self._tie = count()
         self._order: Reorder[object] = Reorder()
         self._first_failure = FirstFailure()
+        self.deadline: float | None = None
         self._history: dict[int, list[str]] = {}
         self._exhausted = self._closed = False
         self.at_once: bool = False  # given up without waiting: not to be waited for by who closes it again, in another thread
@@ -116,7 +117,7 @@ class ExecutorStream:
             self._fill()
             if self._under_way or self._delayed:
                 self._wait()
-            elif self._exhausted:
+            elif self._exhausted and not ready:
                 return
             while ready and not self._closed:
                 yield ready.popleft()
@@ -129,6 +130,8 @@ class ExecutorStream:
         except queue.Empty:
             self._send_delayed()
             self._stop_overdue()
+            if self.deadline is not None and self.deadline <= time.monotonic():
+                raise TimeoutError from None
             return
         shipment = None if future is None else self._under_way.pop(future, None)
         if future is not None and shipment is not None:  # otherwise it was given up
@@ -190,6 +193,8 @@ class ExecutorStream:
 
     def _next_deadline(self) -> float | None:
         times = [self._delayed[0][0]] if self._delayed else []
+        if self.deadline is not None:
+            times.append(self.deadline)
         if self._first_failure.until is not None:
             times.append(self._first_failure.until)
         timeout = self._plan.policy.timeout
@@ -293,6 +298,16 @@ class ExecutorStream:
     def start(self) -> None:
         """Begin before the first result is asked for."""
         self._fill()
+
+    def finish(self) -> None:
+        """Read all inputs, and wait until every task has ended; the results are kept."""
+        self.deadline = None
+        self._plan = self._plan._replace(eager=True)
+        while not self._closed:
+            self._fill()
+            if not (self._under_way or self._delayed):
+                return
+            self._wait()
 
     def close(self, *, at_once: bool = False) -> None:
         """Cancel what has not started and wait for what runs, no longer than it may take, unless ``at_once``."""

@@ -11,12 +11,12 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from manyhands import errors
+from manyhands._core.living import Living
 from manyhands._core.options import checked_count
 from manyhands._core.policy import Failed, Policy, add_note
 from manyhands._core.tasks import Batch
 from manyhands._engine import _feed
 from manyhands._engine._futures import Future, FutureSink
-from manyhands._engine._living import Living
 from manyhands.backends._contract import Plan
 from manyhands.backends._process_stream import ProcessStream
 
@@ -131,15 +131,21 @@ class Submitter(concurrent.futures.Executor):
             priority=self._options.priority,
             on_stale=self._options.on_stale,
         )
-        stream = ProcessStream(self._pool, plan, zip(*iterables, strict=False), deadline=deadline)
-        stream.owner = self
-        self._streams.add(stream)
+        stream = self.stream(plan, zip(*iterables, strict=False))
+        stream.deadline = deadline
         try:
             stream.start()
         except BaseException:
             stream.owner = None
             raise
         return _flat(stream)
+
+    def stream(self, plan: Plan, inputs: Iterator[object]) -> ProcessStream:
+        """A call over many inputs, as the contract of backends has it. A shutdown of the executor waits for it, if it is still there."""
+        stream = ProcessStream(self._pool, plan, inputs)
+        stream.owner = self
+        self._streams.add(stream)
+        return stream
 
     def _width(self) -> int:
         raise NotImplementedError

@@ -9,6 +9,7 @@ import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands import errors
+from manyhands._core.policy import add_note
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends._contract import Capabilities
 from manyhands.backends._streaming import ExecutorStream
@@ -47,7 +48,7 @@ class ThreadStream:
 
     def __init__(self, plan: Plan, inputs: Iterator[object]) -> None:
         self._executor = ThreadExecutor(plan.workers)
-        self._stream = ExecutorStream(self._executor, plan, inputs, local=True, abandon=self._executor.abandon)
+        self._stream = self._executor.stream(plan, inputs)
 
     def chunks(self) -> Iterator[tuple[int, list[object]]]:
         """Results as the contract has them."""
@@ -92,8 +93,9 @@ class ThreadExecutor(concurrent.futures.Executor):
     Threads are daemons: one that hangs does not keep the program from ending.
     """
 
-    def __init__(self, max_workers: int) -> None:
+    def __init__(self, max_workers: int, initializer: Callable[[], object] | None = None) -> None:
         self._max_workers = max_workers
+        self._initializer = initializer
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: dict[threading.Thread, Future[Any] | None] = {}  # what each runs
@@ -132,11 +134,14 @@ class ThreadExecutor(concurrent.futures.Executor):
 
     def _serve(self) -> None:
         me = threading.current_thread()
+        refused = self._set_up()
         while (item := self._queue.get()) is not None:
             future = item.future
             self._threads[me] = future  # before it counts as running: who cannot cancel it any more finds it here
             if future.set_running_or_notify_cancel():
                 try:
+                    if refused is not None:
+                        raise refused
                     result = item.fn(*item.args, **item.kwargs)
                 except BaseException as error:  # noqa: BLE001 - it is the caller's to see
                     future.set_exception(error)
@@ -152,6 +157,20 @@ class ThreadExecutor(concurrent.futures.Executor):
                     self._idle += 1
         with self._lock:
             self._threads.pop(me, None)
+
+    def _set_up(self) -> BaseException | None:
+        """Call the initializer; why nothing can run here, if it has raised."""
+        if self._initializer is not None:
+            try:
+                self._initializer()
+            except BaseException as error:  # noqa: BLE001 - it is the user's code
+                add_note(error, "raised by the initializer, so nothing could run")
+                return error
+        return None
+
+    def stream(self, plan: Plan, inputs: Iterator[object]) -> ExecutorStream:
+        """A call over many inputs, as the contract of backends has it."""
+        return ExecutorStream(self, plan, inputs, local=True, abandon=self.abandon)
 
     def abandon(self, future: Future[Any]) -> None:
         """Give up the thread that runs ``future``: another takes its place, and it ends when its task does."""

@@ -234,6 +234,11 @@ class RemoteTraceback(ManyhandsError):
         self.__suppress_context__ = True
 
     @property
+    def tb(self) -> str:
+        """The text, under the name that it has in ``multiprocessing.pool`` and ``concurrent.futures``."""
+        return self.text
+
+    @property
     def cause(self) -> BaseException | None:
         """The ``__cause__`` that the exception had in the worker."""
         return self.__context__

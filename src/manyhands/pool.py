@@ -1,0 +1,325 @@
+"""The ``multiprocessing.Pool`` face: :class:`Pool` and :class:`ThreadPool`."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import threading
+import warnings
+from concurrent.futures import CancelledError
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from manyhands._core.living import Living
+from manyhands._core.options import checked_count
+from manyhands._core.policy import Failed
+from manyhands._wire._cpus import cpu_count
+from manyhands.async_results import AsyncResult, IMapIterator, MapResult
+from manyhands.backends import Plan
+from manyhands.backends._ending import Readable
+from manyhands.backends._process_executor import Executor
+from manyhands.backends.threads import ThreadExecutor
+from manyhands.errors import PoolClosed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from concurrent.futures import Future
+    from typing import NoReturn, Self
+
+    from manyhands.backends._contract import OngoingStream
+
+T = TypeVar("T")
+
+_RUN, _CLOSED, _TERMINATED = "RUN", "CLOSE", "TERMINATE"
+_ALL = 2**62  # more tasks than there are
+
+
+class _Base:
+    """What pools of processes and of threads have in common: calls on an executor."""
+
+    _executor: Executor | ThreadExecutor
+    _state = _TERMINATED  # until it has been made
+    _size = 0
+
+    def _begin(self, executor: Executor | ThreadExecutor, size: int) -> None:
+        self._executor = executor
+        self._size = size
+        self._iterators: set[IMapIterator[Any]] = set()  # that may have inputs left; kept, though nobody takes results
+        self._streams: Living[OngoingStream] = Living()
+        self._futures: set[Future[Any]] = set()  # of maps that are under way
+        self._state = _RUN
+
+    # ------------------------------------------------------------ one call
+
+    def apply(self, func: Callable[..., T], args: Iterable[Any] = (), kwds: dict[str, Any] | None = None) -> T:
+        """``func(*args, **kwds)`` in a worker; waits for the result."""
+        return self.apply_async(func, args, kwds).get()
+
+    def apply_async(
+        self,
+        func: Callable[..., T],
+        args: Iterable[Any] = (),
+        kwds: dict[str, Any] | None = None,
+        callback: Callable[[T], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult[T]:
+        """``func(*args, **kwds)`` in a worker. Arguments are copied now; the callbacks are called in another thread."""
+        self._check_running()
+        return AsyncResult(self._executor.submit(func, *args, **(kwds or {})), callback, error_callback)
+
+    # ------------------------------------------------------------ many calls
+
+    def map(self, func: Callable[..., T], iterable: Iterable[Any], chunksize: int | None = None) -> list[T]:
+        """``func`` of each item, as a list. All calls are made, also when one fails; then the first failure is raised.
+
+        Args:
+            chunksize: calls in one message; None: by measured time.
+        """
+        return self._collect(func, iterable, chunksize, star=False)
+
+    def starmap(self, func: Callable[..., T], iterable: Iterable[Iterable[Any]], chunksize: int | None = None) -> list[T]:
+        """The same with ``func(*item)``."""
+        return self._collect(func, iterable, chunksize, star=True)
+
+    def _collect(self, func: Callable[..., T], iterable: Iterable[Any], chunksize: int | None, *, star: bool) -> list[T]:
+        self._check_running()
+        inputs = _listed(iterable)
+        chunk = None if chunksize is None else _checked_chunk(chunksize)
+        plan = Plan(func, star=star, settled=True, workers=self._size, chunk=chunk, eager=True, total=len(inputs))
+        return _gather(self._stream(plan, iter(inputs)), len(inputs))
+
+    def map_async(
+        self,
+        func: Callable[..., T],
+        iterable: Iterable[Any],
+        chunksize: int | None = None,
+        callback: Callable[[list[T]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> MapResult[T]:
+        """The same as :meth:`map`, without waiting. All items are copied now; the callbacks are called once, in another thread."""
+        return self._later(func, iterable, chunksize, callback, error_callback, star=False)
+
+    def starmap_async(
+        self,
+        func: Callable[..., T],
+        iterable: Iterable[Iterable[Any]],
+        chunksize: int | None = None,
+        callback: Callable[[list[T]], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> MapResult[T]:
+        """The same with ``func(*item)``."""
+        return self._later(func, iterable, chunksize, callback, error_callback, star=True)
+
+    def _later(
+        self,
+        func: Callable[..., T],
+        iterable: Iterable[Any],
+        chunksize: int | None,
+        callback: Callable[[list[T]], object] | None,
+        error_callback: Callable[[BaseException], object] | None,
+        *,
+        star: bool,
+    ) -> MapResult[T]:
+        self._check_running()
+        inputs = _listed(iterable)
+        # As multiprocessing does: there is no time to measure.
+        chunk = -(-len(inputs) // (4 * self._size)) or 1 if chunksize is None else _checked_chunk(chunksize)
+        plan = Plan(func, star=star, settled=True, workers=self._size, chunk=chunk, ahead=_ALL, eager=True, total=len(inputs))
+        stream = self._stream(plan, iter(inputs))
+        stream.start()
+        future: concurrent.futures.Future[list[T]] = concurrent.futures.Future()
+        result = MapResult(future, callback, error_callback)
+        self._futures.add(future)
+        future.add_done_callback(self._futures.discard)
+        threading.Thread(target=_fulfil, args=(future, stream, len(inputs)), name="manyhands-map", daemon=True).start()
+        return result
+
+    def imap(self, func: Callable[..., T], iterable: Iterable[Any], chunksize: int = 1) -> IMapIterator[T]:
+        """``func`` of each item, one by one, in order."""
+        return self._iterate(func, iterable, chunksize, ordered=True)
+
+    def imap_unordered(self, func: Callable[..., T], iterable: Iterable[Any], chunksize: int = 1) -> IMapIterator[T]:
+        """The same as results come."""
+        return self._iterate(func, iterable, chunksize, ordered=False)
+
+    def _iterate(self, func: Callable[..., T], iterable: Iterable[Any], chunksize: int, *, ordered: bool) -> IMapIterator[T]:
+        self._check_running()
+        chunk = _checked_chunk(chunksize)
+        inputs = Readable(iter(iterable))
+        plan = Plan(func, workers=self._size, chunk=chunk, ordered=ordered)
+        iterator: IMapIterator[T] = IMapIterator(self._stream(plan, iter(inputs)), inputs, self._iterators.discard)
+        self._iterators.add(iterator)
+        return iterator
+
+    def _stream(self, plan: Plan, inputs: Iterator[object]) -> OngoingStream:
+        stream = self._executor.stream(plan, inputs)
+        self._streams.add(stream)
+        return stream
+
+    # ------------------------------------------------------------ the end
+
+    def close(self) -> None:
+        """Accept nothing more. The workers end when what was submitted is done; :meth:`join` waits for that."""
+        if self._state == _RUN:
+            self._state = _CLOSED
+
+    def terminate(self) -> None:
+        """End at once: what has not ended fails. What runs in a thread cannot be stopped, and is left running."""
+        self._state = _TERMINATED
+        self._stop()
+        for stream in self._streams:
+            stream.close(at_once=True)
+        self._iterators.clear()
+
+    def _stop(self) -> None:
+        raise NotImplementedError
+
+    def join(self) -> None:
+        """Wait until everything has been done and the workers have ended.
+
+        Raises:
+            ValueError: neither :meth:`close` nor :meth:`terminate` has been called.
+        """
+        if self._state == _RUN:
+            msg = "Pool is still running"
+            raise ValueError(msg)
+        for iterator in list(self._iterators) if self._state == _CLOSED else ():
+            iterator.finish()
+        self._executor.shutdown(wait=self._state == _CLOSED)
+        concurrent.futures.wait(self._futures.copy())
+
+    def _check_running(self) -> None:
+        if self._state != _RUN:
+            msg = "Pool not running"
+            raise ValueError(msg)
+
+    def __enter__(self) -> Self:
+        self._check_running()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.terminate()
+
+    def __del__(self) -> None:
+        if self._state == _RUN:
+            self._executor.shutdown(wait=False)
+            warnings.warn(f"unclosed running multiprocessing pool {self!r}", ResourceWarning, source=self, stacklevel=2)
+
+    def __reduce__(self) -> NoReturn:
+        msg = "pool objects cannot be passed between processes or pickled"
+        raise NotImplementedError(msg)
+
+    def __repr__(self) -> str:
+        return f"<manyhands.{type(self).__name__} state={self._state} pool_size={self._size}>"
+
+
+class Pool(_Base):
+    """Worker processes, with the methods of ``multiprocessing.Pool``.
+
+    Example:
+        >>> from manyhands import Pool
+        >>> with Pool(2) as pool:
+        ...     pool.map(abs, [-1, 2, -3]), pool.apply(pow, (2, 5))
+        ([1, 2, 3], 32)
+
+    Args:
+        processes: how many; None: one for each processor that may be used.
+        initializer: called with ``initargs`` once in each worker, before its first task.
+        initargs: its arguments.
+        maxtasksperchild: a worker is replaced after so many tasks; None: never.
+        context: of ``multiprocessing``, or a name of a start method: "fork", "spawn", "forkserver". None: manyhands' own, which needs no
+            ``if __name__ == "__main__"`` guard.
+
+    As there: leaving a ``with`` block terminates it, and :meth:`join` is called after :meth:`close`. Unlike there: workers are started when
+    there is work for them; a task that ends its worker fails alone, with ``WorkerDied``; arguments are copied when they are submitted;
+    lambdas, closures and decorated functions can be sent; ``imap`` reads its inputs as results are taken.
+
+    Raises:
+        ValueError, TypeError: an argument is not allowed.
+    """
+
+    _executor: Executor
+
+    def __init__(
+        self,
+        processes: int | None = None,
+        initializer: Callable[..., object] | None = None,
+        initargs: Iterable[Any] = (),
+        maxtasksperchild: int | None = None,
+        context: Any = None,
+    ) -> None:
+        size = _checked_size(processes)
+        _check_initializer(initializer)
+        executor = Executor(size, context, initializer, tuple(initargs), max_tasks_per_child=maxtasksperchild)
+        self._begin(executor, size)
+
+    def _stop(self) -> None:
+        self._executor.kill_workers()
+
+
+class ThreadPool(_Base):
+    """Threads of this process, with the methods of ``multiprocessing.pool.ThreadPool``. Arguments are shared, not copied.
+
+    Example:
+        >>> from manyhands import ThreadPool
+        >>> with ThreadPool(2) as pool:
+        ...     pool.starmap(pow, [(2, 3), (3, 2)])
+        [8, 9]
+    """
+
+    def __init__(
+        self, processes: int | None = None, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()
+    ) -> None:
+        size = _checked_size(processes)
+        _check_initializer(initializer)
+        self._begin(ThreadExecutor(size, None if initializer is None else partial(initializer, *initargs)), size)
+
+    def _stop(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _checked_size(processes: int | None) -> int:
+    if processes is None:
+        return cpu_count()
+    return checked_count("processes", processes, 1, "a number of workers from 1 on, or None for one for each processor")
+
+
+def _check_initializer(initializer: object) -> None:
+    if initializer is not None and not callable(initializer):
+        msg = f"initializer must be a callable; it is {initializer!r:.100}"
+        raise TypeError(msg)
+
+
+def _checked_chunk(chunksize: int) -> int:
+    return checked_count("chunksize", chunksize, 1, "a number of calls from 1 on")
+
+
+def _listed(iterable: Iterable[Any]) -> list[Any] | tuple[Any, ...] | range:
+    return iterable if isinstance(iterable, list | tuple | range) else list(iterable)
+
+
+def _gather(stream: OngoingStream, total: int) -> list[Any]:
+    """All results; or, when all tasks have ended, the first failure."""
+    results: list[Any] = []
+    try:
+        for _, values in stream.chunks():
+            results += values
+        if stream.failures:
+            failed = [value.error for value in results if type(value) is Failed]
+            if failed and not isinstance(failed[0], CancelledError):
+                raise failed[0]
+            results = [] if failed else results
+    finally:
+        stream.close()
+    if len(results) < total:
+        msg = "the pool was terminated while this call was under way"
+        raise PoolClosed(msg)
+    return results
+
+
+def _fulfil(future: Future[list[Any]], stream: OngoingStream, total: int) -> None:
+    try:
+        results = _gather(stream, total)
+    except BaseException as error:  # noqa: BLE001 - it is for whoever asks
+        future.set_exception(error)
+    else:
+        future.set_result(results)

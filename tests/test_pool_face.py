@@ -1,0 +1,250 @@
+"""``Pool`` and ``ThreadPool``: the methods of ``multiprocessing.Pool``, and what its users rely on."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.pool
+import os
+import pickle
+import threading
+import time
+import warnings
+
+import pytest
+import waiting
+
+import manyhands
+from manyhands import Pool, ThreadPool
+
+KINDS = pytest.mark.parametrize("kind", [Pool, ThreadPool])
+
+
+def square(x):
+    return x * x
+
+
+def add(x, y=1):
+    return x + y
+
+
+def odd_only(x):
+    if x % 2 == 0:
+        raise ValueError(x)
+    return x
+
+
+@KINDS
+def test_every_method(kind):
+    with kind(2) as pool:
+        assert pool.apply(add, (1,), {"y": 5}) == 6
+        assert pool.map(square, range(10)) == [square(x) for x in range(10)]
+        assert pool.map(square, (x for x in range(5)), chunksize=2) == [0, 1, 4, 9, 16]
+        assert pool.starmap(add, [(1, 2), (3, 4)]) == [3, 7]
+        assert pool.apply_async(add, (1, 2)).get(30) == 3
+        assert pool.map_async(square, range(5), 2).get(30) == [0, 1, 4, 9, 16]
+        assert pool.starmap_async(add, [(1, 2), (3, 4)]).get() == [3, 7]
+        assert list(pool.imap(square, range(20), chunksize=3)) == [square(x) for x in range(20)]
+        assert sorted(pool.imap_unordered(square, range(20))) == [square(x) for x in range(20)]
+        assert pool.map(square, []) == pool.map_async(square, []).get() == list(pool.imap(square, [])) == []
+
+
+@KINDS
+def test_names_and_signatures_are_those_of_multiprocessing(kind):
+    import inspect
+
+    theirs = getattr(multiprocessing.pool, kind.__name__)
+    for name in ("apply", "apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered"):
+        wanted = list(inspect.signature(getattr(theirs, name)).parameters)
+        assert list(inspect.signature(getattr(kind, name)).parameters) == wanted, name
+    assert list(inspect.signature(kind).parameters) == list(inspect.signature(theirs).parameters)
+
+
+@KINDS
+def test_results_that_are_to_come(kind):
+    gate = threading.Event()
+    with kind(1) as pool:
+        result = pool.apply_async(gate.wait if kind is ThreadPool else time.sleep, (0.5,))
+        assert not result.ready()
+        with pytest.raises(ValueError, match="not ready"):
+            result.successful()
+        with pytest.raises(multiprocessing.TimeoutError):
+            result.get(0.01)
+        result.wait(0.01)
+        gate.set()
+        result.get()
+        assert (result.ready(), result.successful()) == (True, True)
+        failed = pool.apply_async(odd_only, (2,))
+        failed.wait()
+        assert not failed.successful()
+        with pytest.raises(ValueError, match="2"):
+            failed.get()
+
+
+@KINDS
+def test_callbacks(kind):
+    said = []
+    with kind(2) as pool:
+        pool.apply_async(square, (3,), callback=said.append).wait()
+        pool.map_async(square, [1, 2], callback=said.append).wait()
+        waiting.until(lambda: len(said) == 2)
+        assert said == [9, [1, 4]]
+        pool.apply_async(odd_only, (2,), callback=said.append, error_callback=lambda error: said.append(str(error))).wait()
+        pool.starmap_async(odd_only, [(1,), (4,)], error_callback=lambda error: said.append(str(error))).wait()
+        waiting.until(lambda: len(said) == 4)
+        assert said[2:] == ["2", "4"]
+
+
+@KINDS
+def test_all_calls_are_made_and_the_first_failure_is_raised(kind, tmp_path):
+    def work(x):
+        (tmp_path / str(x)).touch()
+        return odd_only(x)
+
+    with kind(2) as pool:
+        with pytest.raises(ValueError, match="2"):
+            pool.map(work, [1, 2, 3, 4, 5])
+        assert len(list(tmp_path.iterdir())) == 5
+
+
+@KINDS
+def test_iterators_go_on_after_a_failure(kind):
+    def broken():
+        yield from (1, 2)
+        raise KeyError("input")
+
+    with kind(2) as pool:
+        results = pool.imap(odd_only, [1, 2, 3])
+        assert next(results) == 1
+        with pytest.raises(ValueError, match="2"):
+            next(results)
+        assert list(results) == [3]
+        results = pool.imap(square, broken())
+        assert [next(results), next(results)] == [1, 4]
+        with pytest.raises(KeyError):
+            next(results)
+        with pytest.raises(StopIteration):
+            next(results)
+
+
+@KINDS
+def test_an_iterator_can_be_asked_again_after_its_time_was_up(kind):
+    with kind(1) as pool:
+        results = pool.imap(time.sleep, [0.3, 0])
+        with pytest.raises(multiprocessing.TimeoutError):
+            results.next(timeout=0.01)
+        assert [results.next(), results.next(30)] == [None, None]
+        with pytest.raises(StopIteration):
+            results.next()
+
+
+@KINDS
+def test_close_and_join_do_what_is_left(kind):
+    pool = kind(2)
+    with pytest.raises(ValueError, match="still running"):
+        pool.join()
+    lazy, eager = pool.imap(square, range(3000)), pool.map_async(square, range(10))
+    forgotten = pool.apply_async(square, (5,))
+    pool.close()
+    for call in (pool.apply, pool.map, pool.imap, pool.map_async, pool.apply_async):
+        with pytest.raises(ValueError, match="Pool not running"):
+            call(square, [1])
+    with pytest.raises(ValueError, match="Pool not running"), pool:
+        pass
+    pool.join()
+    assert (sum(lazy), eager.get(), forgotten.get()) == (sum(map(square, range(3000))), list(map(square, range(10))), 25)
+
+
+@KINDS
+def test_terminate_does_not_wait(kind):
+    gate = threading.Event()
+    pool = kind(2)
+    work = gate.wait if kind is ThreadPool else time.sleep
+    running = pool.map_async(work, [60] * 1000, chunksize=1)
+    lazy = pool.imap(work, [60] * 1000)
+    pool.terminate()
+    pool.join()
+    with pytest.raises((manyhands.PoolClosed, manyhands.WorkerDied)):
+        running.get()
+    with pytest.raises((StopIteration, manyhands.PoolClosed, manyhands.WorkerDied)):
+        next(lazy)
+    gate.set()
+
+
+@KINDS
+def test_initializer(kind):
+    def set_up(value):
+        os.environ["OF_THE_POOL"] = value
+
+    with kind(1, set_up, ("here",)) as pool:
+        assert pool.apply(lambda: os.environ["OF_THE_POOL"]) == "here"
+    os.environ.pop("OF_THE_POOL", None)
+
+    def broken():
+        raise OSError("no database")
+
+    with kind(1, broken) as pool, pytest.raises((OSError, manyhands.WorkerDied), match="no database"):
+        pool.apply(square, (1,))
+
+
+def test_workers_are_replaced_after_so_many_tasks():
+    with Pool(1, maxtasksperchild=2) as pool:
+        assert len(set(pool.map(lambda _: os.getpid(), range(6), chunksize=1))) == 3
+
+
+def test_contexts():
+    for context in (multiprocessing.get_context("spawn"), "fork", multiprocessing.get_context("forkserver")):
+        with Pool(1, context=context) as pool:
+            assert pool.apply(square, (3,)) == 9
+
+
+def test_a_task_that_ends_its_worker_fails_alone():
+    with Pool(2) as pool:
+        bad = pool.apply_async(os._exit, (3,))
+        assert pool.map(square, range(5)) == [0, 1, 4, 9, 16]
+        with pytest.raises(manyhands.WorkerDied):
+            bad.get(30)
+
+
+def test_arguments_are_copied_when_they_are_submitted():
+    with Pool(1) as pool:
+        blocker, values = pool.apply_async(time.sleep, (0.1,)), [1]
+        result, mapped = pool.apply_async(sum, (values,)), pool.map_async(sum, [values, values])
+        values.append(5)
+        assert (result.get(), mapped.get(), blocker.get()) == (1, [1, 1], None)
+
+
+@KINDS
+@pytest.mark.parametrize(
+    ("arguments", "error", "text"),
+    [
+        ({"processes": 0}, ValueError, "processes=0"),
+        ({"processes": 1.5}, ValueError, "processes=1.5"),
+        ({"initializer": 3}, TypeError, "initializer must be a callable"),
+    ],
+)
+def test_what_is_not_allowed(kind, arguments, error, text):
+    with pytest.raises(error, match=text):
+        kind(**arguments)
+    with kind(1) as pool:
+        for call in (pool.map, pool.imap, pool.map_async, pool.imap_unordered):
+            with pytest.raises(ValueError, match="chunksize"):
+                call(square, [1], 0)
+            with pytest.raises(TypeError, match="not iterable"):
+                call(square, 5)
+
+
+@KINDS
+def test_a_pool_that_was_not_closed_says_so(kind):
+    pool = kind(1)
+    assert pool.apply(square, (2,)) == 4
+    with pytest.warns(ResourceWarning, match="unclosed running multiprocessing pool"):
+        del pool
+    with kind(1) as pool, pytest.raises(NotImplementedError, match="cannot be passed between processes"):
+        pickle.dumps(pool)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pool = kind(1)
+        pool.close()
+        pool.join()
+        assert "state=CLOSE pool_size=1" in repr(pool)
+        del pool
