@@ -1,16 +1,17 @@
 """A pool of two workers maps a decorated function over the clauses of a sentence: `multiprocessing.Pool`, with one import changed.
 
 Before: from multiprocessing import Pool. There, `count` fails with AttributeError: Can't pickle local object 'track.<locals>.wrapper',
-since nothing makes the wrapper look like the function; and the script needs an `if __name__ == "__main__"` guard under spawn and forkserver.
+since nothing makes the wrapper look like the function; and spawn and forkserver need an `if __name__ == "__main__"` guard.
 """
 
 import time
+from collections.abc import Callable
 
 from manyhands import Pool
 
 
-def track(function):  # gives each result with the seconds it took
-    def wrapper(clause):
+def track(function: Callable[[str], int]) -> Callable[[str], tuple[int, float]]:  # gives each result with the seconds it took
+    def wrapper(clause: str) -> tuple[int, float]:
         start = time.monotonic()
         return function(clause), time.monotonic() - start
 
@@ -18,7 +19,7 @@ def track(function):  # gives each result with the seconds it took
 
 
 @track
-def count(clause):
+def count(clause: str) -> int:
     for _ in range(5):
         time.sleep(0.01)  # a step
     return clause.count("lorem")
