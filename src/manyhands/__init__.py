@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from manyhands._engine._state import shutdown as shutdown
     from manyhands._wire._cpus import cpu_count as cpu_count
+    from manyhands.compat.registering import register_joblib as register_joblib
     from manyhands.errors import BackendMissing as BackendMissing
     from manyhands.errors import CannotStart as CannotStart
     from manyhands.errors import InternalError as InternalError
@@ -79,6 +80,7 @@ _HOME = {
     "options": "settings",
     "per_worker": "worker_state",
     "readonly": "sharing.arrays",
+    "register_joblib": "compat.registering",
     "register_reducer": "explaining",
     "share_array": "sharing.arrays",
     "shared_array": "sharing.arrays",

@@ -36,8 +36,9 @@ _ALL = 2**62  # more tasks than there are
 class Submitter(concurrent.futures.Executor):
     """Submits to a pool under one policy. ``streams`` are those of :meth:`map`, of all who submit to this pool."""
 
-    def __init__(self, pool: ProcessPool, options: Options, streams: Living[ProcessStream]) -> None:
+    def __init__(self, pool: ProcessPool, options: Options, streams: Living[ProcessStream], *, limit: int = 2**31) -> None:
         self._pool = pool
+        self._limit = limit  # of workers; that of the pool holds as well, and an executor may be resized beyond what it has now
         self._options = options
         self._policy = Policy(options.timeout, options.retries, options.retry_on, options.backoff)
         self._streams = streams
@@ -47,8 +48,7 @@ class Submitter(concurrent.futures.Executor):
         self._call = self._open()
 
     def _open(self) -> PoolCall:
-        # The pool's own limit bounds the workers; the executor may be resized beyond what it has now.
-        call = self._pool.open_call(self._sink, self._policy, limit=2**31, priority=self._options.priority)
+        call = self._pool.open_call(self._sink, self._policy, limit=self._limit, priority=self._options.priority)
         self._calls.add(call)
         return call
 

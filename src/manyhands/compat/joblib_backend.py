@@ -1,0 +1,115 @@
+"""manyhands as a backend of joblib, through joblib's own contract for backends; and so of scikit-learn."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from joblib import ParallelBackendBase, register_parallel_backend
+from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
+
+from manyhands._wire._cpus import cpu_count
+from manyhands.backends._views import SharedExecutor
+from manyhands.compat import _joblib_calls
+from manyhands.settings import resolved
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from concurrent.futures import Future
+
+# What Parallel hands to every backend; what of it is for files has no meaning here.
+_OF_JOBLIB = frozenset({"max_nbytes", "mmap_mode", "temp_folder", "verbose", "context"})
+_OPTIONS = frozenset(
+    {
+        "backoff",
+        "idle_timeout",
+        "max_tasks_per_child",
+        "memory_limit",
+        "on_stale",
+        "preload",
+        "priority",
+        "retries",
+        "retry_on",
+        "start_method",
+    }
+)
+
+
+def register(*, make_default: bool = False) -> None:
+    """See :func:`manyhands.register_joblib`."""
+    register_parallel_backend("manyhands", ManyhandsBackend, make_default=make_default)
+
+
+class ManyhandsBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # joblib is not typed
+    """joblib's calls on the warm workers that all calls of this process share."""
+
+    supports_retrieve_callback = True
+    supports_inner_max_num_threads = True
+    # Seconds that a batch takes: a message costs a tenth of what it does there.
+    MIN_IDEAL_BATCH_DURATION = 0.02
+    MAX_IDEAL_BATCH_DURATION = 0.2
+
+    _workers: SharedExecutor | None = None
+
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        """How many workers ``n_jobs`` asks for; in a worker, no more than its share of the processors.
+
+        Raises:
+            ValueError: it is 0.
+        """
+        if n_jobs == 0:
+            msg = "n_jobs == 0 in Parallel has no meaning"
+            raise ValueError(msg)
+        if n_jobs is None:
+            return 1
+        count = n_jobs if n_jobs > 0 else max(cpu_count() + 1 + n_jobs, 1)
+        return min(count, cpu_count()) if "MANYHANDS_WORKER" in os.environ else count
+
+    def configure(
+        self, n_jobs: int | None = 1, parallel: Any = None, prefer: str | None = None, require: str | None = None, **options: Any
+    ) -> int:
+        """Get ready for a call; how many workers there are for it.
+
+        Raises:
+            TypeError: one of the options is not known.
+        """
+        n_jobs = self.effective_n_jobs(n_jobs)
+        if n_jobs == 1:
+            raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
+        given = {name: value for name, value in {**self.backend_kwargs, **options}.items() if name not in _OF_JOBLIB}
+        if "idle_worker_timeout" in given:
+            given["idle_timeout"] = given.pop("idle_worker_timeout")
+        unknown = given.keys() - _OPTIONS
+        if unknown:
+            msg = f"backend='manyhands' has no option {min(unknown)!r}; its options are {', '.join(sorted(_OPTIONS))}"
+            raise TypeError(msg)
+        self.parallel = parallel
+        self._workers = SharedExecutor(n_jobs, resolved(workers=n_jobs, backend="processes", **given))
+        return n_jobs
+
+    def submit(self, func: Any, callback: Callable[[Any], object] | None = None) -> Future[Any]:
+        """Begin a batch of calls."""
+        assert self._workers is not None  # joblib has called configure
+        future = self._workers.submit(_joblib_calls.run, func.items, (self.nesting_level or 0) + 1, self.inner_max_num_threads)
+        if callback is not None:
+            future.add_done_callback(callback)
+        return future
+
+    def retrieve_result_callback(self, out: Future[Any]) -> Any:
+        """The results of a batch that has ended, or what it has raised."""
+        return out.result()
+
+    def abort_everything(self, ensure_ready: bool = True) -> None:
+        """Stop what this call has under way. Others, and the workers, go on."""
+        if self._workers is not None:
+            self._workers.stop()
+            self._workers = None
+        if ensure_ready:
+            self.configure(n_jobs=self.parallel.n_jobs, parallel=self.parallel)
+
+    def terminate(self) -> None:
+        """The end of a ``with`` block, or of a call. The workers stay warm."""
+        if self._workers is not None:
+            self._workers.shutdown(wait=False, cancel_futures=True)
+            self._workers = None
+        self.reset_batch_stats()
