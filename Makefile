@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 
-.PHONY: demo test lint bench failures clean
+.PHONY: demo test lint bench failures downstream clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/manyhands demo
@@ -18,6 +18,17 @@ bench: $(VENV)/installed-bench
 
 failures: $(VENV)/installed-bench
 	$(VENV)/bin/python -m benchmarks.failures
+
+# An environment of its own, in which manyhands takes the peers' places.
+downstream: $(VENV)-downstream/installed
+	$(VENV)-downstream/bin/python -m tests.downstream
+
+$(VENV)-downstream/installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-downstream
+	$(VENV)-downstream/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	$(VENV)-downstream/bin/python -m pip install --quiet --disable-pip-version-check --editable . --group test
+	$(VENV)-downstream/bin/python -m tests.downstream.in_place
+	touch $@
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

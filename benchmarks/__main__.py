@@ -32,9 +32,7 @@ def main() -> None:
         results = {row: _run(row, present, rounds, quick=options.quick, limit=options.quiet) for row in chosen}
     print(report.describe(about))
     if options.quiet:
-        print(
-            f"Each was measured in a quiet moment: a bare ping-pong took at most {options.quiet:g} µs before it and after, or it was done again, twice."
-        )
+        print(f"What was not framed by bare ping-pongs of at most {options.quiet:g} µs was measured again, twice at most.")
     print()
     print(report.as_table(results, [rows.BARE, *present]))
     if options.quick:

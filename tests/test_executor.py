@@ -725,3 +725,23 @@ def test_states_do_not_change_under_those_who_wait(monkeypatch):
             done, not_done = concurrent.futures.wait(futures, timeout=20)
             assert (len(done), len(not_done)) == (8, 0)
             assert set(concurrent.futures.as_completed(futures, timeout=20)) == set(futures)
+
+
+@pytest.mark.parametrize("options", [{"preload": ("numpy",)}, {"start_method": "fork"}, {}])
+def test_workers_draw_different_random_numbers(options):
+    import random
+
+    import numpy as np
+
+    np.random.default_rng()
+
+    def draw(_):
+        import numpy as np  # in the workers, too
+
+        time.sleep(0.05)
+        return os.getpid(), random.random(), float(np.random.rand())
+
+    with manyhands.Executor(4, **options) as executor:
+        drawn = list(executor.map(draw, range(8)))
+    assert len({pid for pid, *_ in drawn}) > 1
+    assert len({number for _, number, _ in drawn}) == len({number for _, _, number in drawn}) == 8

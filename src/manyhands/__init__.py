@@ -6,6 +6,7 @@
 ``Executor``        the ``concurrent.futures`` face
 ``Parallel``        the ``joblib`` face, with ``delayed``
 ``Pool``            the ``multiprocessing.Pool`` face, and ``ThreadPool``
+``Process``         one function in a process of its own
 ``options``         options for a block of code
 ``shutdown``        end the warm workers
 ==================  ===========================================================
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from manyhands.parallel import delayed as delayed
     from manyhands.pool import Pool as Pool
     from manyhands.pool import ThreadPool as ThreadPool
+    from manyhands.process import Process as Process
     from manyhands.settings import options as options
     from manyhands.sharing.arrays import readonly as readonly
     from manyhands.sharing.arrays import share_array as share_array
@@ -64,6 +66,7 @@ _HOME = {
     "Parallel": "parallel",
     "Pool": "pool",
     "PoolClosed": "errors",
+    "Process": "process",
     "RemoteError": "errors",
     "Results": "mapping",
     "StaleCode": "errors",

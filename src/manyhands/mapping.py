@@ -66,6 +66,7 @@ class MapOptions(TypedDict, total=False):
     backend: object
     priority: int
     on_stale: OnStale
+    rng: object
 
 
 class ImapOptions(MapOptions, total=False):
@@ -101,6 +102,7 @@ def map(  # noqa: A001
     backend: object = UNSET,
     priority: int = UNSET,
     on_stale: OnStale = UNSET,
+    rng: object = None,
 ) -> list[T] | list[T | Failure]:
     """``[fn(x) for x in iterable]``, on all processors.
 
@@ -128,6 +130,9 @@ def map(  # noqa: A001
         priority: of calls that run at the same time, the tasks of the one with the higher priority start first; by default 0.
         on_stale: where a worker has other code for ``fn`` than this program (its module was edited, reloaded or patched since): "send" (the
             default): the worker is sent this program's. "raise": the task fails with ``StaleCode``.
+        rng: a seed (a number, a list of numbers, a ``numpy.random.SeedSequence``): ``fn`` is called with ``rng=``, a
+            ``numpy.random.Generator`` of its own for each task. Task number n draws the same numbers, whatever the workers, their
+            number, the order, the batches, repetitions and the backend. None (the default): it is not.
 
     These are the defaults where neither :func:`manyhands.options` nor the environment (``MANYHANDS_WORKERS`` and so on) says otherwise.
 
@@ -153,7 +158,7 @@ def map(  # noqa: A001
         priority=priority,
         on_stale=on_stale,
     )
-    call = _Call(fn, iterables, options, eager=True)
+    call = _Call(fn, iterables, options, eager=True, rng=rng)
     results: list[T] = []
     with call:
         for _, values in call.chunks():
@@ -192,13 +197,15 @@ def imap(
     backend: object = UNSET,
     priority: int = UNSET,
     on_stale: OnStale = UNSET,
+    rng: object = None,
 ) -> Results[T] | Results[T | Failure]:
     """Like :func:`map`, as an iterator: results while the inputs are still being read. Inputs may be endless.
 
     Args:
         buffer: how many tasks may be read from the inputs whose results have not been taken. "auto" (the default): a few messages for each
             worker.
-        workers, chunk, timeout, retries, retry_on, backoff, errors, progress, ordered, backend, priority, on_stale: as for :func:`map`.
+        workers, chunk, timeout, retries, retry_on, backoff, errors, progress, ordered, backend, priority, on_stale, rng: as for
+            :func:`map`.
 
     The inputs are read in the thread that takes the results, and only while it takes them. While that waits for an input, results that
     come in the meantime wait, too, however they are ordered: with inputs that come slowly, ``buffer=1`` gives each result before the
@@ -231,7 +238,7 @@ def imap(
         priority=priority,
         on_stale=on_stale,
     )
-    return Results(_Call(fn, iterables, options, eager=False))
+    return Results(_Call(fn, iterables, options, eager=False, rng=rng))
 
 
 @overload
@@ -352,6 +359,7 @@ class _Call:
         options: Options,
         *,
         eager: bool,
+        rng: object,
     ) -> None:
         if not callable(fn):
             msg = f"fn={fn!r} is not callable"
@@ -361,12 +369,18 @@ class _Call:
             raise TypeError(msg)
         self._options = options
         self._failed: list[Failed] = []
+        settled, self.total = all(type(iterable) in _SETTLED for iterable in iterables), _length(iterables)
+        _check_iterables(iterables)
+        if rng is not None:
+            from manyhands.random_numbers import Drawing  # noqa: PLC0415 - only where it is asked for
+
+            fn, iterables = Drawing(fn, rng), (itertools.count(), *iterables)
         backend, workers = choose(options)
         policy = Policy(options.timeout, options.retries, options.retry_on, options.backoff)
         plan = Plan(
             function=fn,
             star=len(iterables) > 1,
-            settled=all(type(iterable) in _SETTLED for iterable in iterables),
+            settled=settled,
             workers=workers,
             chunk=None if options.chunk == "auto" else options.chunk,
             buffer=None if options.buffer == "auto" else options.buffer,
@@ -377,14 +391,8 @@ class _Call:
             eager=eager,
             # An iterator gives what comes before a failure first.
             fail_fast=eager and options.errors == "raise",
-            total=_length(iterables),
+            total=self.total,
         )
-        self.total: int | None = plan.total
-        for number, iterable in enumerate(iterables, 1):
-            if not hasattr(type(iterable), "__iter__") and not hasattr(type(iterable), "__getitem__"):
-                kind = errors.a_or_an(type(iterable).__name__)
-                msg = f"iterables: number {number} after the function is {iterable!r:.60}, {kind}; it must be iterable"
-                raise TypeError(msg)
         self.inputs = Readable(iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False))
         # A list of results is lost anyway; an iterator gives those of the inputs that could be read.
         self.stream: TaskStream = backend.stream(plan, self.inputs.all if eager or plan.settled else iter(self.inputs), options)
@@ -428,6 +436,14 @@ class _Call:
             self.stream.close(at_once=at_once)
         finally:
             self._bar.__exit__(kind, error, trace)  # type: ignore[arg-type]
+
+
+def _check_iterables(iterables: tuple[Iterable[Any], ...]) -> None:
+    for number, iterable in enumerate(iterables, 1):
+        if not hasattr(type(iterable), "__iter__") and not hasattr(type(iterable), "__getitem__"):
+            kind = errors.a_or_an(type(iterable).__name__)
+            msg = f"iterables: number {number} after the function is {iterable!r:.60}, {kind}; it must be iterable"
+            raise TypeError(msg)
 
 
 def _length(iterables: tuple[Iterable[Any], ...]) -> int | None:

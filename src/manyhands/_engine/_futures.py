@@ -14,6 +14,7 @@ from collections import deque
 from concurrent.futures import _base
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from manyhands import errors
 from manyhands._codec import _failures, _packing, _pickling
 from manyhands._engine._interrupts import is_interrupt
 from manyhands._wire import _frames
@@ -282,6 +283,7 @@ class FutureSink:
     """
 
     def __init__(self) -> None:
+        self.on_death: Callable[[BaseException], object] | None = None  # called when a task has ended its worker
         self.promised: set[Future[Any]] = set()
         self._lost: deque[Future[Any]] = deque()  # whose callbacks have not been called
 
@@ -313,6 +315,8 @@ class FutureSink:
         if ran is not None:
             future._ran(*ran)  # noqa: SLF001 - one of the two that know how a task ran
         future.set_exception(error)
+        if self.on_death is not None and isinstance(error, errors.WorkerDied):
+            self.on_death(error)
 
     def cancelled(self, batch: Batch) -> None:
         future: Future[object] = batch.tag  # type: ignore[assignment]

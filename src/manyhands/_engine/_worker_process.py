@@ -76,6 +76,7 @@ def work(channel_fd: int, slot_fd: int, settings_fd: int) -> None:
     options: Settings = marshal.loads(_posix.read_from_start(settings_fd))
     os.close(settings_fd)
     adopt_environment(options)
+    _draw_other_numbers()
     catch_signals(slot_fd)
     channel = Channel(socket.socket(fileno=channel_fd), blocking=True, descriptors=True)
     words = _slot.attach(slot_fd)
@@ -109,6 +110,13 @@ def adopt_environment(options: Settings) -> None:
     main_module = types.ModuleType("__main__")
     main_module.__dict__["__builtins__"] = sys.modules["builtins"]
     sys.modules["__main__"] = main_module
+
+
+def _draw_other_numbers() -> None:
+    """Have numpy's global generator draw other numbers than that of the next worker. ``random`` sees to it itself, when it is forked."""
+    numpy_random = sys.modules.get("numpy.random")  # preloaded, or the program's own, under "fork"
+    if numpy_random is not None:
+        numpy_random.seed()
 
 
 def _limit_threads(cpus: int) -> None:

@@ -14,6 +14,7 @@ import fcntl
 import mmap
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -216,6 +217,20 @@ def has_ended(pid: int) -> bool:
     """Whether a process has, also one that is no child of this one, and of whose end nobody has been told. False if that cannot be seen."""
     state = _state_of(pid)
     return state in {"Z", "X"} if state else os.path.isdir("/proc/self")
+
+
+def await_end(pid: int, timeout: float | None) -> bool:
+    """Wait until a process has ended, which need be no child of this one; False after ``timeout`` seconds."""
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(None if timeout is None else max(0.0, timeout) * 1000))
+    finally:
+        os.close(fd)
 
 
 def is_computing(pid: int) -> bool:

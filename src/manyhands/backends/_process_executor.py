@@ -6,6 +6,7 @@ import os
 import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
+from manyhands import errors
 from manyhands._core.living import Living
 from manyhands._core.options import UNSET, block, checked_count, refuse, resolve
 from manyhands._engine import _state
@@ -17,6 +18,8 @@ from manyhands.backends._views import BoundExecutor
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
+
+    from manyhands._engine._futures import Future
 
 
 _WORKERS = "a number of workers from 1 on, or None for one for each processor"
@@ -42,6 +45,8 @@ class Executor(Submitter):
         idle_timeout: seconds after which a worker that has nothing to do leaves. It is started again when there is work.
             The longest is 20 days.
         preload: names of modules that are imported once, before workers are forked (start method "zygote").
+        strict: as in the standard library, one worker that dies breaks the executor: all that was submitted fails with ``WorkerDied``,
+            which is a ``BrokenProcessPool``, and so does ``submit`` from then on. For code that relies on it.
         mp_context: as in the standard library, or a name ("fork", "spawn", "forkserver"): that start method is taken if ``start_method`` is
             not given.
 
@@ -67,6 +72,7 @@ class Executor(Submitter):
         memory_limit: int | str | None = UNSET,
         idle_timeout: float = UNSET,
         preload: tuple[str, ...] | list[str] = UNSET,
+        strict: bool = False,
     ) -> None:
         if initializer is not None and not callable(initializer):
             msg = f"initializer={initializer!r} is not callable"
@@ -86,7 +92,7 @@ class Executor(Submitter):
         warn_of_missing(options.preload, stacklevel=2)
         self._max_workers = options.workers or cpu_count()
         pool = _state.new_pool(
-            finish_at_exit=True,
+            finish_at_exit=self._finishes_at_exit,
             start_method=options.start_method,
             initializer=None if initializer is None else (initializer, tuple(initargs)),
             max_tasks_per_child=options.max_tasks_per_child,
@@ -96,12 +102,39 @@ class Executor(Submitter):
             limit=self._max_workers,
         )
         super().__init__(pool, options, Living())
+        self._broken: BaseException | None = None
+        self._strict = strict
+        if strict:
+            self._sink.on_death = self._break
         # One that is forgotten finishes what it was given, and ends.
         self._forgotten = weakref.finalize(self, pool.shutdown_later)
         self._forgotten.atexit = False
 
+    _finishes_at_exit = True  # the program ends only when what was submitted has
+
     def _width(self) -> int:
         return self._max_workers
+
+    def await_worker(self, future: Future[Any], deadline: float) -> int | None:
+        """Process id of a worker as soon as there is one; None if ``future`` has ended without, or at ``deadline`` (monotonic)."""
+        self._pool.wait(lambda: future.done() or bool(self._pool.pids()), deadline)
+        return next(iter(self._pool.pids()), future.worker)
+
+    def _note_failure(self, error: BaseException) -> None:
+        if self._strict:
+            self._break(error)
+
+    def _break(self, error: BaseException) -> None:
+        """A worker has died, and nothing goes on."""
+        if self._broken is None and isinstance(error, errors.WorkerDied):
+            what = f"{str(error).splitlines()[0]} This executor is strict, so nothing else can be run"
+            self._broken = errors.WorkerDied(what, pid=error.pid, exit_code=error.exit_code)
+            self._pool.break_off(self._broken)
+
+    def _check_open(self) -> None:
+        if self._broken is not None:
+            raise self._broken
+        super()._check_open()
 
     def with_options(
         self,
@@ -148,6 +181,11 @@ class Executor(Submitter):
     def worker_pids(self) -> list[int]:
         """Process ids of the workers that live now."""
         return self._pool.pids()
+
+    @property
+    def is_open(self) -> bool:
+        """Whether anything can be submitted."""
+        return not self._pool.closed and self._pool.pid == os.getpid()
 
     # ------------------------------------------------------------ the end
 

@@ -138,7 +138,21 @@ class Submitter(concurrent.futures.Executor):
         except BaseException:
             stream.owner = None
             raise
-        return _flat(stream)
+        return self._flat(stream)
+
+    def _flat(self, stream: ProcessStream) -> Iterator[Any]:
+        try:
+            for _, values in stream.chunks():
+                for value in values:
+                    if type(value) is Failed:
+                        self._note_failure(value.error)
+                        raise value.error
+                    yield value
+        finally:
+            stream.close()
+
+    def _note_failure(self, error: BaseException) -> None:
+        """A task of :meth:`map` has failed."""
 
     def stream(self, plan: Plan, inputs: Iterator[object]) -> ProcessStream:
         """A call over many inputs, as the contract of backends has it. A shutdown of the executor waits for it, if it is still there."""
@@ -166,24 +180,13 @@ def _one_by_one(
         try:
             while ahead:
                 left = None if deadline is None else deadline - time.monotonic()
-                value = ahead[0].result(left)
+                value = [ahead[0].result(left)]
                 ahead.popleft()
                 if buffersize is not None:
                     ahead.extend(submit(row, {}) for row in islice(rows, 1))
-                yield value
+                yield value.pop()  # kept by nobody but whoever takes it
         finally:
             for future in ahead:
                 future.cancel()
 
     return take()
-
-
-def _flat(stream: ProcessStream) -> Iterator[Any]:
-    try:
-        for _, values in stream.chunks():
-            for value in values:
-                if type(value) is Failed:
-                    raise value.error
-                yield value
-    finally:
-        stream.close()

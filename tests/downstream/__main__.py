@@ -1,0 +1,106 @@
+"""Runs the suites, and says what passed, what failed, and what differs on purpose."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from collections import Counter
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.downstream.suites import SUITES, Suite
+
+HERE = Path(__file__).parent
+SECONDS = 300  # for one class of tests
+
+
+class Outcome(NamedTuple):
+    """What became of one test."""
+
+    suite: str
+    test: str
+    outcome: str
+    why: str
+
+
+def run(suite: Suite, only: str) -> list[Outcome]:
+    """All tests of a suite whose names contain ``only``."""
+    found: list[Outcome] = []
+    for module in suite.modules:
+        groups = [json.loads(line) for line in _lines(suite, module) if line.startswith('"')]
+        if not groups:
+            print(f"{suite.name}: this Python does not come with {module}")
+        for group in groups:
+            if suite.wants(group) and only in f"{module}.{group}":
+                found += _run_group(suite, module, group)
+                print(f"{suite.name}: {module.rpartition('.')[2]}.{group}: {_counted(found)}", flush=True)
+    return found
+
+
+def _run_group(suite: Suite, module: str, group: str) -> list[Outcome]:
+    told = [json.loads(line) for line in _lines(suite, module, group) if line.startswith('["')]
+    outcomes = [Outcome(suite.name, test, outcome, why) for test, outcome, why in told]
+    if not outcomes or outcomes[-1].outcome == "hung":
+        outcomes.append(Outcome(suite.name, f"{module}.{group}", "failed", f"no end within {SECONDS} s, or a crash"))
+    return outcomes
+
+
+def _lines(suite: Suite, *arguments: str) -> list[str]:
+    command = [sys.executable, "-W", "ignore", "-m", "tests.downstream.running", suite.install, *arguments]
+    try:
+        done = subprocess.run(
+            command,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
+            check=False,
+            cwd=HERE.parent.parent,
+            env={**os.environ, "MANYHANDS_INSTALL": suite.install},
+        )
+        text = done.stdout
+    except subprocess.TimeoutExpired as late:
+        text = (late.stdout or b"").decode() + '\n["?", "hung", ""]'
+    return text.splitlines()
+
+
+def sorted_out(outcomes: list[Outcome], reasons: dict[str, dict[str, str]]) -> list[Outcome]:
+    """The same, with those that differ on purpose told apart from those that fail; what passes though it should differ is a failure."""
+    found = []
+    for one in outcomes:
+        reason = next((reason for pattern, reason in reasons.get(one.suite, {}).items() if fnmatch(one.test, pattern)), None)
+        found.append(one._replace(outcome="different", why=reason) if reason and one.outcome == "failed" else one)
+    return found
+
+
+def _counted(outcomes: list[Outcome]) -> str:
+    counts = Counter(one.outcome for one in outcomes)
+    return ", ".join(f"{counts[name]} {name}" for name in ("passed", "failed", "different", "skipped") if counts[name])
+
+
+def main() -> int:
+    """See the module; 1 if anything failed that should not."""
+    parser = argparse.ArgumentParser(prog="python -m tests.downstream", description=__doc__)
+    parser.add_argument("--suite", choices=[suite.name for suite in SUITES], action="append")
+    parser.add_argument("--only", default="", help="classes whose names contain this")
+    arguments = parser.parse_args()
+    reasons = tomllib.loads((HERE / "different.toml").read_text())
+    failed = 0
+    for suite in SUITES:
+        if arguments.suite and suite.name not in arguments.suite:
+            continue
+        outcomes = sorted_out(run(suite, arguments.only), reasons)
+        for one in outcomes:
+            if one.outcome == "failed":
+                print(f"FAILED {one.test}: {one.why.splitlines()[0] if one.why else ''}")
+        print(f"== {suite.name}: {_counted(outcomes)}")
+        failed += sum(one.outcome == "failed" for one in outcomes)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

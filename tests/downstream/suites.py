@@ -1,0 +1,32 @@
+"""Which suites there are. Each is a list of modules of ``unittest``, of which the classes that ``wanted`` names are run."""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+
+class Suite(NamedTuple):
+    """``install``: what manyhands takes the place of."""
+
+    name: str
+    install: str
+    modules: tuple[str, ...]
+    wanted: str
+
+    def wants(self, group: str) -> bool:
+        """Whether a class of tests belongs to it."""
+        return re.search(self.wanted, group) is not None
+
+
+_FUTURES = ("test_as_completed", "test_deadlock", "test_init", "test_process_pool", "test_shutdown", "test_wait")
+
+SUITES = (
+    Suite("multiprocessing.Pool", "multiprocessing", ("tests.downstream.pools",), r"Pool"),
+    Suite(
+        "concurrent.futures",
+        "concurrent.futures",
+        tuple(f"test.test_concurrent_futures.{name}" for name in _FUTURES),
+        r"ProcessPool(?!.*FailingInitializerResources)",
+    ),
+)

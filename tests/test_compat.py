@@ -1,0 +1,153 @@
+"""The names of other libraries, and manyhands in their place."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import multiprocessing
+import multiprocessing.pool
+import os
+import signal
+import time
+from concurrent.futures.process import BrokenProcessPool
+
+import loky
+import pytest
+
+import manyhands
+from manyhands import compat
+from manyhands.compat import concurrent_futures as futures_of_ours
+from manyhands.compat import loky as loky_of_ours
+from manyhands.compat import multiprocessing as multiprocessing_of_ours
+
+
+@pytest.fixture(params=["concurrent.futures", "multiprocessing", "loky"])
+def installed(request):
+    compat.install(request.param)
+    yield request.param
+    compat.uninstall(request.param)
+
+
+def test_in_the_place_of(installed):
+    theirs = {
+        "concurrent.futures": lambda: concurrent.futures.ProcessPoolExecutor,
+        "multiprocessing": lambda: multiprocessing.Pool,
+        "loky": lambda: loky.get_reusable_executor,
+    }[installed]
+    assert theirs().__module__.startswith("manyhands.")
+    compat.install(installed)  # once more changes nothing
+    compat.uninstall(installed)
+    assert not theirs().__module__.startswith("manyhands.")
+    compat.install(installed)
+
+
+def test_a_library_that_is_not_known():
+    with pytest.raises(ValueError, match="is one of"):
+        compat.install("numpy")
+
+
+def test_the_names_of_concurrent_futures():
+    for name in concurrent.futures.__all__:
+        if name != "InterpreterPoolExecutor":
+            assert hasattr(futures_of_ours, name), name
+    with futures_of_ours.ProcessPoolExecutor(2) as executor:
+        assert list(executor.map(pow, [2, 3], [3, 2])) == [8, 9]
+        assert isinstance(executor, concurrent.futures.Executor)
+        [(pid, worker)] = list(executor._processes.items())[:1]
+        assert worker.is_alive()
+        worker.terminate()
+        worker.join(20)
+        assert not worker.is_alive()
+        assert "ended" in repr(worker)
+        assert pid == worker.pid
+        assert executor.submit(pow, 2, 5).result() == 32
+
+
+def test_the_names_of_multiprocessing():
+    assert multiprocessing_of_ours.Pool is manyhands.Pool
+    assert multiprocessing_of_ours.get_context is multiprocessing.get_context
+    with pytest.raises(AttributeError):
+        multiprocessing_of_ours.nothing  # noqa: B018
+
+
+# ------------------------------------------------------------ strict
+
+
+def test_a_strict_executor_stays_broken():
+    with manyhands.Executor(2, strict=True) as executor:
+        running, waiting = executor.submit(time.sleep, 60), [executor.submit(pow, n, 2) for n in range(100)]
+        killed = executor.submit(os.kill, executor.await_worker(running, time.monotonic() + 20), signal.SIGKILL)
+        for future in (running, killed, *waiting):
+            error = future.exception(20)
+            assert error is None or isinstance(error, BrokenProcessPool)
+        assert isinstance(running.exception(), BrokenProcessPool)
+        with pytest.raises(BrokenProcessPool, match="is strict"):
+            executor.submit(pow, 2, 2)
+        with pytest.raises(BrokenProcessPool):
+            executor.map(pow, [1], [2])
+
+
+def test_a_strict_executor_is_broken_by_a_map():
+    with manyhands.Executor(1, strict=True) as executor:
+        with pytest.raises(BrokenProcessPool):
+            list(executor.map(os._exit, [3] * 4, chunksize=2))
+        with pytest.raises(BrokenProcessPool):
+            executor.submit(pow, 2, 2)
+
+
+def test_one_that_is_not_strict_goes_on():
+    with manyhands.Executor(1) as executor:
+        assert isinstance(executor.submit(os._exit, 3).exception(), BrokenProcessPool)
+        assert executor.submit(pow, 2, 2).result() == 4
+
+
+# ------------------------------------------------------------ loky
+
+
+@pytest.fixture
+def reusable():
+    yield loky_of_ours.get_reusable_executor
+    loky_of_ours.get_reusable_executor(max_workers=1, reuse=False).shutdown()
+
+
+def test_the_executor_is_used_again(reusable):
+    first = reusable(max_workers=2)
+    assert first.submit(pow, 2, 3).result() == 8
+    assert reusable(max_workers=1) is first
+    assert reusable() is first
+    assert reusable(max_workers=2, timeout=5) is not first
+    with pytest.raises(manyhands.PoolClosed):
+        first.submit(pow, 2, 3)
+    second = reusable(max_workers=2, timeout=5)
+    assert reusable(max_workers=2, timeout=7, reuse=True) is second
+    second.shutdown()
+    assert reusable(max_workers=2, timeout=5).submit(pow, 2, 3).result() == 8
+    assert isinstance(reusable().submit(os._exit, 2).exception(), loky_of_ours.BrokenProcessPool)
+    assert reusable().submit(pow, 2, 3).result() == 8
+
+
+def set_up(value):
+    os.environ["SET_UP"] = value + os.environ.get("GIVEN", "")
+
+
+def test_its_workers_are_set_up(reusable):
+    executor = reusable(max_workers=1, initializer=set_up, initargs=("x",), env={"GIVEN": "y"}, kill_workers=True)
+    assert executor.submit(os.getenv, "SET_UP").result() == "xy"
+    with pytest.raises(NotImplementedError, match="register_reducer"):
+        reusable(job_reducers={int: None})
+    with pytest.raises(ValueError, match="max_workers"):
+        reusable(max_workers=0)
+
+
+def test_results_of_a_map_are_kept_by_nobody_else():
+    import gc
+    import weakref
+
+    class Made:
+        pass
+
+    with manyhands.Executor(1) as executor:
+        for made in executor.map(lambda _: Made(), range(3)):
+            reference = weakref.ref(made)
+            del made
+            gc.collect()
+            assert reference() is None

@@ -1,0 +1,152 @@
+"""``Process``: one function in a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+import scripts
+import waiting
+
+import manyhands
+from manyhands import Process
+
+
+def write(path, text):
+    path.write_text(f"{text} {os.getpid()}")
+    return text
+
+
+def test_a_function_runs_in_a_process_of_its_own(tmp_path):
+    process = Process(target=write, args=(tmp_path / "out",), kwargs={"text": "hello"}, name="writer")
+    assert (process.pid, process.exitcode, process.is_alive(), process.name) == (None, None, False, "writer")
+    process.start()
+    assert process.pid == process.ident != os.getpid()
+    process.join()
+    assert (process.exitcode, process.is_alive(), process.result) == (0, False, "hello")
+    assert (tmp_path / "out").read_text() == f"hello {process.pid}"
+    process.close()
+
+
+def test_lambdas_and_closures():
+    factor = 3
+    process = Process(target=lambda x: x * factor, args=(5,))
+    process.start()
+    process.join()
+    assert process.result == 15
+    process.close()
+
+
+def fail():
+    raise KeyError("of the process")
+
+
+def test_what_it_raises_reaches_join():
+    process = Process(target=fail)
+    process.start()
+    for _ in range(2):
+        with pytest.raises(KeyError, match="of the process"):
+            process.join()
+    assert process.exitcode == 1
+    process.close()
+
+
+@pytest.mark.parametrize(("given", "code"), [(None, 0), (0, 0), (7, 7), ("a message", 1)])
+def test_sys_exit_is_an_end_like_another(given, code):
+    process = Process(target=sys.exit, args=(given,))
+    process.start()
+    process.join()
+    assert process.exitcode == code
+    process.close()
+
+
+def test_a_process_that_is_killed_from_outside(tmp_path):
+    def sleep():
+        (tmp_path / "begun").touch()
+        time.sleep(60)
+
+    process = Process(target=sleep)
+    process.start()
+    waiting.until((tmp_path / "begun").exists)
+    os.kill(process.pid, signal.SIGKILL)
+    with pytest.raises(manyhands.WorkerDied):
+        process.join()
+    assert process.exitcode == -signal.SIGKILL
+    process.close()
+
+
+@pytest.mark.parametrize("how", ["terminate", "kill"])
+def test_one_that_the_program_ends(how):
+    process = Process(target=time.sleep, args=(60,))
+    process.start()
+    process.join(0.05)
+    assert process.is_alive()
+    with pytest.raises(ValueError, match="cannot close"):
+        process.close()
+    getattr(process, how)()
+    process.join()
+    assert not process.is_alive()
+    assert process.exitcode < 0
+    process.close()
+
+
+class Counting(Process):
+    def __init__(self, count):
+        super().__init__()
+        self.count = count
+
+    def run(self):
+        return sum(range(self.count))
+
+
+def test_a_class_of_ones_own():
+    process = Counting(5)
+    process.start()
+    process.join()
+    assert process.result == 10
+    process.close()
+
+
+def test_misuse():
+    with pytest.raises(TypeError, match="not callable"):
+        Process(target=3)
+    with pytest.raises(ValueError, match="group"):
+        Process(group=1)
+    process = Process(target=print, args=((n for n in ()),))
+    with pytest.raises(manyhands.NotSerializable, match="generator"):
+        process.start()
+    process.close()
+    process = Process()
+    with pytest.raises(AssertionError, match="has not been started"):
+        process.join()
+    process.start()
+    with pytest.raises(AssertionError, match="twice"):
+        process.start()
+    process.join()
+    process.close()
+
+
+@pytest.mark.parametrize("daemon", [False, True])
+def test_the_end_of_the_program(tmp_path, daemon):
+    begin = time.monotonic()
+    done = scripts.run(
+        """
+        import sys, time, pathlib, manyhands
+        def work(folder):
+            pathlib.Path(folder, "begun").touch()
+            time.sleep(1 if not {daemon} else 60)
+            pathlib.Path(folder, "done").touch()
+        process = manyhands.Process(target=work, args=(sys.argv[1],), daemon={daemon})
+        process.start()
+        while not pathlib.Path(sys.argv[1], "begun").exists():
+            process.join(0.01)
+        """.replace("{daemon}", str(daemon)),
+        tmp_path,
+    )
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert (tmp_path / "done").exists() is not daemon
+    assert time.monotonic() - begin < 40
+    waiting.until(lambda: (tmp_path / "begun").exists())

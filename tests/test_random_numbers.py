@@ -1,0 +1,88 @@
+"""``rng=``: the same random numbers, however the work is spread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+
+import numpy as np
+import pytest
+
+import manyhands
+
+SEED = 20_26
+
+
+def draw(x, rng):
+    return x, rng.random(3).tolist()
+
+
+def add(x, y, *, rng):
+    return x + y + rng.integers(1000)
+
+
+EXPECTED = [(x, np.random.default_rng(seed).random(3).tolist()) for x, seed in enumerate(np.random.SeedSequence(SEED).spawn(20))]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"workers": 1},
+        {"workers": 3, "chunk": 1},
+        {"chunk": 7},
+        {"backend": "threads"},
+        {"backend": "sequential"},
+        {"errors": "return"},
+    ],
+    ids=str,
+)
+def test_they_do_not_depend_on_how_the_work_is_spread(options):
+    assert manyhands.map(draw, range(20), rng=SEED, **options) == EXPECTED
+    assert list(manyhands.imap(draw, (x for x in range(20)), rng=SEED, **options)) == EXPECTED
+    assert sorted(manyhands.map(draw, range(20), rng=SEED, ordered=False, **options)) == EXPECTED
+
+
+def test_nor_on_repetitions(tmp_path):
+    def shaky(x, rng):
+        values = rng.random(3).tolist()
+        try:
+            (tmp_path / str(x)).touch(exist_ok=False)
+        except FileExistsError:
+            return x, values
+        if x % 2:
+            os._exit(1)
+        raise OSError
+
+    assert manyhands.map(shaky, range(20), rng=SEED, retries=3) == EXPECTED
+
+
+def test_several_inputs_and_asynchronously():
+    seeds = np.random.SeedSequence(5).spawn(2)
+    expected = [x + y + np.random.default_rng(seed).integers(1000) for x, y, seed in zip((1, 2), (3, 4), seeds, strict=True)]
+    assert manyhands.map(add, [1, 2], [3, 4], rng=5) == expected
+
+    async def collect():
+        return [value async for value in manyhands.aimap(add, [1, 2], [3, 4], rng=5)]
+
+    assert asyncio.run(collect()) == expected
+
+
+def test_seeds():
+    of_a_list = manyhands.map(draw, range(2), rng=[1, 2, 3])
+    assert of_a_list == manyhands.map(draw, range(2), rng=np.random.SeedSequence([1, 2, 3]))
+    child = np.random.SeedSequence(SEED).spawn(2)[1]
+    expected = [(x, np.random.default_rng(seed).random(3).tolist()) for x, seed in enumerate(child.spawn(2))]
+    assert manyhands.map(draw, range(2), rng=child) == expected
+    assert manyhands.map(draw, range(1), rng=1) != manyhands.map(draw, range(1), rng=2)
+    for bad in (-1, "seed", 1.5):
+        with pytest.raises(ValueError, match="rng is a seed"):
+            manyhands.map(draw, range(2), rng=bad)
+
+
+def test_a_failure_names_the_function():
+    def fail(x, rng):
+        raise KeyError(x)
+
+    with pytest.raises(KeyError) as found:
+        manyhands.map(fail, [5], rng=1)
+    assert "fail" in "".join(found.value.__notes__)
