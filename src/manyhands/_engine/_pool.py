@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import marshal
 import os
@@ -417,7 +418,8 @@ class ProcessPool:
             self.drain()
             self.shutdown()
 
-        threading.Thread(target=finish, name="manyhands-shutdown", daemon=True).start()
+        with contextlib.suppress(RuntimeError):  # the interpreter is ending, and ends it; or there is no room for a thread
+            threading.Thread(target=finish, name="manyhands-shutdown", daemon=True).start()
 
     def cancel_waiting(self) -> None:
         """Cancel everything that has not started."""
