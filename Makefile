@@ -21,7 +21,7 @@ failures: $(VENV)/installed-bench
 
 # An environment of its own, in which manyhands takes the peers' places.
 downstream: $(VENV)-downstream/installed
-	$(VENV)-downstream/bin/python -m tests.downstream
+	$(VENV)-downstream/bin/python -m tests.downstream --write docs/compat.md
 
 $(VENV)-downstream/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-downstream

@@ -11,9 +11,12 @@ import tomllib
 from collections import Counter
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tests.downstream.suites import SUITES, Suite
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 HERE = Path(__file__).parent
 SECONDS = 300  # for one class of tests
@@ -87,19 +90,47 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.downstream", description=__doc__)
     parser.add_argument("--suite", choices=[suite.name for suite in SUITES], action="append")
     parser.add_argument("--only", default="", help="classes whose names contain this")
+    parser.add_argument("--write", metavar="FILE", help="write the figures, and what differs, there")
     arguments = parser.parse_args()
     reasons = tomllib.loads((HERE / "different.toml").read_text())
-    failed = 0
+    everything: dict[Suite, list[Outcome]] = {}
     for suite in SUITES:
         if arguments.suite and suite.name not in arguments.suite:
             continue
-        outcomes = sorted_out(run(suite, arguments.only), reasons)
+        outcomes = everything[suite] = sorted_out(run(suite, arguments.only), reasons)
         for one in outcomes:
             if one.outcome == "failed":
                 print(f"FAILED {one.test}: {one.why.splitlines()[0] if one.why else ''}")
         print(f"== {suite.name}: {_counted(outcomes)}")
-        failed += sum(one.outcome == "failed" for one in outcomes)
-    return 1 if failed else 0
+    if arguments.write:
+        Path(arguments.write).write_text("\n".join(as_page(everything)))
+    return 1 if any(one.outcome == "failed" for outcomes in everything.values() for one in outcomes) else 0
+
+
+def as_page(everything: dict[Suite, list[Outcome]]) -> Iterator[str]:
+    """The figures of each suite, what differs on purpose, and what fails."""
+    yield "# The peers' own tests, with manyhands in their place\n"
+    version = ".".join(map(str, sys.version_info[:3]))
+    yield f"`make downstream` runs them, as they are; these figures are of CPython {version}.\n"
+    yield "| suite | passed | different on purpose | failed | skipped by the suite |\n|---|--:|--:|--:|--:|"
+    for suite, outcomes in everything.items():
+        counts = Counter(one.outcome for one in outcomes)
+        yield f"| {suite.name} | " + " | ".join(str(counts[name]) for name in ("passed", "different", "failed", "skipped")) + " |"
+    for title, outcome in (("What differs on purpose", "different"), ("What fails", "failed")):
+        chosen = {suite.name: [one for one in outcomes if one.outcome == outcome] for suite, outcomes in everything.items()}
+        if any(chosen.values()):
+            yield f"\n## {title}\n"
+        for name, found in chosen.items():
+            for why, tests in _by_reason(found).items():
+                yield f"- {name}: {', '.join(sorted(tests))}: {why}"
+    yield ""
+
+
+def _by_reason(outcomes: list[Outcome]) -> dict[str, set[str]]:
+    found: dict[str, set[str]] = {}
+    for one in outcomes:
+        found.setdefault(one.why.splitlines()[0] if one.why else "", set()).add(f"`{one.test.rpartition('.')[2]}`")
+    return found
 
 
 if __name__ == "__main__":

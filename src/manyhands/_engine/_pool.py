@@ -164,7 +164,7 @@ class ProcessPool:
         if self._broken_off is not None and threading.current_thread() is not threading.main_thread():
             raise self._broken_off
         if self.closed:
-            msg = "cannot schedule new tasks after shutdown; create a new executor"
+            msg = "cannot schedule new futures after shutdown; create a new executor"
             raise errors.PoolClosed(msg)
 
     def check_usable(self) -> None:

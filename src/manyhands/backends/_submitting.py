@@ -86,7 +86,7 @@ class Submitter(concurrent.futures.Executor):
     def _check_open(self) -> None:
         self._pool.check_open()
         if self._closed:
-            msg = "cannot schedule new tasks after shutdown; the executor itself may still be open"
+            msg = "cannot schedule new futures after shutdown; the executor itself may still be open"
             raise errors.PoolClosed(msg)
 
     def map(

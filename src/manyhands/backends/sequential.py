@@ -131,7 +131,7 @@ class SequentialExecutor(concurrent.futures.Executor):
             PoolClosed: the executor has been shut down.
         """
         if self._closed:
-            msg = "cannot schedule new tasks after shutdown; create a new executor"
+            msg = "cannot schedule new futures after shutdown; create a new executor"
             raise errors.PoolClosed(msg)
         future: Future[T] = concurrent.futures.Future()
         future.set_running_or_notify_cancel()

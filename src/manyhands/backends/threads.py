@@ -112,7 +112,7 @@ class ThreadExecutor(concurrent.futures.Executor):
         future: Future[T] = concurrent.futures.Future()
         with self._lock:
             if self._closed:
-                msg = "cannot schedule new tasks after shutdown; create a new executor"
+                msg = "cannot schedule new futures after shutdown; create a new executor"
                 raise errors.PoolClosed(msg)
             self._queue.put(_Item(future, fn, args, kwargs))
             if self._idle:

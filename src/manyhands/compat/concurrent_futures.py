@@ -25,6 +25,7 @@ from concurrent.futures import (
     wait,
 )
 from concurrent.futures.process import BrokenProcessPool
+from typing import Any
 
 import manyhands.executor
 from manyhands._wire import _posix
@@ -49,6 +50,12 @@ __all__ = [
 
 class ProcessPoolExecutor(manyhands.executor.Executor):
     """:class:`manyhands.Executor` under the standard library's name; ``strict=True`` for a pool that breaks as that does."""
+
+    def __init__(self, max_workers: int | None = None, *args: Any, **options: Any) -> None:
+        if isinstance(max_workers, int) and max_workers <= 0:
+            msg = "max_workers must be greater than 0"
+            raise ValueError(msg)
+        super().__init__(max_workers, *args, **options)
 
     @property
     def _processes(self) -> dict[int, WorkerHandle]:
