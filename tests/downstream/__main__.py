@@ -103,7 +103,9 @@ def main() -> int:
                 print(f"FAILED {one.test}: {one.why.splitlines()[0] if one.why else ''}")
         print(f"== {suite.name}: {_counted(outcomes)}")
     if arguments.write:
-        Path(arguments.write).write_text("\n".join(as_page(everything)))
+        page = Path(arguments.write)
+        page.parent.mkdir(exist_ok=True)
+        page.write_text("\n".join(as_page(everything)))
     return 1 if any(one.outcome == "failed" for outcomes in everything.values() for one in outcomes) else 0
 
 
