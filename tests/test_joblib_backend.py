@@ -109,6 +109,8 @@ def threads(_):
 def test_threads_of_numeric_libraries():
     with joblib.parallel_config(backend="manyhands", inner_max_num_threads=3):
         assert set(Parallel(n_jobs=2)(delayed(threads)(x) for x in range(4))) == {"3"}
+    # The workers are not that call's alone.
+    assert "3" not in Parallel(n_jobs=2)(delayed(threads)(x) for x in range(4))
 
 
 def test_options():

@@ -69,7 +69,7 @@ def test_types(tmp_path):
         if kind == "error":
             said[int(number)] = text.rpartition("[")[2].removesuffix("]")
         elif revealed := re.fullmatch('Revealed type is "(.*)"', text):
-            said[int(number)] = re.sub(r"(builtins|manyhands\.mapping)\.", "", revealed[1])
+            said[int(number)] = re.sub(r"(builtins|manyhands\.(mapping|errors))\.", "", revealed[1])
     lines = program.read_text().splitlines()
     expected = {number: line.partition("  # ")[2] for number, line in enumerate(lines, 1) if "  # " in line}
     assert said == expected, done.stdout + done.stderr

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from manyhands.compat.registering import register_joblib as register_joblib
     from manyhands.errors import BackendMissing as BackendMissing
     from manyhands.errors import CannotStart as CannotStart
+    from manyhands.errors import Failure as Failure
     from manyhands.errors import InternalError as InternalError
     from manyhands.errors import ManyhandsError as ManyhandsError
     from manyhands.errors import NotSerializable as NotSerializable
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from manyhands.executor import Future as Future
     from manyhands.explaining import explain as explain
     from manyhands.explaining import register_reducer as register_reducer
-    from manyhands.mapping import Failure as Failure
     from manyhands.mapping import Results as Results
     from manyhands.mapping import aimap as aimap
     from manyhands.mapping import imap as imap
@@ -58,7 +58,7 @@ _HOME = {
     "BackendMissing": "errors",
     "CannotStart": "errors",
     "Executor": "executor",
-    "Failure": "mapping",
+    "Failure": "errors",
     "Future": "executor",
     "InternalError": "errors",
     "ManyhandsError": "errors",

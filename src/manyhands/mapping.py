@@ -2,54 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypedDict, TypeVar, overload
 
-from manyhands import errors
-from manyhands._core.policy import Failed, Policy
-from manyhands.backends import Plan
-from manyhands.backends._choice import choose
-from manyhands.backends._ending import Readable, first_failure
+from manyhands._call import Call
 from manyhands.settings import UNSET, resolved
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable, Generator, Iterable, Iterator
+    from collections.abc import AsyncGenerator, Callable, Generator, Iterable
     from typing import Unpack
 
-    from manyhands._core.options import Options
-    from manyhands.backends import TaskStream
+    from manyhands._core.policy import Failed
     from manyhands.backends._contract import Counts
+    from manyhands.errors import Failure
 
 T = TypeVar("T")
 
 Errors = Literal["raise", "return", "skip"]
 OnStale = Literal["send", "raise"]
 Auto = Literal["auto"]
-
-# Reading these runs no code of the user's.
-_SETTLED = frozenset({list, tuple, range, str, bytes, set, frozenset, dict})
-
-
-class Failure:
-    """Stands in the place of a result when ``errors="return"`` and the task has failed. It is false.
-
-    Attributes:
-        index: which input it was, from 0.
-        error: what the task raised, or ``WorkerDied``, ``TaskTimeout``, ``NotSerializable``.
-    """
-
-    __slots__ = ("error", "index")
-
-    def __init__(self, index: int, error: BaseException) -> None:
-        self.index: int = index
-        self.error: BaseException = error
-
-    def __bool__(self) -> bool:
-        return False
-
-    def __repr__(self) -> str:
-        return f"Failure(index={self.index}, error={self.error!r})"
 
 
 class MapOptions(TypedDict, total=False):
@@ -158,7 +128,7 @@ def map(  # noqa: A001
         priority=priority,
         on_stale=on_stale,
     )
-    call = _Call(fn, iterables, options, eager=True, rng=rng)
+    call = Call(fn, iterables, options, eager=True, rng=rng)
     results: list[T] = []
     with call:
         for _, values in call.chunks():
@@ -238,7 +208,7 @@ def imap(
         priority=priority,
         on_stale=on_stale,
     )
-    return Results(_Call(fn, iterables, options, eager=False, rng=rng))
+    return Results(Call(fn, iterables, options, eager=False, rng=rng))
 
 
 @overload
@@ -296,7 +266,7 @@ async def _taken_in_a_thread(results: Results[T]) -> AsyncGenerator[T, None]:
 class Results(Generic[T]):
     """The iterator that :func:`imap` returns. One thread takes the results; others may :meth:`close` it."""
 
-    def __init__(self, call: _Call) -> None:
+    def __init__(self, call: Call) -> None:
         self._call = call
         self._values: Generator[T, None, None] = _values(call)  # not a method: its frame would keep this, and so nothing would end it
 
@@ -333,7 +303,7 @@ class Results(Generic[T]):
         self.close()
 
 
-def _values(call: _Call) -> Generator[Any, None, None]:
+def _values(call: Call) -> Generator[Any, None, None]:
     with call:
         for _, values in call.chunks():
             yield from values
@@ -347,107 +317,3 @@ def _stopped(failed: Failed) -> RuntimeError:
     error = RuntimeError(f"task {failed.index} raised StopIteration, which an iterator cannot pass on: it would seem to be at its end")
     error.__cause__ = failed.error
     return error
-
-
-class _Call:
-    """One call: a stream of a backend under the user's choice of errors, with its progress bar. Leaving it ends the call."""
-
-    def __init__(
-        self,
-        fn: Callable[..., Any],
-        iterables: tuple[Iterable[Any], ...],
-        options: Options,
-        *,
-        eager: bool,
-        rng: object,
-    ) -> None:
-        if not callable(fn):
-            msg = f"fn={fn!r} is not callable"
-            raise TypeError(msg)
-        if not iterables:
-            msg = "no inputs were given: pass at least one iterable after the function"
-            raise TypeError(msg)
-        self._options = options
-        self._failed: list[Failed] = []
-        settled, self.total = all(type(iterable) in _SETTLED for iterable in iterables), _length(iterables)
-        _check_iterables(iterables)
-        if rng is not None:
-            from manyhands.random_numbers import Drawing  # noqa: PLC0415 - only where it is asked for
-
-            fn, iterables = Drawing(fn, rng), (itertools.count(), *iterables)
-        backend, workers = choose(options)
-        policy = Policy(options.timeout, options.retries, options.retry_on, options.backoff)
-        plan = Plan(
-            function=fn,
-            star=len(iterables) > 1,
-            settled=settled,
-            workers=workers,
-            chunk=None if options.chunk == "auto" else options.chunk,
-            buffer=None if options.buffer == "auto" else options.buffer,
-            policy=policy,
-            priority=options.priority,
-            on_stale=options.on_stale,
-            ordered=options.ordered,
-            eager=eager,
-            # An iterator gives what comes before a failure first.
-            fail_fast=eager and options.errors == "raise",
-            total=self.total,
-        )
-        self.inputs = Readable(iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False))
-        # A list of results is lost anyway; an iterator gives those of the inputs that could be read.
-        self.stream: TaskStream = backend.stream(plan, self.inputs.all if eager or plan.settled else iter(self.inputs), options)
-        self._bar: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
-        if options.progress:
-            from manyhands.progress import Bar  # noqa: PLC0415 - rich takes 50 ms
-
-            self._bar = Bar(self.stream.counts, self.total, workers)
-
-    def chunks(self) -> Iterator[tuple[int, list[object]]]:
-        """Chunks of results, with failures as the user wants them."""
-        stream, errors = self.stream, self._options.errors
-        for first, values in stream.chunks():
-            if not stream.failures:
-                yield first, values
-            elif errors == "return":
-                yield first, [Failure(v.index, v.error) if type(v) is Failed else v for v in values]
-            elif errors == "skip":
-                yield first, [value for value in values if type(value) is not Failed]
-            else:
-                self._failed = [value for value in values if type(value) is Failed]
-                if not self._failed:
-                    yield first, values
-                    continue
-                before = list(itertools.takewhile(lambda value: type(value) is not Failed, values))
-                if before:
-                    yield first, before
-                return
-
-    def failed(self) -> Failed | None:
-        """What has ended :meth:`chunks`, to be raised. Not in there: a generator cannot raise StopIteration."""
-        return first_failure(self.stream, self._failed) if self._failed else None
-
-    def __enter__(self) -> _Call:
-        self._bar.__enter__()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
-        at_once = kind is not None and not issubclass(kind, Exception | GeneratorExit)
-        try:
-            self.stream.close(at_once=at_once)
-        finally:
-            self._bar.__exit__(kind, error, trace)  # type: ignore[arg-type]
-
-
-def _check_iterables(iterables: tuple[Iterable[Any], ...]) -> None:
-    for number, iterable in enumerate(iterables, 1):
-        if not hasattr(type(iterable), "__iter__") and not hasattr(type(iterable), "__getitem__"):
-            kind = errors.a_or_an(type(iterable).__name__)
-            msg = f"iterables: number {number} after the function is {iterable!r:.60}, {kind}; it must be iterable"
-            raise TypeError(msg)
-
-
-def _length(iterables: tuple[Iterable[Any], ...]) -> int | None:
-    try:
-        return min(len(iterable) for iterable in iterables)  # type: ignore[arg-type]
-    except TypeError:
-        return None

@@ -12,7 +12,7 @@ import weakref
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
 
 from manyhands import backends
-from manyhands._core.options import checked_count, whole
+from manyhands._core.options import BESIDE_JOBLIB, checked_count, whole
 from manyhands._core.policy import Failed, Policy
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends import Plan
@@ -37,19 +37,6 @@ _BACKENDS = {
     "threads": "threads",
     "sequential": "sequential",
 }
-# Options of manyhands.map and Executor that Parallel takes besides joblib's parameters.
-_OPTIONS = (
-    "backoff",
-    "idle_timeout",
-    "max_tasks_per_child",
-    "memory_limit",
-    "on_stale",
-    "preload",
-    "priority",
-    "retries",
-    "retry_on",
-    "start_method",
-)
 
 
 class Delayed(Generic[P, T]):
@@ -316,8 +303,8 @@ def _check_options(names: Iterable[str]) -> None:
                 "pass an executor instead: backend=manyhands.Executor(..., initializer=...)"
             )
             raise TypeError(msg)
-        if name not in _OPTIONS:
-            msg = f"Parallel() has no parameter {name!r}; besides joblib's it takes {', '.join(_OPTIONS)}"
+        if name not in BESIDE_JOBLIB:
+            msg = f"Parallel() has no parameter {name!r}; besides joblib's it takes {', '.join(sorted(BESIDE_JOBLIB))}"
             raise TypeError(msg)
 
 

@@ -82,7 +82,9 @@ class Process:
             NotSerializable: target or arguments cannot be sent.
             CannotStart: the machine has no room for a process.
         """
-        assert self._future is None, "cannot start a process twice"
+        if self._future is not None:
+            msg = "cannot start a process twice"
+            raise AssertionError(msg)
         executor = self._executor = (_Daemon if self.daemon else Executor)(1, max_tasks_per_child=1)
         future = self._future = executor.submit(_live, self)
         future.add_done_callback(lambda _: executor.shutdown(wait=False))

@@ -17,6 +17,12 @@ BACKENDS = ("processes", "threads", "sequential")
 OWN_VARIABLES = ("MANYHANDS_WORKER", "MANYHANDS_CPUS")
 START_METHODS = ("zygote", "spawn", "fork")
 
+# What each task has of its own, and what its worker: a call may choose the one, and only who makes workers the other.
+OF_TASKS = frozenset({"backoff", "on_stale", "priority", "retries", "retry_on", "timeout"})
+OF_WORKERS = frozenset({"idle_timeout", "max_tasks_per_child", "memory_limit", "preload", "start_method"})
+# What joblib has no parameter for.
+BESIDE_JOBLIB = (OF_TASKS | OF_WORKERS) - {"timeout"}
+
 # No count is larger: far more than anybody needs, and safe for whatever is done with it.
 MOST = 10**9
 # Bytes: what fits a limit of the kernel's.

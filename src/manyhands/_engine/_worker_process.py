@@ -25,13 +25,15 @@ if TYPE_CHECKING:
 
     from manyhands._engine._settings import Settings
 
-_THREAD_VARIABLES = (
+# How many threads numeric libraries begin with, when they are loaded.
+THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
     "MKL_NUM_THREADS",
     "BLIS_NUM_THREADS",
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
+    "NUMBA_NUM_THREADS",
 )
 
 
@@ -123,7 +125,7 @@ def _limit_threads(cpus: int) -> None:
     """Give numeric libraries this worker's share of the processors, unless the user has decided otherwise."""
     os.environ["MANYHANDS_WORKER"] = str(os.getpid())
     os.environ["MANYHANDS_CPUS"] = str(cpus)
-    for name in _THREAD_VARIABLES:
+    for name in THREAD_VARIABLES:
         os.environ.setdefault(name, str(cpus))
     if "numpy" in sys.modules:  # preloaded: the variables come too late
         try:

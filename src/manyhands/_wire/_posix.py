@@ -220,7 +220,13 @@ def has_ended(pid: int) -> bool:
 
 
 def await_end(pid: int, timeout: float | None) -> bool:
-    """Wait until a process has ended, which need be no child of this one; False after ``timeout`` seconds."""
+    """Wait until a process has ended, which need be no child of this one; False after ``timeout`` seconds.
+
+    Raises:
+        OSError: the system cannot do it (before Linux 5.3).
+    """
+    if not hasattr(os, "pidfd_open"):
+        raise OSError(errno.ENOSYS, "waiting for a process that is no child needs pidfd_open, which this system has not")
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from manyhands._core.living import Living
-from manyhands._core.options import UNSET, resolve
+from manyhands._core.options import OF_TASKS, UNSET, resolve
 from manyhands.backends._submitting import Submitter
 from manyhands.backends.processes import shared_pool
 
@@ -67,9 +67,9 @@ class BoundExecutor(View):
 
     def with_options(self, **changed: Any) -> BoundExecutor:
         """The same workers, with these of the options changed: see :meth:`Executor.with_options`."""
-        unknown = set(changed) - _POLICY
+        unknown = set(changed) - OF_TASKS
         if unknown:
-            msg = f"{min(unknown)!r} is not an option of an executor's tasks; these are {', '.join(sorted(_POLICY))}"
+            msg = f"{min(unknown)!r} is not an option of an executor's tasks; these are {', '.join(sorted(OF_TASKS))}"
             raise TypeError(msg)
         return BoundExecutor(self._executor, self._options, {**self._given, **changed})
 
@@ -80,9 +80,6 @@ class BoundExecutor(View):
     def __repr__(self) -> str:
         given = ", ".join(f"{name}={value!r}" for name, value in self._given.items())
         return f"<{self._executor!r} with {given}>"
-
-
-_POLICY = frozenset({"timeout", "retries", "retry_on", "backoff", "priority", "on_stale"})
 
 
 class SharedExecutor(View):

@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from manyhands.cli._journal import Journal
     from manyhands.cli._streams import Output
     from manyhands.cli._task import Task
-    from manyhands.mapping import Failure, Results
+    from manyhands.errors import Failure
+    from manyhands.mapping import Results
 
 # How many results, and how many characters of them, may wait for an earlier one. Guesses.
 _WAITING = 10_000

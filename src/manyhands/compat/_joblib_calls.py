@@ -8,6 +8,8 @@ import os
 from joblib import parallel_config
 from joblib._parallel_backends import SequentialBackend, ThreadingBackend
 
+from manyhands._engine._worker_process import THREAD_VARIABLES
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -39,15 +41,22 @@ def _few_threads(threads: int | None) -> Iterator[None]:
     if threads is None:  # the worker's share of the processors, which it has been given
         yield
         return
-    for name in _VARIABLES:
-        os.environ[name] = str(threads)  # for those that are not loaded yet
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))  # for those that are not loaded yet
+    try:
+        with _limited(threads):
+            yield
+    finally:  # the worker is not this call's alone
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _limited(threads: int) -> contextlib.AbstractContextManager[Any]:
     try:
         import threadpoolctl  # noqa: PLC0415 - only who asks for it
     except ImportError:
-        yield
-        return
-    with threadpoolctl.threadpool_limits(threads):
-        yield
-
-
-_VARIABLES = tuple(f"{name}_NUM_THREADS" for name in ("OMP", "OPENBLAS", "MKL", "BLIS", "NUMEXPR", "NUMBA"))
+        return contextlib.nullcontext()
+    return threadpoolctl.threadpool_limits(threads)  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from joblib import ParallelBackendBase, register_parallel_backend
 from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
 
+from manyhands._core.options import BESIDE_JOBLIB
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends._views import SharedExecutor
 from manyhands.compat import _joblib_calls
@@ -19,20 +20,6 @@ if TYPE_CHECKING:
 
 # What Parallel hands to every backend; what of it is for files has no meaning here.
 _OF_JOBLIB = frozenset({"max_nbytes", "mmap_mode", "temp_folder", "verbose", "context"})
-_OPTIONS = frozenset(
-    {
-        "backoff",
-        "idle_timeout",
-        "max_tasks_per_child",
-        "memory_limit",
-        "on_stale",
-        "preload",
-        "priority",
-        "retries",
-        "retry_on",
-        "start_method",
-    }
-)
 
 
 def register(*, make_default: bool = False) -> None:
@@ -79,9 +66,9 @@ class ManyhandsBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
         given = {name: value for name, value in {**self.backend_kwargs, **options}.items() if name not in _OF_JOBLIB}
         if "idle_worker_timeout" in given:
             given["idle_timeout"] = given.pop("idle_worker_timeout")
-        unknown = given.keys() - _OPTIONS
+        unknown = given.keys() - BESIDE_JOBLIB
         if unknown:
-            msg = f"backend='manyhands' has no option {min(unknown)!r}; its options are {', '.join(sorted(_OPTIONS))}"
+            msg = f"backend='manyhands' has no option {min(unknown)!r}; its options are {', '.join(sorted(BESIDE_JOBLIB))}"
             raise TypeError(msg)
         self.parallel = parallel
         self._workers = SharedExecutor(n_jobs, resolved(workers=n_jobs, backend="processes", **given))

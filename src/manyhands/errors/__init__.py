@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 __all__ = [
     "BackendMissing",
     "CannotStart",
+    "Failure",
     "InternalError",
     "ManyhandsError",
     "NotSerializable",
@@ -282,3 +283,24 @@ def __getattr__(name: str) -> object:
         return WorkerDied
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
+
+
+class Failure:
+    """Stands in the place of a result when ``errors="return"`` and the task has failed. It is false.
+
+    Attributes:
+        index: which input it was, from 0.
+        error: what the task raised, or ``WorkerDied``, ``TaskTimeout``, ``NotSerializable``.
+    """
+
+    __slots__ = ("error", "index")
+
+    def __init__(self, index: int, error: BaseException) -> None:
+        self.index: int = index
+        self.error: BaseException = error
+
+    def __bool__(self) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return f"Failure(index={self.index}, error={self.error!r})"
