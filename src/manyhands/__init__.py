@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from manyhands.sharing.arrays import share_array as share_array
     from manyhands.sharing.arrays import shared_array as shared_array
     from manyhands.worker_state import per_worker as per_worker
+    from manyhands.worker_state import worker_id as worker_id
 
 __version__ = "0.1.0"
 
@@ -88,6 +89,7 @@ _HOME = {
     "share_array": "sharing.arrays",
     "shared_array": "sharing.arrays",
     "shutdown": "_engine._state",
+    "worker_id": "worker_state",
 }
 
 __all__ = [*_HOME]

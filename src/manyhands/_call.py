@@ -50,7 +50,7 @@ class Call:
 
             fn, iterables = Drawing(fn, rng), (itertools.count(), *iterables)
         backend, workers = choose(options)
-        policy = Policy(options.timeout, options.retries, options.retry_on, options.backoff)
+        policy = Policy.of(options)
         plan = Plan(
             function=fn,
             star=len(iterables) > 1,

@@ -36,6 +36,7 @@ class MapOptions(TypedDict, total=False):
     backend: object
     priority: int
     on_stale: OnStale
+    tag_output: bool
     rng: object
 
 
@@ -72,6 +73,7 @@ def map(  # noqa: A001
     backend: object = UNSET,
     priority: int = UNSET,
     on_stale: OnStale = UNSET,
+    tag_output: bool = UNSET,
     rng: object = None,
 ) -> list[T] | list[T | Failure]:
     """``[fn(x) for x in iterable]``, on all processors.
@@ -100,6 +102,8 @@ def map(  # noqa: A001
         priority: of calls that run at the same time, the tasks of the one with the higher priority start first; by default 0.
         on_stale: where a worker has other code for ``fn`` than this program (its module was edited, reloaded or patched since): "send" (the
             default): the worker is sent this program's. "raise": the task fails with ``StaleCode``.
+        tag_output: name the task before each line that it writes: "[square 17] text". What workers write and log, and their warnings, come
+            from this process, as if it had written them; by default without a tag.
         rng: a seed (a number, a list of numbers, a ``numpy.random.SeedSequence``): ``fn`` is called with ``rng=``, a
             ``numpy.random.Generator`` of its own for each task. Task number n draws the same numbers, whatever the workers, their
             number, the order, the batches, repetitions and the backend. None (the default): it is not.
@@ -127,6 +131,7 @@ def map(  # noqa: A001
         backend=backend,
         priority=priority,
         on_stale=on_stale,
+        tag_output=tag_output,
     )
     call = Call(fn, iterables, options, eager=True, rng=rng)
     results: list[T] = []
@@ -167,6 +172,7 @@ def imap(
     backend: object = UNSET,
     priority: int = UNSET,
     on_stale: OnStale = UNSET,
+    tag_output: bool = UNSET,
     rng: object = None,
 ) -> Results[T] | Results[T | Failure]:
     """Like :func:`map`, as an iterator: results while the inputs are still being read. Inputs may be endless.
@@ -174,7 +180,7 @@ def imap(
     Args:
         buffer: how many tasks may be read from the inputs whose results have not been taken. "auto" (the default): a few messages for each
             worker.
-        workers, chunk, timeout, retries, retry_on, backoff, errors, progress, ordered, backend, priority, on_stale, rng: as for
+        workers, chunk, timeout, retries, retry_on, backoff, errors, progress, ordered, backend, priority, on_stale, tag_output, rng: as for
             :func:`map`.
 
     The inputs are read in the thread that takes the results, and only while it takes them. While that waits for an input, results that
@@ -207,6 +213,7 @@ def imap(
         backend=backend,
         priority=priority,
         on_stale=on_stale,
+        tag_output=tag_output,
     )
     return Results(Call(fn, iterables, options, eager=False, rng=rng))
 

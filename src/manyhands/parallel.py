@@ -190,7 +190,7 @@ class Parallel:
             workers=workers,
             chunk=None if options.chunk == "auto" else options.chunk,
             ahead=ahead,
-            policy=Policy(options.timeout, options.retries, options.retry_on, options.backoff),
+            policy=Policy.of(options),
             priority=options.priority,
             on_stale=options.on_stale,
             ordered=self.return_as != "generator_unordered",

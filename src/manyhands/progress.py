@@ -102,6 +102,8 @@ class Bar:
             console=Console(file=self._file),
             expand=True,
             refresh_per_second=1 / _REFRESH,
+            redirect_stdout=is_terminal(sys.stdout),  # above the bar; but what goes to a file is to go there
+            redirect_stderr=is_terminal(sys.stderr),
         )
 
 

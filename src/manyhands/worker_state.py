@@ -8,11 +8,28 @@ import threading
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from manyhands._codec import _identity
+from manyhands._core import worker_ids
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 T = TypeVar("T")
+
+
+def worker_id() -> int | None:
+    """The number of the worker that runs this code, from 0 on; None in the program itself.
+
+    The least that no other worker of the same executor, or of those that all calls share, has at the time: with four workers it is below 4,
+    also after one has been replaced. For what there is one of for each worker: a graphics card, a port, a folder.
+
+    Example:
+        >>> import manyhands
+        >>> sorted(set(manyhands.map(lambda _: manyhands.worker_id(), range(100), workers=2, chunk=1))) in ([0], [0, 1])
+        True
+
+    Of ``backend="threads"``, it is the thread's; of ``"sequential"`` 0. Workers of several executors may have the same number.
+    """
+    return worker_ids.current()
 
 
 class PerWorker(Generic[T]):

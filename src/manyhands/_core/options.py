@@ -18,7 +18,7 @@ OWN_VARIABLES = ("MANYHANDS_WORKER", "MANYHANDS_CPUS")
 START_METHODS = ("zygote", "spawn", "fork")
 
 # What each task has of its own, and what its worker: a call may choose the one, and only who makes workers the other.
-OF_TASKS = frozenset({"backoff", "on_stale", "priority", "retries", "retry_on", "timeout"})
+OF_TASKS = frozenset({"backoff", "on_stale", "priority", "retries", "retry_on", "tag_output", "timeout"})
 OF_WORKERS = frozenset({"idle_timeout", "max_tasks_per_child", "memory_limit", "preload", "start_method"})
 # What joblib has no parameter for.
 BESIDE_JOBLIB = (OF_TASKS | OF_WORKERS) - {"timeout"}
@@ -50,6 +50,7 @@ class Options(NamedTuple):
     buffer: int | Literal["auto"] = "auto"
     priority: int = 0
     on_stale: Literal["send", "raise"] = "send"
+    tag_output: bool = False
     backend: object = "processes"
     start_method: Literal["zygote", "spawn", "fork"] = "zygote"
     memory_limit: int | None = None
@@ -114,7 +115,7 @@ def _read(name: str, text: str) -> object:
     try:
         return _FROM_TEXT[name](text)
     except ValueError:
-        kind = "0 or 1" if name == "progress" else "a size" if name == "memory_limit" else "a number"
+        kind = "0 or 1" if name in {"progress", "tag_output"} else "a size" if name == "memory_limit" else "a number"
         msg = f"environment variable MANYHANDS_{name.upper()}={text!r} cannot be read; it is {kind}"
         raise ValueError(msg) from None
 
@@ -282,6 +283,7 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "buffer": _count(1, "a number of tasks from 1 on, or 'auto'", auto=True),
     "priority": _count(-MOST, "a whole number; higher goes first"),
     "on_stale": _one_of("send", "raise"),
+    "tag_output": _flag,
     "backend": _backend,
     "start_method": _one_of(*START_METHODS),
     "memory_limit": _size,
@@ -289,6 +291,11 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "idle_timeout": _seconds("a number of seconds above 0", zero=False, none=False),
     "preload": _names,
 }
+
+
+def _read_flag(text: str) -> bool:
+    return bool(("0", "1").index(text))
+
 
 _FROM_TEXT: dict[str, Callable[[str], object]] = {
     "workers": int,
@@ -301,5 +308,6 @@ _FROM_TEXT: dict[str, Callable[[str], object]] = {
     "max_tasks_per_child": int,
     "idle_timeout": float,
     "preload": lambda text: tuple(filter(None, text.split(","))),
-    "progress": lambda text: {"0": False, "1": True}[text] if text in {"0", "1"} else int("x"),
+    "progress": _read_flag,
+    "tag_output": _read_flag,
 }

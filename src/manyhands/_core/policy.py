@@ -8,6 +8,10 @@ from typing import NamedTuple
 from manyhands._core.tasks import NS
 from manyhands.errors import STACK_FOLLOWS
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from manyhands._core.options import Options
+
 _LONGEST = 300  # characters of what is noted of an attempt
 _DAY = 86400.0
 # So often is a delay doubled: the shortest is far beyond a day by then, and a float does not overflow.
@@ -15,12 +19,21 @@ _DOUBLINGS = 64
 
 
 class Policy(NamedTuple):
-    """``timeout`` and ``backoff`` are seconds. The n-th repetition waits ``backoff * 2 ** (n - 1)``, a day at the most."""
+    """``timeout`` and ``backoff`` are seconds. The n-th repetition waits ``backoff * 2 ** (n - 1)``, a day at the most.
+
+    ``tag_output``: name the task before each line that it writes.
+    """
 
     timeout: float | None = None
     retries: int = 0
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     backoff: float = 0.0
+    tag_output: bool = False
+
+    @classmethod
+    def of(cls, options: Options) -> Policy:
+        """What these options say of it."""
+        return cls(options.timeout, options.retries, options.retry_on, options.backoff, options.tag_output)
 
     def repeats(self, error: BaseException, attempt: int) -> bool:
         """Whether a task that failed for the ``attempt``-th time is to run again."""

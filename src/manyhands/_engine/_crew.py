@@ -5,9 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from manyhands._core import worker_ids
 from manyhands._engine import _parcels
 from manyhands._engine._supervisor import Peer
-from manyhands._wire import _frames, _poller, _posix
+from manyhands._engine._surroundings import Surroundings
+from manyhands._wire import _frames, _messages, _poller, _posix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +36,7 @@ class Crew:
         self.peers: dict[int, Peer] = {}
         self.launcher: Launcher = launcher
         self.sleeping = False
+        self.heard = False  # somebody has said something, when ``wait`` looked last
         self.initializer: tuple[Bytes | Placed, Sequence[Bytes | Placed]] | None = None  # what each member is sent first
         self._settings = settings
         self._poller = _poller.Poller()
@@ -41,6 +44,9 @@ class Crew:
         self._by_fd: dict[int, Peer] = {}
         self._wake = _posix.waker_pair()
         self._poller.add(self._wake[0])
+        self.said = _messages.Pipe()
+        self._poller.add(self.said.fd)
+        self.surroundings = Surroundings()
         self._dirty: set[Peer] = set()  # with something to send
         self._blocked: set[Peer] = set()  # whose socket is full
 
@@ -56,7 +62,7 @@ class Crew:
         Raises:
             OSError: the machine has no room for it.
         """
-        peer = Peer(worker)
+        peer = Peer(worker, worker_ids.least_free(peer.worker_id for peer in self.peers.values()))
         self.peers[worker.number] = peer
         try:
             self.launcher.start(worker.number, peer.theirs, peer.slot.fd, self._settings())
@@ -65,10 +71,18 @@ class Crew:
         except OSError:
             self.forget(peer)
             raise
+        around = _frames.pack(_frames.SURROUNDINGS, self.surroundings.for_new(peer.worker_id), a=worker.number, fds=1)
+        peer.channel.queue(around, [self.said.theirs])
         if self.initializer is not None:
             _parcels.queue(peer.channel, peer.lent, _frames.FUNCTION, *self.initializer)
             self.has_post(peer)
         self._watch_launcher()
+
+    def tell_surroundings(self, around: bytes) -> None:
+        """Tell all members what has changed around the program."""
+        for peer in self.peers.values():
+            peer.channel.queue(_frames.pack(_frames.SURROUNDINGS, around))
+            self.has_post(peer)
 
     def forget(self, peer: Peer) -> None:
         """It has ended, and everything of it has been read."""
@@ -146,6 +160,7 @@ class Crew:
         finally:
             self.sleeping = False
         speaking, launcher = [], False
+        self.heard = False
         for fd, mask in ready:
             peer = self._by_fd.get(fd)
             if peer is not None:
@@ -155,6 +170,8 @@ class Crew:
                     speaking.append(peer)
             elif fd == self._wake[0]:
                 _posix.silence(fd)
+            elif fd == self.said.fd:
+                self.heard = True
             else:
                 launcher = True
         return speaking, launcher
@@ -217,6 +234,7 @@ class Crew:
         self._poller.close()
         fds, self._wake = self._wake, (-1, -1)
         _posix.close_quietly(fds)
+        self.said.close()
 
     def abandon(self) -> None:
         """In a forked child: let go of the descriptors without touching the parent's processes."""
@@ -226,3 +244,4 @@ class Crew:
         self.launcher.abandon()
         self._poller.close()
         _posix.close_quietly(self._wake)
+        self.said.close()

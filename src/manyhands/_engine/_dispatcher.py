@@ -22,6 +22,7 @@ from manyhands._core.tasks import NS
 from manyhands._engine import _parcels
 from manyhands._engine._crew import Crew
 from manyhands._engine._driving import Driving
+from manyhands._engine._echo import Echo
 from manyhands._engine._outcomes import Outcomes
 from manyhands._engine._staffing import Staffing
 from manyhands._engine._supervisor import STACK_NS
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from manyhands._engine._settings import Settings
     from manyhands._engine._supervisor import Peer
     from manyhands._wire._frames import Frame
+    from manyhands._wire._messages import Message
 
 
 class Dispatcher:
@@ -50,6 +52,7 @@ class Dispatcher:
         self.peers: dict[int, Peer] = self.crew.peers
         self.observers: list[Callable[[events.Event], None]] = []
         self.outcomes = Outcomes(self._again, self.observers)
+        self._echo = Echo()
         self.staffing = Staffing(self.scheduler, self.crew, self.outcomes, self.observers, self._hear, self._fail_ready)
         self.calls: Living[PoolCall] = Living()  # that somebody may still wait for
         self.limit: int | None = None  # of workers, as the user wants it
@@ -283,6 +286,8 @@ class Dispatcher:
             raise
         except BaseException as error:  # noqa: BLE001 - a handler of a signal has raised; nothing has been changed
             raise _Struck(error) from None
+        if self.crew.heard:
+            self._listen()
         for peer in speaking:
             self._hear(peer)
             launcher = launcher or peer.hung_up
@@ -302,10 +307,24 @@ class Dispatcher:
     def _hear(self, peer: Peer) -> bool:
         """Take what a worker has sent; whether there was anything."""
         frames = self.crew.read(peer)
+        if peer.has_spoken():  # what a task has said comes before its result
+            self._listen()
         now = time.monotonic_ns()
         for frame in frames:
             self._handle(peer, frame, now)
         return bool(frames)
+
+    def _listen(self) -> None:
+        """Take what workers have said besides results, to be said here when the turn is over."""
+        for message in self.crew.said.read():
+            self.outcomes.said(partial(self._echo.say, message, self._tag(message)))
+
+    def _tag(self, message: Message) -> str:
+        worker = self.scheduler.workers.get(message.worker)
+        task = None if worker is None else worker.task_of(message.ordinal)
+        if task is None or not task.call.policy.tag_output:  # type: ignore[attr-defined]
+            return ""
+        return f"[{task.form.function.name} {task.first}] "  # type: ignore[attr-defined]
 
     def _handle(self, peer: Peer, frame: Frame, now: int) -> None:
         if frame.flags & _frames.PLACED:
@@ -396,6 +415,7 @@ class Dispatcher:
         self.driving.exclusively(self._give_back)
 
     def _give_back(self) -> None:
+        self._listen()
         self.crew.close()
         self._posted.clear()
         closed = errors.PoolClosed("the pool was shut down while this call was under way")

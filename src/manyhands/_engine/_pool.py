@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import marshal
 import os
 import signal
-import sys
 import threading
 import time
 from functools import partial
@@ -88,7 +86,6 @@ class ProcessPool:
         self._depot: Depot | None = None
         self._calls = itertools.count(1)
         self._functions = Functions(self._let_go, self._place_function)
-        self._path = list(sys.path)  # as workers have it
         if encoded is not None:
             payload, views = encoded
             small = not views and len(payload) < _parcels.SHARED
@@ -104,20 +101,15 @@ class ProcessPool:
             self._zygote.prepare(fn)
 
     def function(self, fn: Callable[..., object], on_stale: str) -> Function:
-        """A function as it is now, to be sent; and, before it, where workers are to look for what it imports.
+        """A function as it is now, to be sent; and, before it, what has changed around the program.
 
         Raises:
             NotSerializable: it cannot be sent.
         """
-        if sys.path != self._path:
-            before, self._path = self._path, list(sys.path)
-            self._dispatcher.command(partial(self._tell_path, _settings.texts(before), _settings.texts(self._path)))
+        around = self._dispatcher.crew.surroundings.changed()
+        if around is not None:
+            self._dispatcher.command(partial(self._dispatcher.crew.tell_surroundings, around))
         return self._functions.get(fn, on_stale)
-
-    def _tell_path(self, before: list[str], now: list[str]) -> None:
-        for peer in self._dispatcher.peers.values():
-            peer.channel.queue(_frames.pack(_frames.PATH, marshal.dumps((before, now))))
-            self._dispatcher.crew.has_post(peer)
 
     @property
     def depot(self) -> Depot:

@@ -73,6 +73,8 @@ class Reply:
         else:
             return
         out = self._worker.out
+        if self._worker.unsaid:
+            self._worker.finish_lines()
         if self._worker.borrows:
             self._worker.luggage.tell_gone()
         pieces = _frames.pack(_frames.DONE, payload, flags=flags, count=count, ordinal=self._first, a=self.since, b=now - self.since)

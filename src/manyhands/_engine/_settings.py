@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING, TypedDict
+from typing import TypedDict
 
 from manyhands._codec import _identity
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from manyhands._engine._surroundings import texts
 
 
 class Settings(TypedDict):
@@ -41,11 +39,6 @@ def of_now(*, cpus: int, idle_timeout: float, memory_limit: int | None, initiali
         "memory_limit": memory_limit,
         "initializer": initializer,
     }
-
-
-def texts(entries: Iterable[object]) -> list[str]:
-    """Paths as texts: there may be others among them."""
-    return [str(entry) for entry in entries]
 
 
 def _directory() -> str | None:

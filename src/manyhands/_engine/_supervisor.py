@@ -43,8 +43,9 @@ class Peer:
     it has them. ``known`` are the numbers of the functions that it has been sent.
     """
 
-    def __init__(self, worker: Worker) -> None:
+    def __init__(self, worker: Worker, worker_id: int) -> None:
         self.worker = worker
+        self.worker_id = worker_id  # the least that no other worker has
         self.number = worker.number
         self.pid: int | None = None
         self.known: set[int] = set()
@@ -67,6 +68,7 @@ class Peer:
             raise
         self.channel = Channel(ours, blocking=False, descriptors=True)
         self.lent = _parcels.Lent()
+        self._spoken = 0
         self._gone: deque[tuple[int, bool]] = deque()  # its own that nobody sees here any more
 
     def started(self, pid: int) -> None:
@@ -88,6 +90,11 @@ class Peer:
     def _release_theirs(self) -> None:
         self.theirs.close()
         self.slot.release_fd()
+
+    def has_spoken(self) -> bool:
+        """Whether it has said something since this was asked last."""
+        before, self._spoken = self._spoken, self.slot.spoken()
+        return before != self._spoken
 
     # ------------------------------------------------------------ segments
 

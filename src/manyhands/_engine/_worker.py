@@ -20,7 +20,9 @@ import time
 import types
 
 from manyhands._codec import _failures, _packing, _pickling
+from manyhands._core import worker_ids
 from manyhands._engine import _repertoire
+from manyhands._engine._relay import Relay
 from manyhands._engine._repertoire import Repertoire
 from manyhands._engine._reply import Reply
 from manyhands._wire import _frames, _posix, _slot
@@ -28,7 +30,7 @@ from manyhands._wire import _frames, _posix, _slot
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Collection, Iterable, Iterator
     from typing import Any
 
     from manyhands._codec._pickling import Bytes
@@ -53,6 +55,8 @@ class Worker:
         self._reply = Reply(self)
         self._repertoire = Repertoire(self._reply.begin_now)
         self._luggage: Luggage | None = None
+        self._relay: Relay | None = None
+        self.unsaid: Collection[object] = ()  # of lines that have been begun; see Relay
         self.borrows = False  # the task that runs came in segments
         self._backlog: list[Frame] = []  # what came while a task waited for something else
         self._pid = os.getpid()
@@ -65,6 +69,8 @@ class Worker:
         """The tasks, the channel and the slot are the parent's. The child ends when it comes back from the task."""
         self._forked = True
         self.channel.sock.close()
+        if self._relay is not None:
+            self._relay.forget()
 
     def close(self) -> None:
         """Hang up. Only a rehearsal ends so; a worker ends with its process."""
@@ -84,6 +90,7 @@ class Worker:
         if options["memory_limit"]:
             self._memory_limited = True
             _posix.limit_memory(options["memory_limit"])
+        self._adopt(self._await(_frames.SURROUNDINGS))
         if options["initializer"]:
             try:
                 function, arguments = self._repertoire.load(0, self._kept(self._await(_frames.FUNCTION)))
@@ -126,8 +133,27 @@ class Worker:
             self.luggage.take_back(frame)
         elif frame.kind == _frames.FORGET:
             self._repertoire.forget(frame.a)
-        elif frame.kind == _frames.PATH:
-            _change_path(*marshal.loads(frame.payload))
+        elif frame.kind == _frames.SURROUNDINGS:
+            self._adopt(frame)
+
+    def _adopt(self, frame: Frame) -> None:
+        """Take note of what is around the program; the first time, with the pipe for what is said."""
+        around = marshal.loads(frame.payload)
+        if self._relay is None:
+            self._relay = Relay(self._words, frame.fds[0], frame.a)
+            self.unsaid = self._relay.unsaid
+            worker_ids.of_process = around["worker_id"]
+        if "path" in around:
+            _change_path(*around["path"])
+        if "logs" in around:
+            self._relay.follow_logs(around["logs"])
+        if "warnings" in around:
+            self._relay.follow_warnings(around["warnings"])
+
+    def finish_lines(self) -> None:
+        """Say what the task has written of lines that it has not ended: before its result is sent."""
+        if self._relay is not None:
+            self._relay.finish_lines()
 
     @property
     def luggage(self) -> Luggage:
@@ -252,6 +278,8 @@ class Worker:
     def _fail(self, ordinal: int, error: BaseException, started: int) -> None:
         if self._memory_limited and isinstance(error, MemoryError):
             self._full = True
+        if self.unsaid:
+            self.finish_lines()
         payload = _failures.encode_failure(error, _OWN)
         self._say(_frames.FAILED, payload, ordinal=ordinal, count=1, a=started, b=time.monotonic_ns() - started)
 

@@ -27,7 +27,7 @@ _LENGTH = struct.Struct("<Q")
 LARGE = 65536
 
 # ---- parent to worker
-PATH = 1  # payload: sys.path of the program as it was, and as it is now (marshal)
+SURROUNDINGS = 1  # payload: what has changed around the program (marshal); the first one brings the pipe for what is said, a: worker number
 FUNCTION = 2  # a: function id; payload: the function
 RUN = 3  # count tasks of function a from ordinal on, under epoch b; flags: see below
 STOP = 4  # finish what has started and leave
@@ -61,7 +61,7 @@ PLACED = 32  # payload: where the payload proper and each buffer lie (marshal): 
 FAILURE = 16  # of GIVEN
 QUICK = 8  # the tasks are so short that looking at the clock for each would cost more than they do
 
-_KINDS = frozenset({PATH, FUNCTION, RUN, STOP, FORGET, DONE, FAILED, SKIPPED, LEAVING, FORK, ATTACH, REAP, PRELOAD})
+_KINDS = frozenset({SURROUNDINGS, FUNCTION, RUN, STOP, FORGET, DONE, FAILED, SKIPPED, LEAVING, FORK, ATTACH, REAP, PRELOAD})
 _KINDS |= {FORKED, FORK_FAILED, EXITED, GIVEN, WANT, GONE}
 _LARGEST = 1 << 46  # bytes of one frame; no machine has more memory
 

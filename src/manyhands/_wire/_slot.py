@@ -32,6 +32,7 @@ START_NS = 1  # when it started it, on the monotonic clock
 EPOCH = 2  # written by the parent; tasks sent under another epoch must not start
 PID = 4  # of the worker
 READY = 3  # 1 when the worker has been set up
+SPOKEN = 6  # grows with each message in the pipe of what workers say
 CUT_OFF = 5  # 1 when the worker has found its channel closed by somebody in its own process
 
 _SETTLE_NS = 20_000
@@ -64,6 +65,10 @@ class Slot:
     def cut_off(self) -> bool:
         """Whether somebody in the worker has closed its channel."""
         return bool(self._words[CUT_OFF])
+
+    def spoken(self) -> int:
+        """How often the worker has said something, in the pipe that is for it."""
+        return self._words[SPOKEN]
 
     def started_at(self) -> tuple[int, int]:
         """Ordinal of the task that the worker started last, and when (nanoseconds on the monotonic clock)."""

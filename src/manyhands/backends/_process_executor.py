@@ -145,6 +145,7 @@ class Executor(Submitter):
         backoff: float = UNSET,
         priority: int = UNSET,
         on_stale: Literal["send", "raise"] = UNSET,
+        tag_output: bool = UNSET,
     ) -> BoundExecutor:
         """The same workers, with a policy for what is submitted through the returned executor.
 
@@ -156,6 +157,7 @@ class Executor(Submitter):
             backoff: seconds before the first repetition, doubled for each further one.
             priority: tasks of a higher priority start first.
             on_stale: "send" or "raise", as for :func:`manyhands.map`.
+            tag_output: name the task before each line that it writes.
 
         What is left out is as it was. A ``with`` block of the returned executor waits for what was submitted through it.
 
@@ -165,7 +167,7 @@ class Executor(Submitter):
             3
         """
         given: dict[str, object] = {"timeout": timeout, "retries": retries, "retry_on": retry_on, "backoff": backoff}
-        given.update(priority=priority, on_stale=on_stale)
+        given.update(priority=priority, on_stale=on_stale, tag_output=tag_output)
         return BoundExecutor(self, self._options, given)
 
     def resize(self, max_workers: int) -> None:

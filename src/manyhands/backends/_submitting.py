@@ -40,7 +40,7 @@ class Submitter(concurrent.futures.Executor):
         self._pool = pool
         self._limit = limit  # of workers; that of the pool holds as well, and an executor may be resized beyond what it has now
         self._options = options
-        self._policy = Policy(options.timeout, options.retries, options.retry_on, options.backoff)
+        self._policy = Policy.of(options)
         self._streams = streams
         self._calls: Living[PoolCall] = Living()
         self._sink = FutureSink()

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands import errors
+from manyhands._core import worker_ids
 from manyhands._core.policy import Failed, add_note, attempt_line
 from manyhands.backends._contract import Capabilities, Counts
 from manyhands.backends._streaming import describe, run_rows
@@ -89,7 +90,12 @@ class SequentialStream:
             attempt += 1
 
     def _attempt(self, index: int, row: Row) -> object:
+        ids, outside = worker_ids.of_thread, worker_ids.current() is None
+        if outside:
+            ids.number = 0  # this thread is the one worker that there is
         values, nanoseconds, _ = run_rows(index, [row])
+        if outside:
+            ids.number = None
         self._nanoseconds += nanoseconds
         timeout = self._plan.policy.timeout
         if timeout is not None and nanoseconds > timeout * 1e9 and type(values[0]) is not Failed:

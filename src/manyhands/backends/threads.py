@@ -6,9 +6,11 @@ import concurrent.futures
 import itertools
 import queue
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands import errors
+from manyhands._core import worker_ids
 from manyhands._core.policy import add_note
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends._contract import Capabilities
@@ -99,6 +101,7 @@ class ThreadExecutor(concurrent.futures.Executor):
         self._queue: queue.SimpleQueue[_Item | None] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._threads: dict[threading.Thread, Future[Any] | None] = {}  # what each runs
+        self._ids: weakref.WeakKeyDictionary[threading.Thread, int] = weakref.WeakKeyDictionary()
         self._idle = 0  # threads that wait for an item, less the items that are for them; never too many
         self._closed = False
 
@@ -122,7 +125,9 @@ class ThreadExecutor(concurrent.futures.Executor):
         return future
 
     def _start(self) -> None:
-        thread = threading.Thread(target=self._serve, name=f"manyhands-{next(_numbers)}", daemon=True)
+        number = worker_ids.least_free(self._ids[thread] for thread in self._threads)
+        thread = threading.Thread(target=self._serve, args=(number,), name=f"manyhands-{next(_numbers)}", daemon=True)
+        self._ids[thread] = number
         self._threads[thread] = None  # first: once started, it notes there what it runs
         try:
             thread.start()
@@ -132,7 +137,8 @@ class ThreadExecutor(concurrent.futures.Executor):
                 msg = f"no thread could be started: {error}"
                 raise errors.CannotStart(msg) from error
 
-    def _serve(self) -> None:
+    def _serve(self, worker_id: int) -> None:
+        worker_ids.of_thread.number = worker_id
         me = threading.current_thread()
         refused = self._set_up()
         while (item := self._queue.get()) is not None:

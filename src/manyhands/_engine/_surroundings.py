@@ -1,0 +1,114 @@
+"""What of the program around it a worker has to know, and is told again when it changes: where modules are looked for, which log records
+and which warnings count.
+"""
+
+from __future__ import annotations
+
+import itertools
+import marshal
+import sys
+import warnings
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Iterable
+    from typing import Any, TypedDict
+
+    class LogState(TypedDict):
+        """``levels`` of the loggers that have one of their own, and what kind of ``handlers`` they have; see :func:`handler_keys`."""
+
+        disable: int
+        levels: dict[str, int]
+        handlers: dict[str, list[str]]
+
+
+ROOT = ""  # the root logger's name, here
+_numbers = itertools.count(1)
+
+
+class Surroundings:
+    """What the workers of one pool have been told."""
+
+    def __init__(self) -> None:
+        self._mark = f"manyhands {next(_numbers)}"
+        self._path = list(sys.path)
+        self._filters = list(warnings.filters)
+        self._root: logging.RootLogger | None = None  # as soon as logging is loaded
+        self._handlers: list[Any] = []
+        self._note_logs()
+
+    def for_new(self, worker_id: int) -> bytes:
+        """What a worker has to know that is started now; its import path it knows already."""
+        return marshal.dumps({"worker_id": worker_id, "warnings": _encode_filters(), "logs": log_state()})
+
+    def changed(self) -> bytes | None:
+        """What the others have to know by now; None if nothing has changed."""
+        # Asked for each submission: what is compared is the same object nearly always, and takes a quarter of a microsecond in all.
+        path, filters = sys.path != self._path, warnings.filters != self._filters
+        root = self._root or _root_logger()
+        # Loggers remember for which levels they are enabled, and forget it whenever any level is set: so what is noted there is gone.
+        logs = root is not None and (self._mark not in getattr(root, "_cache", ()) or root.handlers != self._handlers)
+        if not (path or filters or logs):
+            return None
+        changes: dict[str, object] = {}
+        if path:
+            before, self._path = self._path, list(sys.path)
+            changes["path"] = texts(before), texts(self._path)
+        if filters:
+            self._filters = list(warnings.filters)
+            changes["warnings"] = _encode_filters()
+        if logs:
+            self._note_logs()
+            changes["logs"] = log_state()
+        return marshal.dumps(changes)
+
+    def _note_logs(self) -> None:
+        root = self._root = _root_logger()
+        if root is not None:
+            self._handlers = list(root.handlers)
+            if hasattr(root, "_cache"):
+                root._cache[self._mark] = True  # noqa: SLF001 - see above; there is no public way that takes less than a look at each
+
+
+def _root_logger() -> logging.RootLogger | None:
+    module = sys.modules.get("logging")
+    return getattr(module, "root", None)
+
+
+def log_state() -> LogState:
+    """What loggers are set to in this process."""
+    root = _root_logger()
+    state: LogState = {"disable": 0, "levels": {}, "handlers": {}}
+    if root is None:
+        return state
+    state["disable"] = root.manager.disable
+    loggers = [(ROOT, root), *list(root.manager.loggerDict.items())]
+    for name, logger in loggers:
+        if getattr(logger, "level", 0):  # others are places in the tree without a logger
+            state["levels"][name] = logger.level  # type: ignore[union-attr]
+        if getattr(logger, "handlers", None):
+            state["handlers"][name] = handler_keys(logger)  # type: ignore[arg-type]
+    return state
+
+
+def handler_keys(logger: logging.Logger) -> list[str]:
+    """What tells whether a handler does what another does: its class, and its file if it has one."""
+    return [f"{type(h).__module__}.{type(h).__qualname__} {getattr(h, 'baseFilename', '')}" for h in logger.handlers]
+
+
+def _encode_filters() -> list[tuple[Any, ...]]:
+    return [
+        (action, _encode_pattern(message), f"{category.__module__}:{category.__qualname__}", _encode_pattern(module), lineno)
+        for action, message, category, module, lineno in warnings.filters
+        if isinstance(category, type)
+    ]
+
+
+def _encode_pattern(pattern: Any) -> str | tuple[str, int] | None:
+    return pattern if pattern is None or isinstance(pattern, str) else (str(pattern.pattern), int(pattern.flags))
+
+
+def texts(entries: Iterable[object]) -> list[str]:
+    """Paths as texts: there may be others among them."""
+    return [str(entry) for entry in entries]
