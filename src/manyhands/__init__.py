@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from manyhands.pool import Pool as Pool
     from manyhands.pool import ThreadPool as ThreadPool
     from manyhands.process import Process as Process
+    from manyhands.reports import Report as Report
+    from manyhands.reports import last_report as last_report
     from manyhands.settings import options as options
     from manyhands.sharing.arrays import readonly as readonly
     from manyhands.sharing.arrays import share_array as share_array
@@ -69,6 +71,7 @@ _HOME = {
     "PoolClosed": "errors",
     "Process": "process",
     "RemoteError": "errors",
+    "Report": "reports",
     "Results": "mapping",
     "StaleCode": "errors",
     "TaskTimeout": "errors",
@@ -80,6 +83,7 @@ _HOME = {
     "delayed": "parallel",
     "explain": "explaining",
     "imap": "mapping",
+    "last_report": "reports",
     "map": "mapping",
     "options": "settings",
     "per_worker": "worker_state",

@@ -12,6 +12,7 @@ from manyhands.backends import Plan
 from manyhands.backends._choice import choose
 from manyhands.backends._ending import Readable, first_failure
 from manyhands.errors import Failure
+from manyhands.reports import Recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -67,11 +68,12 @@ class Call:
             fail_fast=eager and options.errors == "raise",
             total=self.total,
         )
+        self._recording = Recording(fn, backend.capabilities.name, workers, plan.chunk)
         self.inputs = Readable(iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False))
         # A list of results is lost anyway; an iterator gives those of the inputs that could be read.
         self.stream: TaskStream = backend.stream(plan, self.inputs.all if eager or plan.settled else iter(self.inputs), options)
         self._bar: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
-        if options.progress:
+        if options.progress is True:
             from manyhands.progress import Bar  # noqa: PLC0415 - rich takes 50 ms
 
             self._bar = Bar(self.stream.counts, self.total, workers)
@@ -110,6 +112,7 @@ class Call:
             self.stream.close(at_once=at_once)
         finally:
             self._bar.__exit__(kind, error, trace)  # type: ignore[arg-type]
+            self._recording.finish(self.stream, show=self._options.progress == "report")
 
 
 def _check_iterables(iterables: tuple[Iterable[Any], ...]) -> None:

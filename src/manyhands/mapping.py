@@ -31,7 +31,7 @@ class MapOptions(TypedDict, total=False):
     retries: int
     retry_on: type[BaseException] | tuple[type[BaseException], ...]
     backoff: float
-    progress: bool
+    progress: bool | Literal["report"]
     ordered: bool
     backend: object
     priority: int
@@ -68,7 +68,7 @@ def map(  # noqa: A001
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = UNSET,
     backoff: float = UNSET,
     errors: Errors = UNSET,
-    progress: bool = UNSET,
+    progress: bool | Literal["report"] = UNSET,
     ordered: bool = UNSET,
     backend: object = UNSET,
     priority: int = UNSET,
@@ -96,7 +96,8 @@ def map(  # noqa: A001
         backoff: seconds before the first repetition, doubled for each further one, up to a day; by default 0.
         errors: "raise" (the default): the first failure, in the order of the inputs, is raised, the others are noted on it. "return": the
             result of a failed task is a :class:`Failure`. "skip": it is left out.
-        progress: show a progress bar (plain lines where there is no terminal); by default not.
+        progress: show a progress bar (plain lines where there is no terminal); "report": what the call has cost, when it ends: see
+            :func:`manyhands.last_report`. By default neither.
         ordered: results in the order of the inputs (the default); False: as they come.
         backend: "processes" (the default), "threads", "sequential", a registered name, or an executor.
         priority: of calls that run at the same time, the tasks of the one with the higher priority start first; by default 0.
@@ -167,7 +168,7 @@ def imap(
     retry_on: type[BaseException] | tuple[type[BaseException], ...] = UNSET,
     backoff: float = UNSET,
     errors: Errors = UNSET,
-    progress: bool = UNSET,
+    progress: bool | Literal["report"] = UNSET,
     ordered: bool = UNSET,
     backend: object = UNSET,
     priority: int = UNSET,

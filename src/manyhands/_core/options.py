@@ -45,7 +45,7 @@ class Options(NamedTuple):
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     backoff: float = 0.0
     errors: Literal["raise", "return", "skip"] = "raise"
-    progress: bool = False
+    progress: bool | Literal["report"] = False
     ordered: bool = True
     buffer: int | Literal["auto"] = "auto"
     priority: int = 0
@@ -237,6 +237,12 @@ def _flag(name: str, value: object) -> object:
     raise refuse(name, value, "True or False")
 
 
+def _progress(name: str, value: object) -> object:
+    if isinstance(value, bool) or (isinstance(value, str) and value == "report"):
+        return value
+    raise refuse(name, value, "True, False, or 'report'")
+
+
 def _exceptions(name: str, value: object) -> object:
     classes = value if isinstance(value, tuple | list) else (value,)
     if classes and all(isinstance(cls, type) and issubclass(cls, BaseException) for cls in classes):
@@ -278,7 +284,7 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "retry_on": _exceptions,
     "backoff": _seconds("a number of seconds from 0 on", zero=True, none=False),
     "errors": _one_of("raise", "return", "skip"),
-    "progress": _flag,
+    "progress": _progress,
     "ordered": _flag,
     "buffer": _count(1, "a number of tasks from 1 on, or 'auto'", auto=True),
     "priority": _count(-MOST, "a whole number; higher goes first"),
@@ -308,6 +314,6 @@ _FROM_TEXT: dict[str, Callable[[str], object]] = {
     "max_tasks_per_child": int,
     "idle_timeout": float,
     "preload": lambda text: tuple(filter(None, text.split(","))),
-    "progress": _read_flag,
+    "progress": lambda text: text if text == "report" else _read_flag(text),
     "tag_output": _read_flag,
 }

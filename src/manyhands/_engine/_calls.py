@@ -111,6 +111,11 @@ class Form:
         flags, number = self.flags, self.function.number
         return _parcels.pack(_frames.RUN, *item, flags=flags, count=1, ordinal=ordinal, a=number, b=epoch)
 
+    def placed_size(self, item: Any) -> int:
+        """How many bytes it has, in segments or not."""
+        payload, buffers = item
+        return len(payload) + sum(map(len, buffers))
+
     def is_placed(self, items: Sequence[object]) -> bool:
         """Whether these are one item, of which something lies in a segment."""
         return len(items) == 1 and not self.flags & _frames.ONE_PICKLE and _parcels.is_placed(*items[0])  # type: ignore[misc]
@@ -126,12 +131,13 @@ class Form:
 class PoolCall(Call):
     """A call as the pool runs it."""
 
-    __slots__ = ("__weakref__", "history", "indices", "policy", "sink")
+    __slots__ = ("__weakref__", "history", "indices", "policy", "sent", "sink")
 
     def __init__(self, number: int, sink: Sink, policy: Policy, *, limit: int, priority: int = 0) -> None:
         super().__init__(number, limit=limit, priority=priority, timeout=int((policy.timeout or 0) * NS))
         self.sink: Sink = sink
         self.policy: Policy = policy
+        self.sent: int = 0  # bytes, to workers
         self.indices: Iterator[int] = itertools.count()  # of tasks that are submitted one by one, by any thread
         self.history: dict[int, list[str]] = {}  # index of a task: its failed attempts
 
@@ -141,13 +147,6 @@ def describe(batch: Batch) -> str:
     form: Form = batch.form  # type: ignore[assignment]
     text = _preview.guarded(lambda: form.show(batch.items[0]))
     return f"task {batch.first}: {form.function.name}({text})"
-
-
-def function_name(function: object) -> str:
-    """What to call a function in messages."""
-    inner = getattr(function, "func", None)  # functools.partial
-    name = getattr(function, "__qualname__", None) or getattr(inner, "__qualname__", None)
-    return name or type(function).__qualname__
 
 
 def parameters(function: object) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ import marshal
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from manyhands import errors
 from manyhands._codec import _failures
@@ -199,11 +199,14 @@ class Dispatcher:
             peer.known.add(function.number)
             _parcels.queue(peer.channel, peer.lent, _frames.FUNCTION, function.payload, function.buffers, a=function.number)
         peer.tell_gone()
-        items = run.batch.items
+        items, call = run.batch.items, cast("PoolCall", run.batch.call)
         if form.is_placed(items):
             peer.lent.send(form.pack_placed(items[0], run.ordinal, worker.epoch), peer.channel)
+            call.sent += form.placed_size(items[0])
         else:
-            peer.channel.queue(form.pack(items, run.ordinal, worker.epoch, timed=run.batch.call.timeout > 0))
+            pieces = form.pack(items, run.ordinal, worker.epoch, timed=call.timeout > 0)
+            call.sent += len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))
+            peer.channel.queue(pieces)
         self.crew.has_post(peer)
 
     def recall(self, worker: Worker) -> int:

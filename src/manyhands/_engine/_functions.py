@@ -8,8 +8,9 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from manyhands._codec import _naming, _pickling
+from manyhands._core.naming import function_name
 from manyhands._engine import _parcels
-from manyhands._engine._calls import Function, function_name, parameters
+from manyhands._engine._calls import Function, parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence

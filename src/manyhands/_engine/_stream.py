@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
 from manyhands._codec import _failures, _packing, _pickling
@@ -13,7 +14,9 @@ from manyhands._core.batching import READING, Pace, batches_ahead
 from manyhands._core.failing import FirstFailure
 from manyhands._core.ordering import Reorder
 from manyhands._core.policy import Failed, add_note
-from manyhands._core.tasks import Batch
+from manyhands._core.slowest import Slowest
+from manyhands._core.tasks import NS, Batch
+from manyhands._engine import _calls
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
@@ -31,6 +34,12 @@ _SLOW = 1_000_000
 _ABSORBED = 2_000_000
 # After so many of them the clock is looked at.
 _SOME = 16
+# So few numbers or texts take no longer to read than looking at the clock does.
+_FEW = 64
+
+
+def _describe(batch: Batch, offset: int) -> str:
+    return _calls.describe(batch.cut(offset, offset + 1))
 
 
 class Arrivals:
@@ -45,6 +54,9 @@ class Arrivals:
         self.raw: deque[tuple[Batch, int, Frame]] = deque()
         self.failed_tasks: deque[Failed] = deque()
         self.fault: BaseException | None = None
+        self.received = 0  # bytes
+        self.first_start = 0  # nanoseconds on the monotonic clock; 0 before a task is known to have started
+        self.slowest = Slowest()
         self.work: dict[int, list[int]] = {}  # pid of a worker: [tasks, nanoseconds]
         self._came = 0
         self._failed = 0
@@ -64,7 +76,14 @@ class Arrivals:
     def take(self, batch: Batch, offset: int, frame: Frame, worker: int) -> bool:
         self.raw.append((batch, offset, frame))
         self._came += frame.count
+        self.received += len(frame.payload) + (sum(map(len, frame.buffers)) if frame.buffers else 0)
+        self._note(frame.a, frame.b, frame.count, batch, offset)
         return True
+
+    def _note(self, started: int, took: int, count: int, batch: Batch, offset: int) -> None:
+        if not 0 < self.first_start < started:
+            self.first_start = started
+        self.slowest.add(took, count, partial(_describe, batch, offset))
 
     def deliver(self, batch: Batch, offset: int, frame: Frame, worker: int) -> None:
         self.take(batch, offset, frame, worker)
@@ -73,6 +92,8 @@ class Arrivals:
         self.failed_tasks.append(Failed(batch.first, error))
         self._failed += 1
         self._came += 1
+        if ran is not None:
+            self._note(ran[1], ran[2], 1, batch, 0)
 
     def cancelled(self, batch: Batch) -> None:
         if batch.call.cancelled:
@@ -146,6 +167,8 @@ class Stream:
         self._looked = 0  # when the workers were looked after last
         self._submitted = 0
         self._taken = 0
+        self._preparing = self._collecting = 0  # nanoseconds
+        self._most_ahead = self._largest = 0  # tasks: dispatched and not ended; in one message
         self._filling = threading.RLock()
 
     def start(self) -> None:
@@ -243,10 +266,17 @@ class Stream:
             return failed.index, [failed]
         batch, offset, frame = self.arrivals.raw.popleft()
         first = batch.first + offset
-        if frame.flags & _frames.ONE_PICKLE:
+        if frame.flags & _frames.ONE_PICKLE and frame.count < _FEW:
             return first, _packing.split_atoms(frame.payload)
+        begin = time.monotonic_ns()
+        if frame.flags & _frames.ONE_PICKLE:
+            values = _packing.split_atoms(frame.payload)
+            self._collecting += time.monotonic_ns() - begin
+            return first, values
         pickles = _packing.split_pickles(frame.payload, frame.count)
-        return first, [self._decode(index, pickled, frame) for index, pickled in enumerate(pickles, first)]
+        values = [self._decode(index, pickled, frame) for index, pickled in enumerate(pickles, first)]
+        self._collecting += time.monotonic_ns() - begin
+        return first, values
 
     def _decode(self, index: int, pickled: Bytes, frame: Frame) -> object:
         try:
@@ -320,7 +350,7 @@ class Stream:
 
     def _read(self, size: int) -> bool:
         """Submit the next ``size`` inputs; whether there were no more."""
-        begin = 0 if self._feed.settled else time.monotonic_ns()
+        begin = time.monotonic_ns()
         count, made = self._feed.take(self.call, self._submitted, size)
         if self._closed:  # meanwhile, by another thread
             return True
@@ -333,13 +363,30 @@ class Stream:
                 add_note(error, f"so task {index} could not be sent")
                 self.arrivals.unsent(index, error)
         self._exhausted = count < size
-        if begin:
-            took = time.monotonic_ns() - begin
+        self._largest = max(self._largest, count)
+        self._most_ahead = max(self._most_ahead, self._submitted - self.arrivals.ended)
+        took = time.monotonic_ns() - begin
+        self._preparing += took
+        if not self._feed.settled:
             self._pace.read(count, took)
             self._slow = took > _SLOW
             if self._slow or (count == self._submitted and not self._exhausted):
                 self._pool.hand_over()  # what was read is sent while the next is waited for
         return self._exhausted
+
+    def account(self) -> dict[str, Any]:
+        """What the call has cost so far: the fields of ``backends._contract.Account``."""
+        arrivals = self.arrivals
+        return {
+            "first_start": arrivals.first_start / NS or None,
+            "preparing": self._preparing / NS,
+            "collecting": self._collecting / NS,
+            "sent": self.call.sent,
+            "received": arrivals.received,
+            "chunk": self._largest,
+            "ahead": self._most_ahead,
+            "slowest": arrivals.slowest.seconds(),
+        }
 
     @property
     def submitted(self) -> int:

@@ -18,7 +18,8 @@ from manyhands._core.batching import READING, FunctionCost, Pace, batches_ahead
 from manyhands._core.failing import FirstFailure
 from manyhands._core.ordering import Reorder
 from manyhands._core.policy import Failed, add_note, attempt_line
-from manyhands.backends._contract import Counts
+from manyhands._core.slowest import Slowest
+from manyhands.backends._contract import Account, Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -89,6 +90,8 @@ class ExecutorStream:
         self.at_once: bool = False  # given up without waiting: not to be waited for by who closes it again, in another thread
         self._submitted = self._ended = self._taken = self._failures = 0
         self._work: dict[object, list[int]] = {}
+        self._account = Account()
+        self._slowest = Slowest()
 
     # ------------------------------------------------------------ chunks
 
@@ -149,6 +152,7 @@ class ExecutorStream:
         work = self._work.setdefault(worker, [0, 0])
         work[0] += len(values)
         work[1] += nanoseconds
+        self._slowest.add(nanoseconds, len(values), functools.partial(describe, shipment.first, shipment.rows[0]))
         start = 0
         for position, value in enumerate(values):
             if type(value) is not Failed:
@@ -284,6 +288,9 @@ class ExecutorStream:
                 return
             raise
         self._under_way[future] = shipment
+        account, ahead = self._account, self._submitted - self._ended
+        if len(shipment.rows) > account.chunk or ahead > account.ahead:
+            self._account = account._replace(chunk=max(account.chunk, len(shipment.rows)), ahead=max(account.ahead, ahead))
         if self._closed:  # the same, and it has not seen this one
             future.cancel()
         future.add_done_callback(self._finished.put)
@@ -335,7 +342,8 @@ class ExecutorStream:
     def counts(self) -> Counts:
         """Where the call stands."""
         busy = sum(future.running() for future in list(self._under_way))
-        return Counts(self._submitted, self._ended, self._failures, busy, dict(self._work))
+        account = self._account._replace(slowest=self._slowest.seconds())
+        return Counts(self._submitted, self._ended, self._failures, busy, dict(self._work), account)
 
 
 def _until(deadline: float) -> float:

@@ -177,7 +177,7 @@ def _progress(wanted: bool | None, options: dict[str, Any]) -> tuple[bool, int]:
         found = resolved(**options)
     except ValueError as error:  # of the environment
         raise click.UsageError(str(error)) from None
-    show = wanted if wanted is not None else found.progress or is_terminal(sys.stderr)
+    show = wanted if wanted is not None else bool(found.progress) or is_terminal(sys.stderr)
     return show, found.workers or cpu_count()
 
 
