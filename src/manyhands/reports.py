@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from manyhands._core import verdict
+from manyhands._core.ledger import NEVER, Ledger
 from manyhands._core.naming import function_name
+from manyhands._core.tasks import NS
 from manyhands._wire._cpus import cpu_count
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from manyhands.backends import TaskStream
     from manyhands.backends._contract import Counts
@@ -85,7 +88,8 @@ def _lines(report: Report) -> list[str]:
 
 
 class _Last(threading.local):
-    report: Report | None = None
+    make: Callable[[], Report | None] = staticmethod(lambda: None)
+    """Gives the report: few ask for it, and making it takes as long as a small call."""
 
 
 _last = _Last()
@@ -105,14 +109,14 @@ def last_report() -> Report | None:
     ``print(manyhands.last_report())`` shows all of it; so does ``progress="report"``, on standard error, when a call ends. Of
     :meth:`manyhands.Executor.submit` there is none, since nothing tells where such a call begins.
     """
-    return _last.report
+    return _last.make()
 
 
 class Recording:
     """One call that is under way; ``function`` None: of several functions. ``chunk``: as the user has chosen it."""
 
     def __init__(self, function: object, backend: str, workers: int, chunk: int | None) -> None:
-        self._function = function
+        self._function = "" if function is None else function_name(function)  # no more: it may hold much
         self._backend = backend
         self._workers = workers
         self._chunk = chunk
@@ -120,17 +124,18 @@ class Recording:
 
     def finish(self, stream: TaskStream, *, show: bool = False) -> None:
         """It has ended; ``show`` its report."""
-        report = _last.report = self._report(stream.counts(), time.monotonic())
+        _last.make = partial(self._report, stream.counts(), time.monotonic())
         if show and sys.stderr is not None:
-            sys.stderr.write(f"{report}\n")
+            sys.stderr.write(f"{_last.make()}\n")
             sys.stderr.flush()
 
     def _report(self, counts: Counts, now: float) -> Report:
-        account = counts.account
+        ledger = counts.ledger or Ledger()
+        slowest = ledger.slowest.seconds()
         wall = now - self._begin
-        seconds = {worker: (tasks, ns / 1e9) for worker, (tasks, ns) in counts.work.items()}
+        seconds = {worker: (tasks, ns / NS) for worker, (tasks, ns) in counts.work.items()}
         busy = sum(each for _, each in seconds.values())
-        start = 0.0 if account.first_start is None else max(0.0, account.first_start - self._begin)
+        start = 0.0 if ledger.first_start == NEVER else max(0.0, ledger.first_start / NS - self._begin)
         figures = verdict.Figures(
             tasks=counts.ended,
             workers=self._workers,
@@ -139,14 +144,14 @@ class Recording:
             busy=busy,
             longest=max((each for _, each in seconds.values()), default=0.0),
             start=start,
-            preparing=account.preparing,
-            collecting=account.collecting,
-            slowest=max((each for each, _ in account.slowest), default=0.0),
+            preparing=ledger.preparing / NS,
+            collecting=ledger.collecting / NS,
+            slowest=max((each for each, _ in slowest), default=0.0),
             fixed=self._chunk,
-            sent=account.sent,
+            sent=ledger.sent,
         )
         return Report(
-            function="" if self._function is None else function_name(self._function),
+            function=self._function,
             backend=self._backend,
             workers=self._workers,
             tasks=counts.ended,
@@ -155,13 +160,13 @@ class Recording:
             busy=busy,
             idle=max(0.0, len(seconds) * (wall - start) - busy),
             start=start,
-            preparing=account.preparing,
-            collecting=account.collecting,
-            sent=account.sent,
-            received=account.received,
-            chunk=account.chunk,
-            ahead=account.ahead,
+            preparing=ledger.preparing / NS,
+            collecting=ledger.collecting / NS,
+            sent=ledger.sent,
+            received=ledger.received,
+            chunk=ledger.chunk,
+            ahead=ledger.ahead,
             per_worker=seconds,
-            slowest=account.slowest,
+            slowest=slowest,
             verdict=verdict.verdict(figures),
         )

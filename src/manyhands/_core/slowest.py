@@ -10,17 +10,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _KEPT = 5
-_LEAST = 1_000_000  # nanoseconds; whatever is quicker is slow for nobody
+LEAST = 1_000_000  # nanoseconds; whatever is quicker is slow for nobody
 
 
 class Slowest:
-    """Keeps some of them. Nearly always it is asked about one that is not among them, which costs a division and a comparison."""
+    """Keeps some of them. Ask about tasks that took ``LEAST`` together only: nearly always they did not."""
 
     __slots__ = ("_floor", "_heap", "_tie")
 
     def __init__(self) -> None:
         self._heap: list[tuple[int, int, str]] = []
-        self._floor = _LEAST
+        self._floor = LEAST
         self._tie = itertools.count()
 
     def add(self, nanoseconds: int, count: int, describe: Callable[[], str]) -> None:

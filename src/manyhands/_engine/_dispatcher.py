@@ -10,7 +10,7 @@ import marshal
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 from manyhands import errors
 from manyhands._codec import _failures
@@ -199,7 +199,8 @@ class Dispatcher:
             peer.known.add(function.number)
             _parcels.queue(peer.channel, peer.lent, _frames.FUNCTION, function.payload, function.buffers, a=function.number)
         peer.tell_gone()
-        items, call = run.batch.items, cast("PoolCall", run.batch.call)
+        items = run.batch.items
+        call: PoolCall = run.batch.call  # type: ignore[assignment]
         if form.is_placed(items):
             peer.lent.send(form.pack_placed(items[0], run.ordinal, worker.epoch), peer.channel)
             call.sent += form.placed_size(items[0])
@@ -310,7 +311,8 @@ class Dispatcher:
     def _hear(self, peer: Peer) -> bool:
         """Take what a worker has sent; whether there was anything."""
         frames = self.crew.read(peer)
-        if peer.has_spoken():  # what a task has said comes before its result
+        if peer.slot.spoken() != peer.spoken:  # what a task has said comes before its result
+            peer.spoken = peer.slot.spoken()
             self._listen()
         now = time.monotonic_ns()
         for frame in frames:

@@ -6,16 +6,17 @@ import threading
 import time
 from collections import deque
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from manyhands import errors
 from manyhands._codec import _failures, _packing, _pickling
 from manyhands._core.batching import READING, Pace, batches_ahead
 from manyhands._core.failing import FirstFailure
+from manyhands._core.ledger import Ledger
 from manyhands._core.ordering import Reorder
 from manyhands._core.policy import Failed, add_note
-from manyhands._core.slowest import Slowest
-from manyhands._core.tasks import NS, Batch
+from manyhands._core.slowest import LEAST
+from manyhands._core.tasks import Batch
 from manyhands._engine import _calls
 from manyhands._wire import _frames
 
@@ -54,9 +55,7 @@ class Arrivals:
         self.raw: deque[tuple[Batch, int, Frame]] = deque()
         self.failed_tasks: deque[Failed] = deque()
         self.fault: BaseException | None = None
-        self.received = 0  # bytes
-        self.first_start = 0  # nanoseconds on the monotonic clock; 0 before a task is known to have started
-        self.slowest = Slowest()
+        self.ledger = Ledger()
         self.work: dict[int, list[int]] = {}  # pid of a worker: [tasks, nanoseconds]
         self._came = 0
         self._failed = 0
@@ -76,14 +75,15 @@ class Arrivals:
     def take(self, batch: Batch, offset: int, frame: Frame, worker: int) -> bool:
         self.raw.append((batch, offset, frame))
         self._came += frame.count
-        self.received += len(frame.payload) + (sum(map(len, frame.buffers)) if frame.buffers else 0)
-        self._note(frame.a, frame.b, frame.count, batch, offset)
+        ledger = self.ledger
+        ledger.received += len(frame.payload)
+        if frame.buffers:
+            ledger.received += sum(map(len, frame.buffers))
+        if frame.a < ledger.first_start:
+            ledger.first_start = frame.a
+        if frame.b >= LEAST:
+            ledger.slowest.add(frame.b, frame.count, partial(_describe, batch, offset))
         return True
-
-    def _note(self, started: int, took: int, count: int, batch: Batch, offset: int) -> None:
-        if not 0 < self.first_start < started:
-            self.first_start = started
-        self.slowest.add(took, count, partial(_describe, batch, offset))
 
     def deliver(self, batch: Batch, offset: int, frame: Frame, worker: int) -> None:
         self.take(batch, offset, frame, worker)
@@ -93,7 +93,8 @@ class Arrivals:
         self._failed += 1
         self._came += 1
         if ran is not None:
-            self._note(ran[1], ran[2], 1, batch, 0)
+            self.ledger.first_start = min(self.ledger.first_start, ran[1])
+            self.ledger.slowest.add(ran[2], 1, partial(_describe, batch, 0))
 
     def cancelled(self, batch: Batch) -> None:
         if batch.call.cancelled:
@@ -167,8 +168,6 @@ class Stream:
         self._looked = 0  # when the workers were looked after last
         self._submitted = 0
         self._taken = 0
-        self._preparing = self._collecting = 0  # nanoseconds
-        self._most_ahead = self._largest = 0  # tasks: dispatched and not ended; in one message
         self._filling = threading.RLock()
 
     def start(self) -> None:
@@ -271,11 +270,11 @@ class Stream:
         begin = time.monotonic_ns()
         if frame.flags & _frames.ONE_PICKLE:
             values = _packing.split_atoms(frame.payload)
-            self._collecting += time.monotonic_ns() - begin
+            self.arrivals.ledger.collecting += time.monotonic_ns() - begin
             return first, values
         pickles = _packing.split_pickles(frame.payload, frame.count)
         values = [self._decode(index, pickled, frame) for index, pickled in enumerate(pickles, first)]
-        self._collecting += time.monotonic_ns() - begin
+        self.arrivals.ledger.collecting += time.monotonic_ns() - begin
         return first, values
 
     def _decode(self, index: int, pickled: Bytes, frame: Frame) -> object:
@@ -327,15 +326,21 @@ class Stream:
         if self._exhausted or self._fault() is not None:
             return
         with self._filling:  # an executor that is shut down reads the inputs while another thread takes the results
-            self._fill_alone()
+            begin, before = time.monotonic_ns(), self._submitted
+            try:
+                self._fill_alone(begin + READING)
+            finally:
+                if self._submitted > before:
+                    ledger = self.arrivals.ledger
+                    ledger.preparing += time.monotonic_ns() - begin
+                    ledger.dispatched(self._submitted - self.arrivals.ended)
 
-    def _fill_alone(self) -> None:
+    def _fill_alone(self, until: int) -> None:
         if self._exhausted:  # meanwhile
             return
         self._pool.check_usable()
         if self._refusal is not None and self._room() > 0:
             raise self._refusal
-        until = time.monotonic_ns() + READING
         while not self._exhausted and self.arrivals.fault is None and (room := self._room()) > 0:
             size = self._batch_size()
             if not self._eager or self._ahead is not None:
@@ -350,7 +355,7 @@ class Stream:
 
     def _read(self, size: int) -> bool:
         """Submit the next ``size`` inputs; whether there were no more."""
-        begin = time.monotonic_ns()
+        begin = 0 if self._feed.settled else time.monotonic_ns()
         count, made = self._feed.take(self.call, self._submitted, size)
         if self._closed:  # meanwhile, by another thread
             return True
@@ -363,30 +368,15 @@ class Stream:
                 add_note(error, f"so task {index} could not be sent")
                 self.arrivals.unsent(index, error)
         self._exhausted = count < size
-        self._largest = max(self._largest, count)
-        self._most_ahead = max(self._most_ahead, self._submitted - self.arrivals.ended)
-        took = time.monotonic_ns() - begin
-        self._preparing += took
-        if not self._feed.settled:
+        if count > self.arrivals.ledger.chunk:
+            self.arrivals.ledger.chunk = count
+        if begin:
+            took = time.monotonic_ns() - begin
             self._pace.read(count, took)
             self._slow = took > _SLOW
             if self._slow or (count == self._submitted and not self._exhausted):
                 self._pool.hand_over()  # what was read is sent while the next is waited for
         return self._exhausted
-
-    def account(self) -> dict[str, Any]:
-        """What the call has cost so far: the fields of ``backends._contract.Account``."""
-        arrivals = self.arrivals
-        return {
-            "first_start": arrivals.first_start / NS or None,
-            "preparing": self._preparing / NS,
-            "collecting": self._collecting / NS,
-            "sent": self.call.sent,
-            "received": arrivals.received,
-            "chunk": self._largest,
-            "ahead": self._most_ahead,
-            "slowest": arrivals.slowest.seconds(),
-        }
 
     @property
     def submitted(self) -> int:

@@ -68,7 +68,7 @@ class Peer:
             raise
         self.channel = Channel(ours, blocking=False, descriptors=True)
         self.lent = _parcels.Lent()
-        self._spoken = 0
+        self.spoken = 0  # how often it had said something when that was read last
         self._gone: deque[tuple[int, bool]] = deque()  # its own that nobody sees here any more
 
     def started(self, pid: int) -> None:
@@ -90,11 +90,6 @@ class Peer:
     def _release_theirs(self) -> None:
         self.theirs.close()
         self.slot.release_fd()
-
-    def has_spoken(self) -> bool:
-        """Whether it has said something since this was asked last."""
-        before, self._spoken = self._spoken, self.slot.spoken()
-        return before != self._spoken
 
     # ------------------------------------------------------------ segments
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from concurrent.futures import Executor
 
+    from manyhands._core.ledger import Ledger
     from manyhands._core.options import Options
 
 
@@ -66,30 +67,18 @@ class Plan(NamedTuple):
     total: int | None = None
 
 
-class Account(NamedTuple):
-    """What a call has cost, as far as its stream knows. Times are seconds, ``first_start`` on the monotonic clock; for the rest see
-    ``manyhands.reports.Report``.
-    """
-
-    first_start: float | None = None
-    preparing: float = 0.0
-    collecting: float = 0.0
-    sent: int = 0
-    received: int = 0
-    chunk: int = 1
-    ahead: int = 0
-    slowest: tuple[tuple[float, str], ...] = ()
-
-
 class Counts(NamedTuple):
-    """Where a stream stands. ``work``: for each worker (pid, or name of a thread) how many tasks, and nanoseconds."""
+    """Where a stream stands. ``work``: for each worker (pid, or name of a thread) how many tasks, and nanoseconds.
+
+    ``ledger``: what it has cost besides, where that is known.
+    """
 
     submitted: int
     ended: int
     failed: int
     busy: int
     work: Mapping[Any, list[int]]
-    account: Account = Account()
+    ledger: Ledger | None = None
 
 
 class TaskStream(Protocol):

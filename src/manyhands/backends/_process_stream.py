@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from manyhands._engine import _feed
 from manyhands._engine._arguments import ArgumentEncoder
 from manyhands._engine._stream import Arrivals, Stream
-from manyhands.backends._contract import Account, Counts
+from manyhands.backends._contract import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,8 +82,9 @@ class ProcessStream:
     def counts(self) -> Counts:
         """Where the call stands."""
         work = dict(self._arrivals.work)
-        account = Account(**self._stream.account())
-        return Counts(self._stream.submitted, self._arrivals.ended, self._arrivals.failures, len(self._call.running), work, account)
+        ledger = self._arrivals.ledger
+        ledger.sent = self._call.sent
+        return Counts(self._stream.submitted, self._arrivals.ended, self._arrivals.failures, len(self._call.running), work, ledger)
 
 
 def _make_feed(pool: ProcessPool, plan: Plan, inputs: Iterator[object]) -> _feed.Feed:

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from manyhands import errors
 from manyhands._core.batching import READING, FunctionCost, Pace, batches_ahead
 from manyhands._core.failing import FirstFailure
+from manyhands._core.ledger import Ledger
 from manyhands._core.ordering import Reorder
 from manyhands._core.policy import Failed, add_note, attempt_line
-from manyhands._core.slowest import Slowest
-from manyhands.backends._contract import Account, Counts
+from manyhands.backends._contract import Counts
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -90,8 +90,7 @@ class ExecutorStream:
         self.at_once: bool = False  # given up without waiting: not to be waited for by who closes it again, in another thread
         self._submitted = self._ended = self._taken = self._failures = 0
         self._work: dict[object, list[int]] = {}
-        self._account = Account()
-        self._slowest = Slowest()
+        self._ledger = Ledger()
 
     # ------------------------------------------------------------ chunks
 
@@ -152,7 +151,7 @@ class ExecutorStream:
         work = self._work.setdefault(worker, [0, 0])
         work[0] += len(values)
         work[1] += nanoseconds
-        self._slowest.add(nanoseconds, len(values), functools.partial(describe, shipment.first, shipment.rows[0]))
+        self._ledger.slowest.add(nanoseconds, len(values), functools.partial(describe, shipment.first, shipment.rows[0]))
         start = 0
         for position, value in enumerate(values):
             if type(value) is not Failed:
@@ -288,9 +287,8 @@ class ExecutorStream:
                 return
             raise
         self._under_way[future] = shipment
-        account, ahead = self._account, self._submitted - self._ended
-        if len(shipment.rows) > account.chunk or ahead > account.ahead:
-            self._account = account._replace(chunk=max(account.chunk, len(shipment.rows)), ahead=max(account.ahead, ahead))
+        self._ledger.chunk = max(self._ledger.chunk, len(shipment.rows))
+        self._ledger.dispatched(self._submitted - self._ended)
         if self._closed:  # the same, and it has not seen this one
             future.cancel()
         future.add_done_callback(self._finished.put)
@@ -342,8 +340,7 @@ class ExecutorStream:
     def counts(self) -> Counts:
         """Where the call stands."""
         busy = sum(future.running() for future in list(self._under_way))
-        account = self._account._replace(slowest=self._slowest.seconds())
-        return Counts(self._submitted, self._ended, self._failures, busy, dict(self._work), account)
+        return Counts(self._submitted, self._ended, self._failures, busy, dict(self._work), self._ledger)
 
 
 def _until(deadline: float) -> float:

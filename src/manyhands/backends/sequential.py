@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands import errors
 from manyhands._core import worker_ids
+from manyhands._core.ledger import Ledger
 from manyhands._core.policy import Failed, add_note, attempt_line
-from manyhands._core.slowest import Slowest
-from manyhands.backends._contract import Account, Capabilities, Counts
+from manyhands._core.slowest import LEAST
+from manyhands.backends._contract import Capabilities, Counts
 from manyhands.backends._streaming import describe, run_rows
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ class SequentialStream:
         self._index = self._ended = self._failures = 0
         self._busy = 0
         self._nanoseconds = 0
-        self._slowest = Slowest()
+        self._ledger = Ledger()
+        self._ledger.chunk = self._ledger.ahead = 1
         self._closed = False
 
     def chunks(self) -> Iterator[tuple[int, list[object]]]:
@@ -100,7 +102,8 @@ class SequentialStream:
         if outside:
             ids.number = None
         self._nanoseconds += nanoseconds
-        self._slowest.add(nanoseconds, 1, partial(describe, index, row))
+        if nanoseconds >= LEAST:
+            self._ledger.slowest.add(nanoseconds, 1, partial(describe, index, row))
         timeout = self._plan.policy.timeout
         if timeout is not None and nanoseconds > timeout * 1e9 and type(values[0]) is not Failed:
             return Failed(index, errors.TaskTimeout(describe(index, row), seconds=timeout, took=nanoseconds / 1e9))
@@ -125,9 +128,8 @@ class SequentialStream:
 
     def counts(self) -> Counts:
         """Where the call stands."""
-        account = Account(ahead=1, slowest=self._slowest.seconds())
         work = {"this thread": [self._ended, self._nanoseconds]}
-        return Counts(self._index, self._ended, self._failures, self._busy, work, account)
+        return Counts(self._index, self._ended, self._failures, self._busy, work, self._ledger)
 
 
 class SequentialExecutor(concurrent.futures.Executor):

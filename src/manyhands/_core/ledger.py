@@ -1,0 +1,28 @@
+"""What a call has cost, noted while it runs."""
+
+from __future__ import annotations
+
+from manyhands._core.slowest import Slowest
+
+NEVER = 2**63
+
+
+class Ledger:
+    """Times are nanoseconds, ``first_start`` on the monotonic clock; for the rest see ``manyhands.reports.Report``."""
+
+    __slots__ = ("ahead", "chunk", "collecting", "first_start", "preparing", "received", "sent", "slowest")
+
+    def __init__(self) -> None:
+        self.first_start: int = NEVER
+        self.preparing: int = 0
+        self.collecting: int = 0
+        self.sent: int = 0
+        self.received: int = 0
+        self.chunk: int = 0
+        self.ahead: int = 0
+        self.slowest: Slowest = Slowest()
+
+    def dispatched(self, ahead: int) -> None:
+        """So many tasks have been dispatched and not ended."""
+        if ahead > self.ahead:
+            self.ahead = ahead
