@@ -1,4 +1,4 @@
-"""Measure manyhands beside its peers: ``python -m benchmarks [--rounds N] [--only ROW ...] [--quiet US] [--json FILE] [--quick]``."""
+"""Measure manyhands beside its peers: ``python -m benchmarks``, whose options ``--help`` shows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import cell, contenders, fresh, quiet, report, rows
+from benchmarks import cell, contenders, fresh, quiet, report, rows, surfaces
+from benchmarks.surfaces import ALL as SURFACES
 
 if TYPE_CHECKING:
     from benchmarks.cell import Cell
@@ -22,11 +23,9 @@ def main() -> None:
     """Run the rows that were asked for, and print the table."""
     options = _parse()
     about = report.machine()
-    present = [contender.label for contender in contenders.installed()]
-    missing = [contender.label for contender in contenders.ALL if contender.label not in present]
-    if missing:
-        print(f"Not installed, left out: {', '.join(missing)}.")
-    chosen = [row for row in rows.ROWS if not options.only or row.name in options.only]
+    present = _contenders(surfaces=options.surfaces)
+    wanted = options.only or (surfaces.ROWS if options.surfaces else [row.name for row in rows.ROWS])
+    chosen = [row for row in rows.ROWS if row.name in wanted]
     rounds = 1 if options.quick else options.rounds
     with fresh.bytecode_kept():
         results = {row: _run(row, present, rounds, quick=options.quick, limit=options.quiet) for row in chosen}
@@ -41,11 +40,22 @@ def main() -> None:
         Path(options.json).write_text(json.dumps(report.as_json(about, results), indent=1))
 
 
+def _contenders(*, surfaces: bool) -> list[str]:
+    if surfaces:
+        return [contender.label for contender in (*contenders.OWN, *SURFACES)]
+    present = [contender.label for contender in contenders.installed()]
+    missing = [contender.label for contender in contenders.ALL if contender.label not in present]
+    if missing:
+        print(f"Not installed, left out: {', '.join(missing)}.")
+    return present
+
+
 def _parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="manyhands beside its peers, measured in the same run")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is measured, all in turn (default: 3)")
     parser.add_argument("--only", nargs="+", metavar="ROW", choices=[row.name for row in rows.ROWS], help="these rows only: %(choices)s")
     parser.add_argument("--quiet", type=float, metavar="US", help="measure while a bare ping-pong takes at most so many microseconds")
+    parser.add_argument("--surfaces", action="store_true", help="instead of the peers, their names over manyhands beside manyhands' own")
     parser.add_argument("--json", metavar="FILE", help="write all rounds there")
     parser.add_argument("--quick", action="store_true", help="smaller sizes and one round, to see that all works")
     return parser.parse_args()

@@ -6,7 +6,7 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks import contenders, fresh, rows
+from benchmarks import contenders, fresh, rows, surfaces
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -47,11 +47,15 @@ def main(path: str, row_name: str, label: str, size: str) -> None:
             assert row.bare is not None
             figures = row.bare(int(size))
         else:
-            figures = row.measure(contenders.named(label), int(size))
+            figures = row.measure(_named(label), int(size))
     except contenders.Absent:
         reports.write({"state": ABSENT, "figures": {}})
     else:
         reports.write({"state": OK, "figures": figures})
+
+
+def _named(label: str) -> type[contenders.Contender]:
+    return next(contender for contender in (*contenders.ALL, *surfaces.ALL) if contender.label == label)
 
 
 if __name__ == "__main__":

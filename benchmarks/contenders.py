@@ -577,11 +577,6 @@ def installed() -> list[type[Contender]]:
     return [contender for contender in ALL if importlib.util.find_spec(contender.module)]
 
 
-def named(label: str) -> type[Contender]:
-    """The contender of this label."""
-    return next(contender for contender in ALL if contender.label == label)
-
-
 # ------------------------------------------------------------ one more worker
 
 
