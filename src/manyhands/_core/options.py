@@ -79,18 +79,17 @@ def resolve(given: Mapping[str, object], block: Mapping[str, object], environ: M
         TypeError: an option is not known.
         ValueError: an option has a value that is not allowed; the message names it.
     """
-    known = set(Options._fields)
     chosen: dict[str, Any] = {}
-    for name in known:
-        text = environ.get(f"MANYHANDS_{name.upper()}")
-        if text is not None and name in _FROM_TEXT:
+    for name, variable in _VARIABLES.items() if _may_be_in(environ) else ():
+        text = environ.get(variable)
+        if text is not None:
             chosen[name] = _read(name, text)
             if not any(source.get(name, UNSET) is not UNSET for source in (block, given)):
                 _checked_variable(name, text, chosen[name])
     for source in (block, given):
         for name, value in source.items():
-            if name not in known:
-                msg = f"{name!r} is not an option; options are {', '.join(sorted(known))}"
+            if name not in _CHECKS:
+                msg = f"{name!r} is not an option; options are {', '.join(sorted(_CHECKS))}"
                 raise TypeError(msg)
             if value is not UNSET:
                 chosen[name] = value
@@ -317,3 +316,15 @@ _FROM_TEXT: dict[str, Callable[[str], object]] = {
     "progress": lambda text: text if text == "report" else _read_flag(text),
     "tag_output": _read_flag,
 }
+
+_VARIABLES = {name: f"MANYHANDS_{name.upper()}" for name in _FROM_TEXT}
+_RAW_VARIABLES = frozenset(variable.encode() for variable in _VARIABLES.values())
+
+
+def _may_be_in(environ: Mapping[str, str]) -> bool:
+    """Whether any of our variables is set; True if that cannot be told at once.
+
+    ``os.environ`` takes a microsecond for each name that is not there. What lies under it is told in one for all of them.
+    """
+    raw = getattr(environ, "_data", None)
+    return not isinstance(raw, dict) or not raw.keys().isdisjoint(_RAW_VARIABLES)
