@@ -1,4 +1,4 @@
-"""scikit-learn on manyhands beside loky and Dask: ``python -m benchmarks.scikit_learn [--quick]``. The same scores to the bit, and the time.
+"""scikit-learn on manyhands beside loky and Dask: ``python -m benchmarks.scikit_learn [--quick]``. The same scores to the bit, and time.
 
 Each backend runs in a process of its own. ``manyhands`` is the backend of joblib (``register_joblib``); ``installed`` is manyhands in the
 place of joblib (``compat.install("joblib")``). Dask is taken along where ``dask[distributed]`` is installed.
