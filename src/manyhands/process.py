@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -85,10 +87,11 @@ class Process:
         if self._future is not None:
             msg = "cannot start a process twice"
             raise AssertionError(msg)
-        executor = self._executor = (_Daemon if self.daemon else Executor)(1, max_tasks_per_child=1)
-        future = self._future = executor.submit(_live, self)
+        executor = self._executor = (_Daemon if self.daemon else _Host)(1, max_tasks_per_child=1)
+        future = self._future = executor.bring_to_life(self)
         future.add_done_callback(lambda _: executor.shutdown(wait=False))
         self._pid = executor.await_worker(future, time.monotonic() + _START)
+        executor.forget_what_is_inherited()
         self._target, self._args, self._kwargs = None, (), {}  # they live there now
         if future.done() and self._pid is None and isinstance(error := future.exception(), errors.NotSerializable | errors.CannotStart):
             raise error
@@ -179,16 +182,42 @@ class Process:
         return f"<manyhands.{type(self).__name__} {self.name} {state}>"
 
 
-class _Daemon(Executor):
+class _Host(Executor):
+    """The one worker."""
+
+    def bring_to_life(self, process: Process) -> Future[tuple[int, object]]:
+        """It may hold what can only be inherited."""
+        with self._pool.bequeathing():
+            return self.submit(_live, process)
+
+    def forget_what_is_inherited(self) -> None:
+        """It has been: what the program closes now is closed, also if it is a pipe whose reader waits for its end."""
+        self._pool.drop_inheritance()
+
+
+class _Daemon(_Host):
     _finishes_at_exit = False
 
 
 def _live(process: Process) -> tuple[int, object]:
     """What its worker does: exit code and result. ``sys.exit`` is an end like another."""
     try:
+        if "multiprocessing.process" in sys.modules:
+            importlib.import_module("multiprocessing.process").current_process().name = process.name
         return 0, process.run()
     except SystemExit as request:
         if request.code is None or isinstance(request.code, int):
             return request.code or 0, None
         sys.stderr.write(f"{request.code}\n")
         return 1, None
+    finally:
+        _finish()
+
+
+def _finish() -> None:
+    """What the end of a process waits for: its threads; and, of multiprocessing, its children, and what queues have not written yet."""
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.current_thread():
+            thread.join()
+    if "multiprocessing.util" in sys.modules:
+        importlib.import_module("manyhands._engine._as_multiprocessing").finish()

@@ -21,6 +21,7 @@
 ``_preview.py``         what a pickle holds, for messages; runs nobody's code
 ``_mended.py``          what belongs to one process, and what of it can travel
 ``_copied.py``          what travels as a copy that talks to nobody: it is said
+``_inherited.py``       what workers can have only when they start: multiprocessing's queues, locks, pipes
 ``_trace.py``           which part of an object cannot be pickled
 ``_depth.py``           how deep pickle would go, and where it failed
 ``_steps.py``           what an object consists of, and how a path reads

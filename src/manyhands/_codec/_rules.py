@@ -11,7 +11,7 @@ import types
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _by_value, _classes, _copied, _exceptions, _mended, _pickling
+from manyhands._codec import _by_value, _classes, _copied, _exceptions, _inherited, _mended, _pickling
 from manyhands._codec._pickling import by_name_or_value
 
 if TYPE_CHECKING:
@@ -166,10 +166,8 @@ def _of_memmaps(encoder: Encoder, value: Any) -> Any:
 _RULES_BY_NAME[("torch.storage", "TypedStorage")] = _of_tensors("typed_storage")
 _RULES_BY_NAME[("torch.storage", "UntypedStorage")] = _of_tensors("untyped_storage")
 
-_INHERITED = (
-    "it is for processes that multiprocessing starts",
-    "use that of a multiprocessing.Manager(), or, instead of a queue, return values",
-)
+_INHERITED = _inherited.Inheritable()
+_MEMORY = _inherited.InheritableMemory(_inherited.REASON, f"{_inherited.MEND}; or use manyhands.shared_array")
 _POINTER = (
     "it points into the memory of this process",
     "pass what it points to (bytes, an array), or make it in each worker (manyhands.per_worker)",
@@ -194,14 +192,17 @@ _OF_FAMILIES: dict[tuple[str, str], Rule] = {
     ("asyncio.locks", "Event"): _copied.told("an asyncio.Event travels as a copy: setting it in one process is not seen in another"),
     ("asyncio.queues", "Queue"): _copied.told("an asyncio.Queue travels as a copy: what a task puts into it does not come back"),
     ("multiprocessing.managers", "BaseProxy"): _copied.proxy,
-    ("multiprocessing.queues", "Queue"): _mended.refuse(*_INHERITED),
-    ("multiprocessing.queues", "SimpleQueue"): _mended.refuse(*_INHERITED),
-    ("multiprocessing.synchronize", "SemLock"): _mended.refuse(*_INHERITED),
-    ("multiprocessing.synchronize", "Condition"): _mended.refuse(*_INHERITED),
-    ("multiprocessing.synchronize", "Event"): _mended.refuse(*_INHERITED),
-    ("multiprocessing.sharedctypes", "SynchronizedBase"): _mended.refuse(
-        "it is for processes that multiprocessing starts", "use manyhands.shared_array, or the Value() of a multiprocessing.Manager()"
+    ("multiprocessing.queues", "Queue"): _INHERITED,
+    ("multiprocessing.queues", "SimpleQueue"): _INHERITED,
+    ("multiprocessing.synchronize", "SemLock"): _INHERITED,
+    ("multiprocessing.synchronize", "Condition"): _INHERITED,
+    ("multiprocessing.synchronize", "Event"): _INHERITED,
+    ("multiprocessing.synchronize", "Barrier"): _INHERITED,
+    ("multiprocessing.sharedctypes", "SynchronizedBase"): _inherited.Inheritable(
+        mend=f"{_inherited.MEND}; or use manyhands.shared_array, or the Value() of a multiprocessing.Manager()"
     ),
+    ("multiprocessing.heap", "BufferWrapper"): _INHERITED,
+    **{("_ctypes", name): _MEMORY for name in ("_SimpleCData", "Array", "Structure", "Union")},
     ("_queue", "SimpleQueue"): _mended.refuse("a queue belongs to one process", "return values instead of putting them into it"),
     ("_ctypes", "_Pointer"): _mended.refuse(*_POINTER),
     ("_ctypes", "CFuncPtr"): _mended.refuse(*_POINTER),
@@ -224,6 +225,9 @@ _OF_FAMILIES: dict[tuple[str, str], Rule] = {
     ("multiprocessing.process", "BaseProcess"): _mended.refuse("it is a child of this process"),
     ("multiprocessing.pool", "Pool"): _mended.refuse("its workers belong to this process"),
     ("subprocess", "Popen"): _mended.refuse("it is a child of this process"),
-    ("multiprocessing.connection", "_ConnectionBase"): _mended.refuse("a connection belongs to one process"),
+    ("multiprocessing.connection", "_ConnectionBase"): _inherited.Inheritable(
+        "a connection belongs to the processes that were given it when they started",
+        "give it to each worker when that starts: initializer= and initargs= of an Executor or a Pool, or args= of a Process",
+    ),
     ("asyncio.events", "AbstractEventLoop"): _mended.refuse("an event loop belongs to one process"),
 }

@@ -97,6 +97,11 @@ def resolve(given: Mapping[str, object], block: Mapping[str, object], environ: M
     return Options(**checked)
 
 
+def is_chosen(name: str, given: Mapping[str, object], block: Mapping[str, object], environ: Mapping[str, str]) -> bool:
+    """Whether an option has been set anywhere, be it to its default."""
+    return any(source.get(name, UNSET) is not UNSET for source in (given, block)) or f"MANYHANDS_{name.upper()}" in environ
+
+
 def unknown_variables(environ: Iterable[str]) -> Iterator[str]:
     """What is wrong with variables that look like ours and have no effect."""
     for variable in environ:

@@ -14,6 +14,7 @@ from manyhands._wire import _frames, _messages, _poller, _posix
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from manyhands._codec._inherited import Bequest
     from manyhands._core.tasks import Worker
     from manyhands._engine._launch import Event, Launcher
     from manyhands._engine._parcels import Placed
@@ -38,6 +39,7 @@ class Crew:
         self.sleeping = False
         self.heard = False  # somebody has said something, when ``wait`` looked last
         self.initializer: tuple[Bytes | Placed, Sequence[Bytes | Placed]] | None = None  # what each member is sent first
+        self.bequest: Bequest | None = None  # what each is sent even before that
         self._settings = settings
         self._poller = _poller.Poller()
         self._watched: set[tuple[int, int]] = set()  # the launcher's descriptors
@@ -73,6 +75,10 @@ class Crew:
             raise
         around = _frames.pack(_frames.SURROUNDINGS, self.surroundings.for_new(peer.worker_id), a=worker.number, fds=1)
         peer.channel.queue(around, [self.said.theirs])
+        if self.bequest is not None:
+            fds = self.bequest.fds
+            peer.channel.queue(_frames.pack(_frames.INHERITANCE, self.bequest.payload, fds=len(fds)), fds)
+            self.has_post(peer)
         if self.initializer is not None:
             _parcels.queue(peer.channel, peer.lent, _frames.FUNCTION, *self.initializer)
             self.has_post(peer)

@@ -15,6 +15,8 @@ import contextlib
 import errno
 import marshal
 import os
+import sys
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from manyhands._engine import _worker_process
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from manyhands._codec._inherited import Inheritance
     from manyhands._engine._settings import Settings
     from manyhands._engine._zygote_handle import Zygote
 
@@ -263,24 +266,44 @@ def spawn(fds: tuple[int, int, int, int]) -> int:
     return start_python("_spawned", (3, 4, 5, 6), dict(zip((3, 4, 5, 6), fds, strict=True)))
 
 
-def fork(fds: tuple[int, int, int, int]) -> int:
-    """Start a worker as a copy of this process."""
+def fork(inheritance: Inheritance | None, fds: tuple[int, int, int, int]) -> int:
+    """Start a worker as a copy of this process, which inherits what is meant for it, and no more than any child does."""
     # Copies, for the child: its fork hook lets go of the pool's own.
     channel, slot, lifeline, settings = copies = [os.dup(fd) for fd in fds]
+    _flush_streams()
     try:
-        pid = os.fork()
-        if pid == 0:
-            _worker_process.main(channel, slot, lifeline, settings)
+        with contextlib.nullcontext() if inheritance is None else inheritance.passed_on():
+            pid = os.fork()
+            if pid == 0:
+                _leave_input()
+                _worker_process.main(channel, slot, lifeline, settings, None if inheritance is None else inheritance.adopt)
     finally:
         _posix.close_quietly(copies)
     return pid
 
 
-def make_launcher(start_method: str, zygote: Zygote, preload: tuple[str, ...]) -> Launcher:
+def _leave_input() -> None:
+    """In the child: standard input is the program's, and empty here, as it is for workers that are started otherwise."""
+    with contextlib.suppress(Exception):  # it is closed, or an object of the user's
+        if sys.stdin.fileno() == 0:
+            empty = os.open(os.devnull, os.O_RDONLY)
+            os.dup2(empty, 0)
+            os.close(empty)
+            sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - the old one may have read ahead
+
+
+def _flush_streams() -> None:
+    """Or what has been printed and not written would be by the child as well."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(Exception):  # closed, or None, or an object of the user's
+            stream.flush()
+
+
+def make_launcher(start_method: str, zygote: Zygote, preload: tuple[str, ...], inheritance: Inheritance | None = None) -> Launcher:
     """The launcher of a start method: "zygote", "spawn" or "fork"."""
     if start_method == "zygote":
         return ZygoteLauncher(zygote, preload)
     if start_method in {"spawn", "fork"}:
-        return ChildLauncher(zygote.lifeline, spawn if start_method == "spawn" else fork)
+        return ChildLauncher(zygote.lifeline, spawn if start_method == "spawn" else partial(fork, inheritance))
     msg = f"start_method={start_method!r} is not known; allowed: 'zygote', 'spawn', 'fork'"
     raise ValueError(msg)

@@ -22,8 +22,9 @@ from manyhands._engine._launch import make_launcher
 from manyhands._wire import _cpus, _frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
+    from manyhands._codec._inherited import Inheritance
     from manyhands._core.policy import Policy
     from manyhands._core.tasks import Batch, Worker
     from manyhands._engine._calls import Function, Sink
@@ -61,6 +62,7 @@ class ProcessPool:
         zygote: Zygote,
         *,
         start_method: str = "zygote",
+        may_fork: bool = False,
         initializer: tuple[Callable[..., object], tuple[object, ...]] | None = None,
         max_tasks_per_child: int | None = None,
         memory_limit: int | None = None,
@@ -74,9 +76,13 @@ class ProcessPool:
         self._width = limit or 1  # the most workers that any call has asked for
         self._memory_limit = memory_limit
         self._idle_timeout = idle_timeout
-        encoded = None if initializer is None else _encode_initializer(initializer)
+        self.inheritance: Inheritance | None = None
+        self._may_fork = may_fork
+        self._start_method = start_method
+        self._launch_by = partial(make_launcher, zygote=zygote, preload=preload)
+        encoded = None if initializer is None else self._encode_initializer(initializer)
         self._zygote = zygote if start_method == "zygote" else None
-        launcher = make_launcher(start_method, zygote, preload)
+        launcher = self._launch_by(start_method)
         self._dispatcher = Dispatcher(launcher, self._settings_of_now, quota=max_tasks_per_child)
         self._dispatcher.outcomes.memory_limit = memory_limit
         self._dispatcher.scheduler.limit = self._dispatcher.limit = limit
@@ -90,6 +96,7 @@ class ProcessPool:
             payload, views = encoded
             small = not views and len(payload) < _parcels.SHARED
             self._dispatcher.crew.initializer = (payload, ()) if small else self._place_function(payload, views)
+            self.settle()
         self._ending = threading.Lock()  # one thread ends it
         self._nudged = 0  # when a submission was last taken up at once
 
@@ -109,7 +116,75 @@ class ProcessPool:
         around = self._dispatcher.crew.surroundings.changed()
         if around is not None:
             self._dispatcher.command(partial(self._dispatcher.crew.tell_surroundings, around))
-        return self._functions.get(fn, on_stale)
+        inheritance = self.inheritance
+        if inheritance is None:
+            return self._functions.get(fn, on_stale)
+        with inheritance.known():
+            return self._functions.get(fn, on_stale)
+
+    # ------------------------------------------------------------ what workers inherit
+
+    @contextlib.contextmanager
+    def bequeathing(self) -> Iterator[None]:
+        """What is pickled in there, in this thread, may hold what workers can only inherit. None has been started yet.
+
+        Then, :meth:`settle`.
+        """
+        from manyhands._codec._inherited import Inheritance  # noqa: PLC0415 - not for shared pools, which most programs use
+
+        inheritance = Inheritance(forked=self._start_method == "fork", may_fork=self._may_fork)
+        try:
+            with inheritance.collecting():
+                self.inheritance = inheritance
+                yield
+        except BaseException:
+            self._drop_inheritance()
+            raise
+        if not inheritance:
+            self.inheritance = None
+
+    def _encode_initializer(self, initializer: tuple[Callable[..., object], tuple[object, ...]]) -> tuple[bytes, Sequence[memoryview]]:
+        try:
+            with self.bequeathing():
+                return _pickling.encode_views(initializer, "send")
+        except errors.NotSerializable as error:
+            from manyhands._codec import _renaming  # noqa: PLC0415 - only after a failure
+
+            raise _renaming.of_initializer(error) from None
+
+    def settle(self) -> None:
+        """Have workers start in the way in which they get what they inherit, if there is anything new.
+
+        Raises:
+            NotSerializable: they are not to be forked, and it cannot be handed to others.
+        """
+        inheritance = self.inheritance
+        if inheritance is None or not inheritance.has_news:
+            return
+        inheritance.has_news = False
+        if not inheritance.forked:
+            try:
+                self._dispatcher.crew.bequest = inheritance.bequest()
+                return
+            except Exception as error:  # noqa: BLE001 - reducers of multiprocessing may raise anything
+                if not self._may_fork:
+                    raise _not_handed_over(inheritance, error) from None
+        self._dispatcher.command(partial(self._fork_workers, inheritance))
+
+    def _fork_workers(self, inheritance: Inheritance) -> None:
+        crew = self._dispatcher.crew
+        crew.launcher.close()
+        self._zygote = None
+        crew.launcher = self._launch_by("fork", inheritance=inheritance)
+
+    def drop_inheritance(self) -> None:
+        """All workers that there will be have what they inherit."""
+        self._dispatcher.command(self._drop_inheritance)
+
+    def _drop_inheritance(self) -> None:
+        inheritance, self.inheritance = self.inheritance, None
+        if inheritance is not None:
+            inheritance.close()
 
     @property
     def depot(self) -> Depot:
@@ -347,6 +422,7 @@ class ProcessPool:
             cpus=max(1, _cpus.cpu_count() // self._width),
             idle_timeout=self._idle_timeout,
             memory_limit=self._memory_limit,
+            inheritance=self._dispatcher.crew.bequest is not None,
             initializer=self._dispatcher.crew.initializer is not None,
         )
 
@@ -381,6 +457,7 @@ class ProcessPool:
                 self._end_workers()
                 self._dispatcher.close()
                 self._close_depot()
+                self._drop_inheritance()
 
     def _end_workers(self) -> None:
         dispatcher = self._dispatcher
@@ -460,6 +537,8 @@ class ProcessPool:
         self.closed = True
         self._dispatcher.crew.abandon()
         self._close_depot()
+        if self.inheritance is not None:
+            self.inheritance.let_go()
 
     def _close_depot(self) -> None:
         depot, self._depot = self._depot, None
@@ -467,10 +546,6 @@ class ProcessPool:
             depot.close()
 
 
-def _encode_initializer(initializer: tuple[Callable[..., object], tuple[object, ...]]) -> tuple[bytes, Sequence[memoryview]]:
-    try:
-        return _pickling.encode_views(initializer, "send")
-    except errors.NotSerializable as error:
-        from manyhands._codec import _renaming  # noqa: PLC0415 - only after a failure
-
-        raise _renaming.of_initializer(error) from None
+def _not_handed_over(inheritance: Inheritance, error: Exception) -> errors.NotSerializable:
+    what = f"{len(inheritance)} objects that are inherited"
+    return errors.NotSerializable("", [errors.Part(what, "multiprocessing", str(error), "leave out start_method, or the context")])

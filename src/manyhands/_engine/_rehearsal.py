@@ -40,6 +40,7 @@ def _adopt() -> None:
         "idle_timeout": 0.0,
         "memory_limit": None,
         "home": b"",
+        "inheritance": False,
         "initializer": False,
     }
     _worker_process.adopt_environment(settings)

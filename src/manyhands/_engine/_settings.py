@@ -11,8 +11,8 @@ from manyhands._engine._surroundings import texts
 
 
 class Settings(TypedDict):
-    """``cpus`` is the worker's share of the processors; ``home``: see ``_codec/_pickling.py``; ``initializer``: whether one comes, as the
-    first message.
+    """``cpus`` is the worker's share of the processors; ``home``: see ``_codec/_pickling.py``; ``inheritance`` and ``initializer``: whether
+    they come, as the first messages.
     """
 
     env: dict[str, str]
@@ -23,10 +23,11 @@ class Settings(TypedDict):
     home: bytes
     idle_timeout: float
     memory_limit: int | None
+    inheritance: bool
     initializer: bool
 
 
-def of_now(*, cpus: int, idle_timeout: float, memory_limit: int | None, initializer: bool) -> Settings:
+def of_now(*, cpus: int, idle_timeout: float, memory_limit: int | None, inheritance: bool, initializer: bool) -> Settings:
     """What a worker has to know that is started now: of the program it works for, and of its pool."""
     return {
         "env": dict(os.environ),
@@ -37,6 +38,7 @@ def of_now(*, cpus: int, idle_timeout: float, memory_limit: int | None, initiali
         "cpus": cpus,
         "idle_timeout": idle_timeout,
         "memory_limit": memory_limit,
+        "inheritance": inheritance,
         "initializer": initializer,
     }
 

@@ -91,15 +91,25 @@ class Worker:
             self._memory_limited = True
             _posix.limit_memory(options["memory_limit"])
         self._adopt(self._await(_frames.SURROUNDINGS))
-        if options["initializer"]:
-            try:
+        try:
+            if options["inheritance"]:
+                self._inherit(self._await(_frames.INHERITANCE))
+            if options["initializer"]:
                 function, arguments = self._repertoire.load(0, self._kept(self._await(_frames.FUNCTION)))
                 function(*arguments)
-            except BaseException as error:  # noqa: BLE001 - it is the user's code
-                self._say(_frames.LEAVING, _failures.encode_failure(error, _OWN), a=_frames.LEAVES_SETUP)
-                return False
+        except BaseException as error:  # noqa: BLE001 - it is the user's code
+            self._say(_frames.LEAVING, _failures.encode_failure(error, _OWN), a=_frames.LEAVES_SETUP)
+            return False
         self._words[_slot.READY] = 1
         return True
+
+    def _inherit(self, frame: Frame) -> None:
+        from manyhands._codec import _inherited  # noqa: PLC0415 - few programs share objects of multiprocessing
+
+        if len(frame.fds) < frame.n_fds:
+            _posix.close_quietly(frame.fds)
+            raise OSError(errno.EMFILE, "no file descriptor was left to receive what a worker inherits (ulimit -n)")
+        _inherited.receive(frame.payload, frame.fds)
 
     def serve(self) -> None:
         """Handle frames until told to stop, or idle for too long."""
@@ -217,12 +227,14 @@ class Worker:
     def _await(self, kind: int) -> Frame:
         """The next message of a kind; what comes besides is for later."""
         found: Frame | None = None
+        arrived, self._backlog = self._backlog, []
         while found is None:
-            for frame in self.channel.receive():
+            for frame in arrived or self.channel.receive():
                 if frame.kind == kind and found is None:
                     found = frame
                 else:
                     self._backlog.append(frame)
+            arrived = []
         return found
 
     def _run_all(self, frame: Frame, call: Call, arguments: Iterable[object]) -> None:

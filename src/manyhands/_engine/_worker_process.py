@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import faulthandler
+import importlib
 import marshal
 import os
 import signal
@@ -37,11 +38,13 @@ THREAD_VARIABLES = (
 )
 
 
-def main(channel_fd: int, slot_fd: int, lifeline_fd: int, settings_fd: int) -> None:
-    """Be a worker from beginning to end. Does not return."""
+def main(channel_fd: int, slot_fd: int, lifeline_fd: int, settings_fd: int, begin: Callable[[], object] | None = None) -> None:
+    """Be a worker from beginning to end, with ``begin()`` before all else. Does not return."""
 
     def live() -> None:
         join(lifeline_fd)
+        if begin is not None:
+            begin()
         work(channel_fd, slot_fd, settings_fd)
 
     to_the_end(live)
@@ -67,6 +70,8 @@ def join(lifeline_fd: int) -> None:
     atexit._clear()  # noqa: SLF001 - under "fork", what the parent registered is not this process's to do
     _posix.die_with(lifeline_fd)
     _posix.go_first_for_memory()
+    if "multiprocessing.util" in sys.modules:  # preloaded, or the program's own, under "fork"
+        importlib.import_module("manyhands._engine._as_multiprocessing").begin(lifeline_fd)
 
 
 def work(channel_fd: int, slot_fd: int, settings_fd: int) -> None:

@@ -33,6 +33,7 @@ RUN = 3  # count tasks of function a from ordinal on, under epoch b; flags: see 
 STOP = 4  # finish what has started and leave
 FORGET = 5  # a: id of a function that will not be used again
 GIVEN = 6  # the answer to WANT; payload: what was asked for, or with flags FAILURE why it cannot be had
+INHERITANCE = 7  # what a worker gets before all else; payload: a table; descriptors: what it refers to
 
 # ---- worker to parent
 DONE = 16  # results of count tasks from ordinal on; a: when the first started (ns); b: nanoseconds for all of them
@@ -62,7 +63,7 @@ FAILURE = 16  # of GIVEN
 QUICK = 8  # the tasks are so short that looking at the clock for each would cost more than they do
 
 _KINDS = frozenset({SURROUNDINGS, FUNCTION, RUN, STOP, FORGET, DONE, FAILED, SKIPPED, LEAVING, FORK, ATTACH, REAP, PRELOAD})
-_KINDS |= {FORKED, FORK_FAILED, EXITED, GIVEN, WANT, GONE}
+_KINDS |= {INHERITANCE, FORKED, FORK_FAILED, EXITED, GIVEN, WANT, GONE}
 _LARGEST = 1 << 46  # bytes of one frame; no machine has more memory
 
 LEAVES_IDLE = 1

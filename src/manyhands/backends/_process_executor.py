@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from manyhands import errors
 from manyhands._core.living import Living
-from manyhands._core.options import UNSET, block, checked_count, refuse, resolve
+from manyhands._core.options import UNSET, block, checked_count, is_chosen, refuse, resolve
 from manyhands._engine import _state
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends._preload import warn_of_missing
@@ -38,9 +38,11 @@ class Executor(Submitter):
         max_workers: how many worker processes at most; None: what ``manyhands.options(workers=...)`` or ``MANYHANDS_WORKERS`` says,
             else one for each processor that may be used.
         initializer: called with ``initargs`` once in each worker, before its first task.
-        initargs: its arguments.
+        initargs: its arguments. What can only be inherited (queues, locks, pipes of ``multiprocessing``) may be among them.
         max_tasks_per_child: a worker is replaced after so many tasks; None: never.
-        start_method: "zygote" (forked from a small clean process), "spawn" (a new interpreter) or "fork" (a copy of this process).
+        start_method: "zygote" (forked from a small clean process), "spawn" (a new interpreter) or "fork" (a copy of this process). When
+            it is given nowhere: "fork" if the initializer or its arguments hold what workers cannot get otherwise, such as a ``Queue`` of
+            multiprocessing's "fork" context; else "zygote".
         memory_limit: bytes (or a text like "2GB") of data that a worker may hold; the task that needs more fails with MemoryError.
         idle_timeout: seconds after which a worker that has nothing to do leaves. It is started again when there is work.
             The longest is 20 days.
@@ -94,6 +96,7 @@ class Executor(Submitter):
         pool = _state.new_pool(
             finish_at_exit=self._finishes_at_exit,
             start_method=options.start_method,
+            may_fork=not is_chosen("start_method", given, block.get(), os.environ),
             initializer=None if initializer is None else (initializer, tuple(initargs)),
             max_tasks_per_child=options.max_tasks_per_child,
             memory_limit=options.memory_limit,
