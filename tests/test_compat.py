@@ -151,3 +151,21 @@ def test_results_of_a_map_are_kept_by_nobody_else():
             del made
             gc.collect()
             assert reference() is None
+
+
+def fail_to_set_up():
+    raise ValueError("not today")
+
+
+def test_an_initializer_that_raises_breaks_what_bears_the_name_of_the_standard_library():
+    executor = futures_of_ours.ProcessPoolExecutor(1, initializer=fail_to_set_up)
+    with pytest.raises(BrokenProcessPool, match="not today"):
+        executor.submit(abs, 1).result()
+    with pytest.raises(BrokenProcessPool, match=r"not today.*nothing else can be run"):
+        executor.submit(abs, 1)
+    executor.shutdown()
+    with manyhands.Executor(1, initializer=fail_to_set_up) as executor:
+        for _ in range(2):
+            with pytest.raises(manyhands.WorkerDied, match="not today") as caught:
+                executor.submit(abs, 1).result()
+            assert caught.value.in_setup

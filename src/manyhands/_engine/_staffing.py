@@ -159,5 +159,6 @@ def _setup_error(task: str, failure: object) -> BaseException:
     cause = _failures.decode_failure(failure)  # type: ignore[arg-type]
     what = f"a worker's initializer raised {type(cause).__name__}: {cause}; so no worker can run {task}"
     error = errors.WorkerDied(what, pid=None, exit_code=None)
+    error.in_setup = True
     error.__cause__ = cause
     return error

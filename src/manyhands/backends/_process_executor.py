@@ -107,8 +107,8 @@ class Executor(Submitter):
         super().__init__(pool, options, Living())
         self._broken: BaseException | None = None
         self._strict = strict
-        if strict:
-            self._sink.on_death = self._break
+        if strict or self._breaks_in_setup:
+            self._sink.on_death = self._note_failure
         # One that is forgotten finishes what it was given, and ends.
         self._forgotten = weakref.finalize(self, pool.shutdown_later)
         self._forgotten.atexit = False
@@ -123,14 +123,17 @@ class Executor(Submitter):
         self._pool.wait(lambda: future.done() or bool(self._pool.pids()), deadline)
         return next(iter(self._pool.pids()), future.worker)
 
+    _breaks_in_setup = False  # an initializer that raises breaks the executor
+
     def _note_failure(self, error: BaseException) -> None:
-        if self._strict:
+        if self._strict or (self._breaks_in_setup and isinstance(error, errors.WorkerDied) and error.in_setup):
             self._break(error)
 
     def _break(self, error: BaseException) -> None:
         """A worker has died, and nothing goes on."""
         if self._broken is None and isinstance(error, errors.WorkerDied):
-            what = f"{str(error).splitlines()[0]} This executor is strict, so nothing else can be run"
+            why = "This executor is strict, so" if self._strict else "So"
+            what = f"{str(error).splitlines()[0]} {why} nothing else can be run"
             self._broken = errors.WorkerDied(what, pid=error.pid, exit_code=error.exit_code)
             self._pool.break_off(self._broken)
 

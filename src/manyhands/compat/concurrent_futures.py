@@ -9,6 +9,8 @@ Example:
 
 from __future__ import annotations
 
+import functools
+import logging
 import signal
 from concurrent.futures import (
     ALL_COMPLETED,
@@ -25,10 +27,13 @@ from concurrent.futures import (
     wait,
 )
 from concurrent.futures.process import BrokenProcessPool
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import manyhands.executor
 from manyhands._wire import _posix
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = [
     "ALL_COMPLETED",
@@ -49,18 +54,40 @@ __all__ = [
 
 
 class ProcessPoolExecutor(manyhands.executor.Executor):
-    """:class:`manyhands.Executor` under the standard library's name; ``strict=True`` for a pool that breaks as that does."""
+    """:class:`manyhands.Executor` under the standard library's name; ``strict=True`` for a pool that breaks as that does.
 
-    def __init__(self, max_workers: int | None = None, *args: Any, **options: Any) -> None:
+    One whose initializer raises is broken in any case, as there; the worker logs the exception to ``concurrent.futures``.
+    """
+
+    _breaks_in_setup = True
+
+    def __init__(
+        self,
+        max_workers: int | None = None,
+        mp_context: Any = None,
+        initializer: Callable[..., object] | None = None,
+        *args: Any,
+        **options: Any,
+    ) -> None:
         if isinstance(max_workers, int) and max_workers <= 0:
             msg = "max_workers must be greater than 0"
             raise ValueError(msg)
-        super().__init__(max_workers, *args, **options)
+        if callable(initializer):
+            initializer = functools.partial(_initialize, initializer)
+        super().__init__(max_workers, mp_context, initializer, *args, **options)
 
     @property
     def _processes(self) -> dict[int, WorkerHandle]:
         """Those that live, by pid. Private there, and widely used to end them."""
         return {pid: WorkerHandle(pid) for pid in self.worker_pids()}
+
+
+def _initialize(initializer: Callable[..., object], *args: object) -> None:
+    try:
+        initializer(*args)
+    except BaseException:
+        logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
+        raise
 
 
 class WorkerHandle:

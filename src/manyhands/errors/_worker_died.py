@@ -22,7 +22,10 @@ class WorkerDied(ManyhandsError, BrokenProcessPool):
         pid: process id of the worker.
         exit_code: exit code, or minus the number of the signal; None if unknown.
         stack: the last Python stack of the worker, where the crash left one.
+        in_setup: the initializer has raised (that is the cause), so that no task can run.
     """
+
+    in_setup: bool = False
 
     def __init__(self, what: str, *, pid: int | None, exit_code: int | None, cause: str = "", stack: str = "") -> None:
         self.pid = pid
