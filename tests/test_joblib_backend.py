@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import time
@@ -136,3 +137,21 @@ def test_an_array_that_is_changed_between_calls():
             assert parallel(delayed(np.sum)(array) for _ in range(2)) == [0, 0]
             array[:] = 1
             assert parallel(delayed(np.sum)(array) for _ in range(2)) == [300_000] * 2
+
+
+def listening(messages):
+    handler = logging.Handler()
+    handler.emit = lambda record: messages.append((record.name, record.levelname, record.getMessage()))
+    logging.getLogger("manyhands").addHandler(handler)
+    logging.getLogger("manyhands").setLevel("INFO")
+    for _ in range(2):
+        assert joblib.Parallel(n_jobs=2)(joblib.delayed(abs)(n) for n in (-1, 2)) == [1, 2]
+    return messages
+
+
+def test_a_nested_call_that_runs_alone_says_so():
+    with joblib.parallel_config(backend="manyhands"):
+        [first, second] = joblib.Parallel(n_jobs=max(2, manyhands.cpu_count()))(joblib.delayed(listening)([]) for _ in range(2))
+    told = first or second  # one worker may have run both
+    assert [entry[:2] for entry in told] == [("manyhands", "INFO")]
+    assert "within a task" in told[0][2]

@@ -27,6 +27,7 @@
 ``_store.py``           arrays that have been sent, so that each is stored once
 ``_calls.py``           what one call keeps: policy, results, waiting caller
 ``_functions.py``       the functions that a pool knows
+``_notices.py``         what the log is told: a call has fewer workers than it asked for
 ``_interrupts.py``      signals are taken at a safe point
 ``_pool.py``            all of it together: the pool
 ``_state.py``           everything that exists once per process

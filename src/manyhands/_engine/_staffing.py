@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from manyhands import errors
 from manyhands._codec import _failures
 from manyhands._core import events, scheduler
+from manyhands._engine import _notices
 from manyhands._wire import _frames, _posix
 
 if TYPE_CHECKING:
@@ -80,6 +82,9 @@ class Staffing:
         self.scheduler.died(worker, 0, now)
         if self._crew.peers:
             # Fewer workers do the work as well. For a while, no more are asked for.
+            why = f"{type(error).__name__}: {error}"
+            text = f"no more worker processes can be started for the moment ({why}); the work goes on with those that there are"
+            self._outcomes.asked(partial(_notices.warning, text))
             self.scheduler.limit = len(self._crew.peers)
             self._grow_at = now + _HARD_TIMES
             return

@@ -22,7 +22,7 @@ from manyhands._wire._channel import Channel
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from manyhands._engine._settings import Settings
 
@@ -128,16 +128,22 @@ def _draw_other_numbers() -> None:
 
 def _limit_threads(cpus: int) -> None:
     """Give numeric libraries this worker's share of the processors, unless the user has decided otherwise."""
+    chosen = chosen_variables(os.environ)
     os.environ["MANYHANDS_WORKER"] = str(os.getpid())
     os.environ["MANYHANDS_CPUS"] = str(cpus)
-    for name in THREAD_VARIABLES:
-        os.environ.setdefault(name, str(cpus))
-    if "numpy" in sys.modules:  # preloaded: the variables come too late
+    os.environ.update((name, str(cpus)) for name in THREAD_VARIABLES if name not in chosen)
+    if "numpy" in sys.modules and not chosen:  # preloaded: the variables come too late
         try:
             import threadpoolctl  # noqa: PLC0415
         except ImportError:
             return
         threadpoolctl.threadpool_limits(cpus)
+
+
+def chosen_variables(env: Mapping[str, str]) -> set[str]:
+    """Those of :data:`THREAD_VARIABLES` that the user has set. In a worker they say its share, which is too much for one of its own."""
+    share = env.get("MANYHANDS_CPUS") if "MANYHANDS_WORKER" in env else None
+    return {name for name in THREAD_VARIABLES if name in env and env[name] != share}
 
 
 def catch_signals(slot_fd: int) -> None:

@@ -10,6 +10,7 @@
 ``_process_executor.py`` the executor of worker processes, and views of it with other options
 ``_submitting.py``      what both have in common
 ``threads.py``          threads of this process
+``_thread_budget.py``   how many threads numeric libraries use meanwhile
 ``sequential.py``       the calling thread, one task after the other
 ``foreign.py``          any other ``concurrent.futures.Executor``
 ``_streaming.py``       many tasks over an executor, for the last three

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from manyhands._engine import _notices
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends import _registry
 
@@ -19,16 +20,17 @@ def choose(options: Options) -> tuple[Backend, int]:
     In a worker whose share of the processors is one, nested calls run in the worker itself: more processes would only get
     in each other's way. Unless they ask for what only a process of their own can give: then they have one, while the worker waits.
     """
-    workers = options.workers or cpu_count()
-    nested = "MANYHANDS_WORKER" in os.environ
-    if nested:
-        workers = min(workers, cpu_count())
-    if nested and workers == 1 and (options.backend == "threads" or (options.backend == "processes" and not _needs_isolation(options))):
-        import logging  # noqa: PLC0415 - 6 ms, and only nested calls have anything to say
-
-        logging.getLogger("manyhands").info("a nested call runs in its worker itself, whose share of the processors is one")
+    share = cpu_count()
+    workers = options.workers or share
+    if "MANYHANDS_WORKER" not in os.environ or options.backend == "sequential":
+        return _registry.get(options.backend), workers
+    if share == 1 and (options.backend == "threads" or (options.backend == "processes" and not _needs_isolation(options))):
+        if workers > 1 or options.workers is None:
+            _notices.info("a nested call runs in its worker itself, one task after the other: that worker's share of the processors is one")
         return _registry.get("sequential"), 1
-    return _registry.get(options.backend), workers
+    if workers > share:
+        _notices.info(f"a nested call asked for {workers} workers, and has {share}: its worker's share of the processors")
+    return _registry.get(options.backend), min(workers, share)
 
 
 def _needs_isolation(options: Options) -> bool:

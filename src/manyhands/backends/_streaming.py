@@ -100,6 +100,8 @@ class ExecutorStream:
         for chunk in self._order.chunks(arriving) if self._plan.ordered else arriving:
             yield chunk
             self._taken += len(chunk[1])
+            if self._closed:  # meanwhile; there may be more that has waited for what came before
+                return
         if self._first_failure.index is not None and (failed := self.leftovers()):
             yield failed[0].index, list(failed)
 

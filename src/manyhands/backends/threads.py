@@ -15,6 +15,7 @@ from manyhands._core.policy import add_note
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends._contract import Capabilities
 from manyhands.backends._streaming import ExecutorStream
+from manyhands.backends._thread_budget import budget
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -49,7 +50,7 @@ class ThreadStream:
     """A call over many inputs on threads that end with it."""
 
     def __init__(self, plan: Plan, inputs: Iterator[object]) -> None:
-        self._executor = ThreadExecutor(plan.workers)
+        self._executor = ThreadExecutor(plan.workers if plan.total is None else max(1, min(plan.workers, plan.total)))
         self._stream = self._executor.stream(plan, inputs)
 
     def chunks(self) -> Iterator[tuple[int, list[object]]]:
@@ -103,6 +104,8 @@ class ThreadExecutor(concurrent.futures.Executor):
         self._threads: dict[threading.Thread, Future[Any] | None] = {}  # what each runs
         self._ids: weakref.WeakKeyDictionary[threading.Thread, int] = weakref.WeakKeyDictionary()
         self._idle = 0  # threads that wait for an item, less the items that are for them; never too many
+        self._unfinished = 0  # items
+        self._limits = False  # numeric libraries, as long as there are any
         self._closed = False
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
@@ -117,12 +120,26 @@ class ThreadExecutor(concurrent.futures.Executor):
             if self._closed:
                 msg = "cannot schedule new futures after shutdown; create a new executor"
                 raise errors.PoolClosed(msg)
+            self._count(1)
             self._queue.put(_Item(future, fn, args, kwargs))
             if self._idle:
                 self._idle -= 1
             elif len(self._threads) < self._max_workers:
                 self._start()
         return future
+
+    def _count(self, change: int) -> None:
+        """There are more unfinished items, or fewer. While there are any, numeric libraries use few threads."""
+        before, self._unfinished = self._unfinished, self._unfinished + change
+        if not before:
+            self._limits = budget.begin(self._max_workers)
+        elif not self._unfinished and self._limits:
+            budget.end(self._max_workers)
+
+    def _ended(self) -> None:
+        """Before its result is known: who waits for it finds the libraries as they were."""
+        with self._lock:
+            self._count(-1)
 
     def _start(self) -> None:
         number = worker_ids.least_free(self._ids[thread] for thread in self._threads)
@@ -141,19 +158,26 @@ class ThreadExecutor(concurrent.futures.Executor):
         worker_ids.of_thread.number = worker_id
         me = threading.current_thread()
         refused = self._set_up()
+        version = 0
         while (item := self._queue.get()) is not None:
             future = item.future
             self._threads[me] = future  # before it counts as running: who cannot cancel it any more finds it here
+            if budget.version != version:
+                version = budget.limit_here()
             if future.set_running_or_notify_cancel():
                 try:
                     if refused is not None:
                         raise refused
                     result = item.fn(*item.args, **item.kwargs)
                 except BaseException as error:  # noqa: BLE001 - it is the caller's to see
+                    self._ended()
                     future.set_exception(error)
                 else:
+                    self._ended()
                     future.set_result(result)
                     del result
+            else:
+                self._ended()
             del item, future
             with self._lock:
                 if me not in self._threads:
@@ -201,6 +225,8 @@ class ThreadExecutor(concurrent.futures.Executor):
                     break
                 if item is not None:
                     waiting.append(item)
+            if waiting:
+                self._count(-len(waiting))
             for _ in threads:
                 self._queue.put(None)
         for item in waiting:

@@ -8,6 +8,7 @@ import os
 from joblib import parallel_config
 from joblib._parallel_backends import SequentialBackend, ThreadingBackend
 
+from manyhands._engine import _notices
 from manyhands._engine._worker_process import THREAD_VARIABLES
 
 TYPE_CHECKING = False
@@ -32,8 +33,15 @@ def run(calls: list[Call], level: int, threads: int | None) -> list[object]:
 def _nested(level: int) -> contextlib.AbstractContextManager[Any]:
     """``Parallel`` within a task: threads, as many as this worker has processors; below that, and on one processor, none."""
     alone = level > 1 or os.environ.get("MANYHANDS_CPUS") == "1"
-    backend = SequentialBackend(nesting_level=level) if alone else ThreadingBackend(nesting_level=level)
+    backend = _Alone(nesting_level=level) if alone else ThreadingBackend(nesting_level=level)
     return parallel_config(backend=backend, n_jobs=None)  # type: ignore[no-any-return]
+
+
+class _Alone(SequentialBackend):  # type: ignore[misc] # joblib is not typed
+    def effective_n_jobs(self, n_jobs: int | None) -> int:
+        if n_jobs not in {None, 1}:
+            _notices.info("a Parallel within a task runs in its worker itself, one call after the other: there is no processor for more")
+        return super().effective_n_jobs(n_jobs)  # type: ignore[no-any-return] # as above
 
 
 @contextlib.contextmanager
