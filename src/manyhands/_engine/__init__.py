@@ -19,6 +19,7 @@
 ``_driving.py``         who runs the loop: whoever waits
 ``_outcomes.py``        what came of tasks, handed out
 ``_futures.py``         futures that need no thread
+``_awaiting.py``        futures that coroutines wait for
 ``_stream.py``          one call over many inputs
 ``_feed.py``            a call's inputs, cut into batches
 ``_arguments.py``       arguments, encoded: the snapshot; what comes again is sent once
