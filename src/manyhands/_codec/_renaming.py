@@ -72,7 +72,7 @@ def _from_initializer(way: Way) -> Way:
     _, steps = way
     if not steps or steps[0][0] != _steps.ITEM:
         return "initializer", steps
-    return ("initializer" if steps[0][1] == "0" else "initargs"), steps[1:]
+    return {"0": "initializer", "1": "initargs"}.get(steps[0][1], "worker_exit"), steps[1:]
 
 
 _RENAMES: dict[str, Callable[[Way], Way]] = {

@@ -61,6 +61,7 @@ class Dispatcher:
         self.inside = False  # the pool's state is being changed
         self.interrupt: Callable[[], None] = self.crew.interrupt
         self.driving = Driving(self._turn, self.busy, lambda: bool(self.outcomes), self.watching, self.interrupt)
+        self.farewells: list[Frame] = []  # of workers that have left
         self._ending = False  # nothing is to be started any more
         self._posted: deque[Batch] = deque()
         self._commands: deque[Callable[[], object]] = deque()
@@ -345,6 +346,8 @@ class Dispatcher:
             self.scheduler.skipped(peer.worker, frame.ordinal, now)
         elif kind == _frames.WANT:
             self.outcomes.asked(partial(self._answer, peer, frame))
+        elif kind == _frames.FAREWELL:
+            self.farewells.append(frame)
         elif kind == _frames.LEAVING:
             peer.leaving = frame
             self.scheduler.left(peer.worker)

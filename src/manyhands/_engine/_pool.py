@@ -12,19 +12,17 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from manyhands import errors
-from manyhands._codec import _pickling
 from manyhands._core import scheduler
 from manyhands._engine import _parcels, _settings
 from manyhands._engine._calls import PoolCall
 from manyhands._engine._dispatcher import Dispatcher
 from manyhands._engine._functions import Functions
-from manyhands._engine._launch import make_launcher
+from manyhands._engine._set_up import Hooks, SetUp
 from manyhands._wire import _cpus, _frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
-    from manyhands._codec._inherited import Inheritance
     from manyhands._core.policy import Policy
     from manyhands._core.tasks import Batch, Worker
     from manyhands._engine._calls import Function, Sink
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
     from manyhands._engine._parcels import Placed
     from manyhands._engine._settings import Settings
     from manyhands._engine._zygote_handle import Zygote
-    from manyhands._wire._frames import Bytes
+    from manyhands._wire._frames import Bytes, Frame
 
 # How long running tasks of a call that was given up may go on before they are stopped. Most end by themselves,
 # and a warm worker is worth keeping. A guess.
@@ -46,8 +44,9 @@ _SUCCESSION = 200_000
 # How long the end of a worker that was killed may take to be told. Whoever does not tell it by then is stopped, or hangs.
 _DEATH = 1.0
 _SUBMITTED_TOO_LATE = "the pool was shut down while this was being submitted"
-# How long a worker that was told to leave may take for what the user's code does at exit.
+# How long a worker that was told to leave may take for what the user's code does at exit, unless that is a ``worker_exit``.
 _LEAVE = 5.0
+_NO_HOOKS = Hooks()
 
 
 class ProcessPool:
@@ -63,7 +62,7 @@ class ProcessPool:
         *,
         start_method: str = "zygote",
         may_fork: bool = False,
-        initializer: tuple[Callable[..., object], tuple[object, ...]] | None = None,
+        hooks: Hooks = _NO_HOOKS,
         max_tasks_per_child: int | None = None,
         memory_limit: int | None = None,
         idle_timeout: float = 60.0,
@@ -76,14 +75,10 @@ class ProcessPool:
         self._width = limit or 1  # the most workers that any call has asked for
         self._memory_limit = memory_limit
         self._idle_timeout = idle_timeout
-        self.inheritance: Inheritance | None = None
-        self._may_fork = may_fork
-        self._start_method = start_method
-        self._launch_by = partial(make_launcher, zygote=zygote, preload=preload)
-        encoded = None if initializer is None else self._encode_initializer(initializer)
-        self._zygote = zygote if start_method == "zygote" else None
-        launcher = self._launch_by(start_method)
-        self._dispatcher = Dispatcher(launcher, self._settings_of_now, quota=max_tasks_per_child)
+        self.set_up = SetUp(zygote, start_method, preload, may_fork=may_fork)
+        encoded = self.set_up.encode(hooks) if hooks else None
+        self._leave = None if hooks.worker_exit is not None else _LEAVE
+        self._dispatcher = Dispatcher(self.set_up.launcher(), self._settings_of_now, quota=max_tasks_per_child)
         self._dispatcher.outcomes.memory_limit = memory_limit
         self._dispatcher.scheduler.limit = self._dispatcher.limit = limit
         self.driving: Driving = self._dispatcher.driving
@@ -104,8 +99,9 @@ class ProcessPool:
 
     def prepare(self, fn: object) -> None:
         """Work with ``fn`` is about to come: what takes time can begin while it is read and encoded."""
-        if self._zygote is not None and not self._dispatcher.peers:
-            self._zygote.prepare(fn)
+        zygote = self.set_up.zygote
+        if zygote is not None and not self._dispatcher.peers:
+            zygote.prepare(fn)
 
     def function(self, fn: Callable[..., object], on_stale: str) -> Function:
         """A function as it is now, to be sent; and, before it, what has changed around the program.
@@ -116,75 +112,35 @@ class ProcessPool:
         around = self._dispatcher.crew.surroundings.changed()
         if around is not None:
             self._dispatcher.command(partial(self._dispatcher.crew.tell_surroundings, around))
-        inheritance = self.inheritance
-        if inheritance is None:
+        if self.set_up.inheritance is None:
             return self._functions.get(fn, on_stale)
-        with inheritance.known():
+        with self.set_up.known():
             return self._functions.get(fn, on_stale)
 
-    # ------------------------------------------------------------ what workers inherit
+    # ------------------------------------------------------------ what workers are given when they start
 
-    @contextlib.contextmanager
-    def bequeathing(self) -> Iterator[None]:
+    def bequeathing(self) -> contextlib.AbstractContextManager[None]:
         """What is pickled in there, in this thread, may hold what workers can only inherit. None has been started yet.
 
         Then, :meth:`settle`.
         """
-        from manyhands._codec._inherited import Inheritance  # noqa: PLC0415 - not for shared pools, which most programs use
-
-        inheritance = Inheritance(forked=self._start_method == "fork", may_fork=self._may_fork)
-        try:
-            with inheritance.collecting():
-                self.inheritance = inheritance
-                yield
-        except BaseException:
-            self._drop_inheritance()
-            raise
-        if not inheritance:
-            self.inheritance = None
-
-    def _encode_initializer(self, initializer: tuple[Callable[..., object], tuple[object, ...]]) -> tuple[bytes, Sequence[memoryview]]:
-        try:
-            with self.bequeathing():
-                return _pickling.encode_views(initializer, "send")
-        except errors.NotSerializable as error:
-            from manyhands._codec import _renaming  # noqa: PLC0415 - only after a failure
-
-            raise _renaming.of_initializer(error) from None
+        return self.set_up.bequeathing()
 
     def settle(self) -> None:
-        """Have workers start in the way in which they get what they inherit, if there is anything new.
+        """Have workers start in the way in which they get what they inherit.
 
         Raises:
             NotSerializable: they are not to be forked, and it cannot be handed to others.
         """
-        inheritance = self.inheritance
-        if inheritance is None or not inheritance.has_news:
-            return
-        inheritance.has_news = False
-        if not inheritance.forked:
-            try:
-                self._dispatcher.crew.bequest = inheritance.bequest()
-                return
-            except Exception as error:  # noqa: BLE001 - reducers of multiprocessing may raise anything
-                if not self._may_fork:
-                    raise _not_handed_over(inheritance, error) from None
-        self._dispatcher.command(partial(self._fork_workers, inheritance))
-
-    def _fork_workers(self, inheritance: Inheritance) -> None:
-        crew = self._dispatcher.crew
-        crew.launcher.close()
-        self._zygote = None
-        crew.launcher = self._launch_by("fork", inheritance=inheritance)
+        self.set_up.settle(self._dispatcher.crew, self._dispatcher.command)
 
     def drop_inheritance(self) -> None:
         """All workers that there will be have what they inherit."""
-        self._dispatcher.command(self._drop_inheritance)
+        self._dispatcher.command(self.set_up.drop)
 
-    def _drop_inheritance(self) -> None:
-        inheritance, self.inheritance = self.inheritance, None
-        if inheritance is not None:
-            inheritance.close()
+    def farewells(self) -> list[Frame]:
+        """What workers said when they left, in the order in which they did: results of ``worker_exit``, or failures."""
+        return list(self._dispatcher.farewells)
 
     @property
     def depot(self) -> Depot:
@@ -457,7 +413,7 @@ class ProcessPool:
                 self._end_workers()
                 self._dispatcher.close()
                 self._close_depot()
-                self._drop_inheritance()
+                self.set_up.drop()
 
     def _end_workers(self) -> None:
         dispatcher = self._dispatcher
@@ -471,7 +427,8 @@ class ProcessPool:
         self.wait(lambda: bool(working))
         if not working[0]:
             dispatcher.command(dispatcher.retire_all)
-            self.wait(lambda: all(peer.hung_up for peer in list(dispatcher.peers.values())), time.monotonic() + _LEAVE)
+            until = None if self._leave is None else time.monotonic() + self._leave
+            self.wait(lambda: all(peer.hung_up for peer in list(dispatcher.peers.values())), until)
             if self.wait(lambda: not dispatcher.peers, time.monotonic() + _DEATH):
                 return
         self.kill()
@@ -537,15 +494,9 @@ class ProcessPool:
         self.closed = True
         self._dispatcher.crew.abandon()
         self._close_depot()
-        if self.inheritance is not None:
-            self.inheritance.let_go()
+        self.set_up.let_go()
 
     def _close_depot(self) -> None:
         depot, self._depot = self._depot, None
         if depot is not None:
             depot.close()
-
-
-def _not_handed_over(inheritance: Inheritance, error: Exception) -> errors.NotSerializable:
-    what = f"{len(inheritance)} objects that are inherited"
-    return errors.NotSerializable("", [errors.Part(what, "multiprocessing", str(error), "leave out start_method, or the context")])

@@ -54,6 +54,7 @@ class Worker:
         self._words = words
         self._reply = Reply(self)
         self._repertoire = Repertoire(self._reply.begin_now)
+        self._exit: Callable[[], object] | None = None
         self._luggage: Luggage | None = None
         self._relay: Relay | None = None
         self.unsaid: Collection[object] = ()  # of lines that have been begun; see Relay
@@ -95,13 +96,26 @@ class Worker:
             if options["inheritance"]:
                 self._inherit(self._await(_frames.INHERITANCE))
             if options["initializer"]:
-                function, arguments = self._repertoire.load(0, self._kept(self._await(_frames.FUNCTION)))
-                function(*arguments)
+                initializer, arguments, self._exit = self._repertoire.load(0, self._kept(self._await(_frames.FUNCTION)))
+                if initializer is not None:
+                    initializer(*arguments)
         except BaseException as error:  # noqa: BLE001 - it is the user's code
             self._say(_frames.LEAVING, _failures.encode_failure(error, _OWN), a=_frames.LEAVES_SETUP)
             return False
         self._words[_slot.READY] = 1
         return True
+
+    def take_leave(self) -> None:
+        """Call the exit function, and send what it returns."""
+        if self._exit is None:
+            return
+        try:
+            payload, flags = _pickling.encode_whole(self._exit()), 0
+        except BaseException as error:  # noqa: BLE001 - it is the user's code
+            payload, flags = _failures.encode_failure(error, _OWN), _frames.FAILURE
+        if self.unsaid:
+            self.finish_lines()
+        self.send(_frames.pack(_frames.FAREWELL, payload, flags=flags))
 
     def _inherit(self, frame: Frame) -> None:
         from manyhands._codec import _inherited  # noqa: PLC0415 - few programs share objects of multiprocessing

@@ -91,6 +91,7 @@ def work(channel_fd: int, slot_fd: int, settings_fd: int) -> None:
     worker = Worker(channel, words)
     if worker.set_up(options):
         worker.serve()
+        worker.take_leave()
 
 
 def _leave(status: int) -> None:

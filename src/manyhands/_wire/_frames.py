@@ -41,6 +41,7 @@ FAILED = 17  # task ordinal raised; a, b as above; payload: the failure
 SKIPPED = 18  # task ordinal was taken back and has not run
 WANT = 20  # payload: what the worker has not, and has to have before it goes on (marshal)
 LEAVING = 19  # a: why the worker goes, one of the LEAVES_* below; payload: the failure, if any
+FAREWELL = 21  # the last word of a worker that leaves; payload: what its exit function returned, or with flags FAILURE why it did not
 
 # ---- parent to zygote and back
 FORK = 32  # a: worker id; descriptors: channel, slot; payload: settings of the worker
@@ -59,11 +60,11 @@ ONE_PICKLE = 1  # payload is one pickle of a list; without it: a table of length
 STAR = 2  # arguments are tuples of positional arguments, not single values
 KEYWORDS = 4  # arguments are pairs (args, kwargs)
 PLACED = 32  # payload: where the payload proper and each buffer lie (marshal): in a segment, or behind it
-FAILURE = 16  # of GIVEN
+FAILURE = 16  # of GIVEN and FAREWELL
 QUICK = 8  # the tasks are so short that looking at the clock for each would cost more than they do
 
 _KINDS = frozenset({SURROUNDINGS, FUNCTION, RUN, STOP, FORGET, DONE, FAILED, SKIPPED, LEAVING, FORK, ATTACH, REAP, PRELOAD})
-_KINDS |= {INHERITANCE, FORKED, FORK_FAILED, EXITED, GIVEN, WANT, GONE}
+_KINDS |= {FAREWELL, INHERITANCE, FORKED, FORK_FAILED, EXITED, GIVEN, WANT, GONE}
 _LARGEST = 1 << 46  # bytes of one frame; no machine has more memory
 
 LEAVES_IDLE = 1

@@ -7,19 +7,24 @@ import weakref
 from typing import TYPE_CHECKING, Any, Literal
 
 from manyhands import errors
+from manyhands._codec import _failures, _pickling
 from manyhands._core.living import Living
 from manyhands._core.options import UNSET, block, checked_count, is_chosen, refuse, resolve
 from manyhands._engine import _state
+from manyhands._engine._set_up import Hooks
+from manyhands._wire import _frames
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends._preload import warn_of_missing
 from manyhands.backends._submitting import Submitter
 from manyhands.backends._views import BoundExecutor
+from manyhands.errors import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Self
 
     from manyhands._engine._futures import Future
+    from manyhands._wire._frames import Frame
 
 
 _WORKERS = "a number of workers from 1 on, or None for one for each processor"
@@ -47,6 +52,8 @@ class Executor(Submitter):
         idle_timeout: seconds after which a worker that has nothing to do leaves. It is started again when there is work.
             The longest is 20 days.
         preload: names of modules that are imported once, before workers are forked (start method "zygote").
+        worker_exit: called without arguments in each worker that leaves, at the end of the executor or before; what it returns is in
+            :meth:`exit_results`. Not in one that is killed, or ends in a task.
         strict: as in the standard library, one worker that dies breaks the executor: all that was submitted fails with ``WorkerDied``,
             which is a ``BrokenProcessPool``, and so does ``submit`` from then on. For code that relies on it.
         mp_context: as in the standard library, or a name ("fork", "spawn", "forkserver"): that start method is taken if ``start_method`` is
@@ -74,11 +81,13 @@ class Executor(Submitter):
         memory_limit: int | str | None = UNSET,
         idle_timeout: float = UNSET,
         preload: tuple[str, ...] | list[str] = UNSET,
+        worker_exit: Callable[[], object] | None = None,
         strict: bool = False,
     ) -> None:
-        if initializer is not None and not callable(initializer):
-            msg = f"initializer={initializer!r} is not callable"
-            raise TypeError(msg)
+        for name, hook in (("initializer", initializer), ("worker_exit", worker_exit)):
+            if hook is not None and not callable(hook):
+                msg = f"{name}={hook!r} is not callable"
+                raise TypeError(msg)
         named = _start_method_of(mp_context)
         given = {
             "workers": UNSET if max_workers is None else checked_count("max_workers", max_workers, 1, _WORKERS),
@@ -97,7 +106,7 @@ class Executor(Submitter):
             finish_at_exit=self._finishes_at_exit,
             start_method=options.start_method,
             may_fork=not is_chosen("start_method", given, block.get(), os.environ),
-            initializer=None if initializer is None else (initializer, tuple(initargs)),
+            hooks=Hooks(initializer, tuple(initargs), worker_exit),
             max_tasks_per_child=options.max_tasks_per_child,
             memory_limit=options.memory_limit,
             idle_timeout=options.idle_timeout,
@@ -190,6 +199,27 @@ class Executor(Submitter):
         """Process ids of the workers that live now."""
         return self._pool.pids()
 
+    def exit_results(self, *, errors: Literal["raise", "return"] = "raise") -> list[Any]:
+        """What ``worker_exit`` has returned in the workers that have left so far, in the order in which they did; all, after ``shutdown``.
+
+        Example:
+            >>> import os
+            >>> with Executor(1, worker_exit=os.getpid) as executor:
+            ...     pid = executor.submit(os.getpid).result()
+            >>> executor.exit_results() == [pid]
+            True
+
+        Args:
+            errors: "raise": if one has raised an exception, that is raised. "return": in its place there is a :class:`manyhands.Failure`.
+        """
+        if errors not in {"raise", "return"}:
+            raise refuse("errors", errors, "'raise' or 'return'")
+        found = [_farewell(index, frame) for index, frame in enumerate(self._pool.farewells())]
+        failed = next((value for value in found if isinstance(value, Failure)), None)
+        if failed is not None and errors == "raise":
+            raise failed.error
+        return found
+
     @property
     def is_open(self) -> bool:
         """Whether anything can be submitted."""
@@ -243,6 +273,15 @@ class Executor(Submitter):
     def __repr__(self) -> str:
         state = "closed" if self._pool.closed else f"{len(self._pool.pids())} running"
         return f"<manyhands.Executor of {self._max_workers} workers, {state}>"
+
+
+def _farewell(index: int, frame: Frame) -> Any:
+    if frame.flags & _frames.FAILURE:
+        return Failure(index, _failures.decode_failure(frame.payload))
+    try:
+        return _pickling.decode(frame.payload, (), "result")
+    except Exception as error:  # noqa: BLE001 - __setstate__ may raise anything
+        return Failure(index, error)
 
 
 # Their forkserver is what our zygote is.

@@ -71,7 +71,7 @@ class Submitter(concurrent.futures.Executor):
         try:
             function = pool.function(fn, self._options.on_stale)
             form, items = _feed.encode_one(function, args, kwargs, pool)
-            if pool.inheritance is not None:
+            if pool.set_up.inheritance is not None:
                 pool.settle()
         except Exception as error:  # noqa: BLE001 - this task fails, the others need not
             add_note(error, f"so task {index} could not be sent")
