@@ -7,6 +7,9 @@
 ``_repertoire.py``      the functions that it has been sent
 ``_luggage.py``         what it has been sent, and sends, in segments
 ``_reply.py``           what it has done and not sent yet
+``_relay.py``           what it says besides: lines; with ``_relayed_logs.py`` and ``_relayed_warnings.py``
+``_echo.py``            in the parent: says it in its place
+``_surroundings.py``    what workers have to know of the program: import path, levels, filters; told again when that changes
 ``_zygote.py``          the small process that workers are forked from
 ``_spare.py``           the worker in reserve, forked before it is needed
 ``_rehearsal.py``       what that one does once, so that its first task costs what its second does
@@ -28,6 +31,8 @@
 ``_store.py``           arrays that have been sent, so that each is stored once
 ``_calls.py``           what one call keeps: policy, results, waiting caller
 ``_functions.py``       the functions that a pool knows
+``_set_up.py``          what each worker is given when it starts
+``_cancelling.py``      what is taken back: calls, and single tasks
 ``_notices.py``         what the log is told: a call has fewer workers than it asked for
 ``_interrupts.py``      signals are taken at a safe point
 ``_pool.py``            all of it together: the pool

@@ -12,9 +12,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from manyhands import errors
-from manyhands._core import scheduler
 from manyhands._engine import _parcels, _settings
 from manyhands._engine._calls import PoolCall
+from manyhands._engine._cancelling import Cancelling
 from manyhands._engine._dispatcher import Dispatcher
 from manyhands._engine._functions import Functions
 from manyhands._engine._set_up import Hooks, SetUp
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from manyhands._core.policy import Policy
-    from manyhands._core.tasks import Batch, Worker
+    from manyhands._core.tasks import Batch
     from manyhands._engine._calls import Function, Sink
     from manyhands._engine._depot import Depot
     from manyhands._engine._driving import Driving
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
     from manyhands._engine._zygote_handle import Zygote
     from manyhands._wire._frames import Bytes, Frame
 
-# How long running tasks of a call that was given up may go on before they are stopped. Most end by themselves,
-# and a warm worker is worth keeping. A guess.
-_GRACE = 0.1
 # So many submissions are taken up together at the most.
 _TOGETHER = 64
 # Nanoseconds: tasks below the first are quick, submissions within the second are in quick succession. Guesses.
@@ -81,6 +78,7 @@ class ProcessPool:
         self._dispatcher = Dispatcher(self.set_up.launcher(), self._settings_of_now, quota=max_tasks_per_child)
         self._dispatcher.outcomes.memory_limit = memory_limit
         self._dispatcher.scheduler.limit = self._dispatcher.limit = limit
+        self._cancelling = Cancelling(self._dispatcher, self.wait)
         self.driving: Driving = self._dispatcher.driving
         self.post: Callable[[Batch], None] = self._dispatcher.post
         self.nudge: Callable[[], None] = self._dispatcher.nudge
@@ -263,77 +261,17 @@ class ProcessPool:
 
     def cancel_call(self, call: PoolCall, *, at_once: bool = False) -> None:
         """Nothing of this call runs any more when this returns. What runs has a moment to end by itself."""
-        if self.pid != os.getpid() or self._dispatcher.ended:
-            return
-        self._dispatcher.command(lambda: self._recall(self._dispatcher.scheduler.cancel_call(call)))
-        still = time.monotonic() + (0 if at_once else _GRACE)
-        try:
-            self.wait(lambda: call.cancelled and not call.running, still)
-        finally:
-            self._dispatcher.command(lambda: self._kill_running(call))
-        self.wait(lambda: not call.running)
+        if self.pid == os.getpid() and not self._dispatcher.ended:
+            self._cancelling.call(call, at_once=at_once)
 
     def cut_call(self, call: PoolCall, end: int) -> None:
         """Have no task of this call start any more from index ``end`` on."""
         if self.pid == os.getpid() and not self._dispatcher.ended:
-            self._dispatcher.command(lambda: self._recall(self._dispatcher.scheduler.cut_call(call, end)))
-
-    def _recall(self, workers: list[Worker]) -> None:
-        for worker in workers:
-            if worker.number in self._dispatcher.peers:
-                self._dispatcher.recall(worker)
-
-    def _kill_running(self, call: PoolCall) -> None:
-        for worker in [self._dispatcher.scheduler.workers[number] for number in call.running]:
-            self._condemn(worker, lambda batch: batch.call is call)
-
-    def _condemn(self, worker: Worker, meant: Callable[[Batch], bool]) -> bool:
-        """Kill a worker if the task that it runs now is meant, and not one of somebody else's; whether it was."""
-        if worker.number not in self._dispatcher.peers or worker.doom is not None:
-            return False
-        started = self._dispatcher.recall(worker)
-        batch = worker.batch_of(started)
-        if batch is None or not meant(batch):
-            return False  # what was meant has ended, and the answer is on its way
-        self._dispatcher.condemn(worker, scheduler.CANCELLED, started, time.monotonic_ns())
-        return True
+            self._cancelling.cut(call, end)
 
     def cancel_task(self, batch: Batch, *, running: bool) -> bool:
         """Keep the one task of ``batch`` from running, or, if asked to, stop it; whether that succeeded."""
-        answers: list[bool] = []
-
-        def answer() -> None:
-            done = False
-            try:
-                done = self._cancel_task(batch, running=running)
-            finally:
-                answers.append(done)  # also if that fails: it is waited for
-
-        if not self.driving.mine:
-            self._dispatcher.command(answer)
-            self.wait(lambda: bool(answers))
-        elif self._dispatcher.inside:  # called by the garbage collector in the middle of a turn: it is done later
-            self._dispatcher.command(lambda: self._cancel_late(batch, running=running))
-            return False
-        else:
-            answer()
-        return answers[0]
-
-    def _cancel_task(self, batch: Batch, *, running: bool) -> bool:
-        machine = self._dispatcher.scheduler
-        if machine.cancel_batch(batch):
-            return True
-        worker = machine.workers.get(batch.worker or 0)
-        if worker is None or not worker.window or worker.number not in self._dispatcher.peers:
-            return False
-        self._dispatcher.recall(worker)
-        if machine.cancel_batch(batch):
-            return True
-        return running and self._condemn(worker, lambda other: other is batch)
-
-    def _cancel_late(self, batch: Batch, *, running: bool) -> None:
-        if self._cancel_task(batch, running=running):
-            self._dispatcher.outcomes.cancelled([batch])
+        return self._cancelling.task(batch, running=running)
 
     def is_running(self, batch: Batch) -> bool:
         """Whether a worker has started the one task of ``batch``. A snapshot."""
