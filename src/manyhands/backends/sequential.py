@@ -98,9 +98,11 @@ class SequentialStream:
         ids, outside = worker_ids.of_thread, worker_ids.current() is None
         if outside:
             ids.number = 0  # this thread is the one worker that there is
-        values, nanoseconds, _ = run_rows(index, [row])
-        if outside:
-            ids.number = None
+        try:
+            values, nanoseconds, _ = run_rows(index, [row])
+        finally:
+            if outside:
+                ids.number = None
         self._nanoseconds += nanoseconds
         if nanoseconds >= LEAST:
             self._ledger.slowest.add(nanoseconds, 1, partial(describe, index, row))
