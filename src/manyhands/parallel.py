@@ -4,25 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import math
 import operator
 import sys
-import time
 import weakref
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
 
 from manyhands import backends
 from manyhands._core.options import BESIDE_JOBLIB, checked_count, whole
-from manyhands._core.policy import Failed, Policy
+from manyhands._narration import Narration, Standing, say
+from manyhands._noted_calls import ALL, Calls, all_of, chunks, make_plan, one_by_one, tasks_ahead
 from manyhands._wire._cpus import cpu_count
-from manyhands.backends import Plan
 from manyhands.backends._choice import choose
-from manyhands.backends._ending import Readable, raise_first
 from manyhands.errors import BackendMissing
 from manyhands.settings import UNSET, resolved
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable
 
     from manyhands.backends import TaskStream
 
@@ -155,7 +152,7 @@ class Parallel:
         self.return_as = return_as
         self.verbose: float = _check_verbose(verbose)
         self.timeout = timeout
-        self._ahead = _tasks_ahead(pre_dispatch, self.n_jobs, size)
+        self._ahead = tasks_ahead(pre_dispatch, self.n_jobs, size)
         self._stream: TaskStream | None = None  # of the last call
         # Those that somebody still holds; one that is dropped ends its call itself.
         self._generators: weakref.WeakKeyDictionary[Generator[object], TaskStream] = weakref.WeakKeyDictionary()
@@ -163,41 +160,19 @@ class Parallel:
     def __call__(self, iterable: Iterable[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]) -> Any:
         """Make all calls; a list, or an iterator if ``return_as`` says so."""
         backend, workers = self._backend()
-        inputs = list(iterable) if self._ahead == _ALL else iterable
-        plan = self._plan(workers, len(inputs) if isinstance(inputs, list | tuple) else None)
-        calls = Readable(_checked(iter(inputs)))
-        stream = self._stream = backend.stream(plan, calls.all if plan.eager else iter(calls), self._options)
-        narrator = _Narrator(self, backend.capabilities.name, workers, plan.total) if self.verbose else None
-        chunks = _chunks(stream, calls, narrator)
-        if self.return_as != "list":
-            generator = _values(chunks, stream)
-            next(generator)
-            self._generators[generator] = stream
-            return generator
-        results: list[Any] = []
-        for values in chunks:
-            results += values
-        return results
-
-    def _plan(self, workers: int, total: int | None) -> Plan:
-        options = self._options
-        eager = self.return_as == "list"
-        ahead = None if self._ahead in {_AUTO, _ALL} else self._ahead
-        if self._ahead == _ALL and total is not None and not eager:
-            ahead = total + 1  # all at once: nobody may come for the results that would make room
-        return Plan(
-            function=None,
-            workers=workers,
-            chunk=None if options.chunk == "auto" else options.chunk,
-            ahead=ahead,
-            policy=Policy.of(options),
-            priority=options.priority,
-            on_stale=options.on_stale,
-            ordered=self.return_as != "generator_unordered",
-            eager=eager,
-            fail_fast=True,
-            total=total,
-        )
+        calls = Calls(list(iterable) if self._ahead == ALL else iterable)
+        plan = make_plan(self._options, workers, self._ahead, self.return_as, calls.total)
+        narrator = _Narrator(self, calls, backend.capabilities.name, workers) if self.verbose else None
+        if narrator is not None:
+            plan = plan._replace(watch=narrator.progress)
+        stream = self._stream = backend.stream(plan, calls.inputs(eager=plan.eager), self._options)
+        arriving = chunks(stream, calls, None if narrator is None else narrator.finished)
+        if self.return_as == "list":
+            return all_of(arriving)
+        generator = one_by_one(arriving, stream)
+        next(generator)
+        self._generators[generator] = stream
+        return generator
 
     def _backend(self) -> tuple[backends.Backend, int]:
         if self.n_jobs == 1:
@@ -226,42 +201,6 @@ class Parallel:
 
     def __repr__(self) -> str:
         return f"Parallel(n_jobs={self.n_jobs})"
-
-
-def _values(chunks: Generator[list[object]], stream: TaskStream) -> Generator[object]:
-    """The results one by one. First None, with which the call begins; from there on the generator's end is the call's, however it comes."""
-    with contextlib.closing(chunks):
-        next(chunks)
-        stream.start()
-        yield None
-        for values in chunks:
-            yield from values
-
-
-def _chunks(stream: TaskStream, calls: Readable, narrator: _Narrator | None) -> Generator[list[object]]:
-    at_once = False
-    try:
-        yield []  # begun: it closes the stream from here on
-        for _, values in stream.chunks():
-            if narrator is not None:
-                narrator.progress()
-            if stream.failures:
-                failed = [value for value in values if type(value) is Failed]
-                if failed:
-                    raise_first(stream, failed)
-            yield values
-        calls.check()
-        if narrator is not None:
-            narrator.finished()
-    except BaseException as error:
-        at_once = not isinstance(error, Exception | GeneratorExit)
-        raise
-    finally:
-        stream.close(at_once=at_once)
-
-
-_AUTO = -1
-_ALL = -2
 
 
 def _check(value: object, name: str, allowed: tuple[object, ...]) -> None:
@@ -325,116 +264,27 @@ def _choose_backend(backend: object, prefer: str | None, require: str | None) ->
     return backend
 
 
-def _tasks_ahead(pre_dispatch: int | str, n_jobs: int, batch_size: int | str) -> int:
-    """How many tasks may be under way; ``_AUTO`` or ``_ALL``."""
-    if pre_dispatch == "all":
-        return _ALL
-    if pre_dispatch == "2 * n_jobs" and batch_size == "auto":
-        return _AUTO
-    count = evaluate(pre_dispatch, n_jobs) if isinstance(pre_dispatch, str) else whole(pre_dispatch)
-    if count is None or count < 1:
-        msg = f"pre_dispatch={pre_dispatch!r} is not allowed; pre_dispatch is a number from 1 on, an expression in n_jobs, or 'all'"
-        raise ValueError(msg)
-    return count * (batch_size if isinstance(batch_size, int) else 1)
-
-
-def evaluate(expression: str, n_jobs: int) -> int:
-    """The value of an expression of numbers, ``n_jobs``, ``+ - * / // % **`` and brackets; nothing else is evaluated.
-
-    >>> evaluate("1.5 * n_jobs", 4)
-    6
-
-    Raises:
-        ValueError: it is something else.
-    """
-    import ast  # noqa: PLC0415 - few ask for it
-
-    operators: dict[type[ast.AST], Callable[..., float]] = {
-        ast.Add: operator.add,
-        ast.Sub: operator.sub,
-        ast.Mult: operator.mul,
-        ast.Div: operator.truediv,
-        ast.FloorDiv: operator.floordiv,
-        ast.Mod: operator.mod,
-        ast.Pow: operator.pow,
-        ast.USub: operator.neg,
-    }
-
-    def value(node: ast.AST) -> float:
-        if isinstance(node, ast.Expression):
-            return value(node.body)
-        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
-            return node.value
-        if isinstance(node, ast.Name) and node.id == "n_jobs":
-            return n_jobs
-        if isinstance(node, ast.BinOp) and type(node.op) in operators:
-            return operators[type(node.op)](value(node.left), value(node.right))
-        if isinstance(node, ast.UnaryOp) and type(node.op) in operators:
-            return operators[type(node.op)](value(node.operand))
-        raise SyntaxError
-
-    try:
-        return int(value(ast.parse(expression.strip(), mode="eval")))
-    except (SyntaxError, ArithmeticError):
-        msg = f"pre_dispatch={expression!r} cannot be evaluated; it is a number, 'all', or an expression like '2 * n_jobs'"
-        raise ValueError(msg) from None
-
-
-def _checked(inputs: Iterator[Any]) -> Iterator[Any]:
-    """The calls; what is none is an error that says what was expected."""
-    for index, call in enumerate(inputs):
-        try:
-            _, args, kwargs = call
-        except (TypeError, ValueError):
-            args = kwargs = None
-        if type(args) is tuple and type(kwargs) is dict and type(call) is tuple:  # nearly always; the rest takes its time
-            yield call
-        else:
-            yield _as_call(index, call)
-
-
-def _as_call(index: int, call: Any) -> tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]:
-    try:
-        function, args, kwargs = call
-        if callable(function):
-            return function, tuple(args), dict(kwargs)
-    except (TypeError, ValueError):
-        pass
-    msg = f"Parallel takes calls like delayed(function)(argument), that is (function, args, kwargs); number {index} is {call!r:.100}"
-    raise TypeError(msg)
-
-
 class _Narrator:
-    """Progress messages of ``verbose``."""
+    """Says how far a call is."""
 
-    def __init__(self, parallel: Parallel, backend: str, workers: int, total: int | None) -> None:
+    def __init__(self, parallel: Parallel, calls: Calls, backend: str, workers: int) -> None:
         self._parallel = parallel
-        self._total = total
-        self._begin = time.monotonic()
-        self._said = 0
+        self._calls = calls
+        self._narration = Narration(parallel.verbose)
         self._say(f"Using backend {backend} with {workers} concurrent workers.")
 
-    def progress(self) -> None:
-        """Say how far it is, if it is time to."""
-        verbose, done = self._parallel.verbose, self._parallel.n_completed_tasks
-        # Further and further apart; every task above 10.
-        step = 0.5 * (11 - verbose) ** 2 if verbose <= 10 else 0
-        due = done > self._said if not step else int(math.sqrt(done / step)) > int(math.sqrt(self._said / step))
-        if due:
-            self._said = done
-            self._say(f"Done {done:3d} {self._of()} | elapsed: {self._elapsed()}")
+    def progress(self, _: int) -> None:
+        """Results have come."""
+        self._say(self._narration.progress(self._standing()))
 
     def finished(self) -> None:
-        """Say that it has ended."""
-        done = self._parallel.n_completed_tasks
-        self._say(f"Done {done:3d} out of {done:3d} | elapsed: {self._elapsed()} finished")
+        """All have."""
+        self._say(self._narration.finished(self._standing()))
 
-    def _of(self) -> str:
-        return "tasks     " if self._total is None else f"out of {self._total:3d}"
+    def _standing(self) -> Standing:
+        parallel, calls = self._parallel, self._calls
+        return Standing(parallel.n_completed_tasks, parallel.n_dispatched_tasks, calls.total, not calls.exhausted)
 
-    def _elapsed(self) -> str:
-        seconds = time.monotonic() - self._begin
-        return f"{seconds:5.1f}s" if seconds < 60 else f"{seconds / 60:5.1f}min"
-
-    def _say(self, text: str) -> None:
-        print(f"[{self._parallel!r}]: {text}", file=sys.stdout if self._parallel.verbose > 50 else sys.stderr, flush=True)
+    def _say(self, text: str | None) -> None:
+        if text is not None:
+            say(self._parallel, text, self._parallel.verbose)

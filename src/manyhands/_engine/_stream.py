@@ -21,7 +21,7 @@ from manyhands._engine import _calls
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from manyhands._engine._calls import PoolCall, Ran
     from manyhands._engine._feed import Feed
@@ -160,6 +160,7 @@ class Stream:
         self._order: Reorder[object] = Reorder()
         self._first_failure = FirstFailure()
         self._refusal: BaseException | None = None  # why no more is to be read
+        self.watch: Callable[[int], object] | None = None  # is told how many tasks have just ended, their turn or not
         self.deadline: float | None = None  # by when all results have to be there, on the monotonic clock
         self._closed = False
         self._exhausted = False
@@ -203,13 +204,18 @@ class Stream:
 
     def chunks(self, *, ordered: bool) -> Iterator[tuple[int, list[object]]]:
         """Chunks as they come, or in the order of the inputs; what has failed last, if those before it do not end in time."""
-        arriving = self._as_they_come()
+        arriving = self._as_they_come() if self.watch is None else self._told(self.watch)
         self._fail_fast = self._fail_fast and ordered  # otherwise each failure is given out at once
         for chunk in self._order.chunks(arriving) if ordered else arriving:
             yield chunk
             self._taken += len(chunk[1])
         if self._first_failure.index is not None and (failed := self.held_back()):
             yield failed[0].index, list(failed)
+
+    def _told(self, watch: Callable[[int], object]) -> Iterator[tuple[int, list[object]]]:
+        for chunk in self._as_they_come():
+            watch(len(chunk[1]))
+            yield chunk
 
     def held_back(self) -> list[Failed]:
         """Failures whose turn has not come."""

@@ -48,6 +48,7 @@ class Plan(NamedTuple):
     ``buffer``: how many tasks may be read whose results have not been taken; ``ahead``: that have not ended.
     ``eager``: all results are kept as soon as they are there, so that ``buffer`` does not count.
     ``on_stale``: what is to happen where a worker has other code for the function: ``"send"`` it, or ``"raise"``.
+    ``watch``: is told, in the thread that takes the results, how many tasks have just ended, their turn or not.
     ``fail_fast``: when a task has failed, nothing later starts; those before it have a moment to end, then it comes, its turn or not.
     """
 
@@ -65,6 +66,7 @@ class Plan(NamedTuple):
     eager: bool = False
     fail_fast: bool = False
     total: int | None = None
+    watch: Callable[[int], object] | None = None
 
 
 class Counts(NamedTuple):
@@ -102,6 +104,13 @@ class TaskStream(Protocol):
 
     def counts(self) -> Counts:
         """Where it stands. May be called from any thread."""
+
+
+def watched(chunks: Iterator[tuple[int, list[object]]], watch: Callable[[int], object]) -> Iterator[tuple[int, list[object]]]:
+    """The same chunks; ``watch`` is told of each: see :class:`Plan`."""
+    for chunk in chunks:
+        watch(len(chunk[1]))
+        yield chunk
 
 
 class OngoingStream(TaskStream, Protocol):

@@ -40,6 +40,7 @@ class ProcessStream:
             fail_fast=plan.fail_fast,
         )
         self._ordered = plan.ordered
+        self._stream.watch = plan.watch
 
     @property
     def deadline(self) -> float | None:

@@ -19,7 +19,7 @@ from manyhands._core.failing import FirstFailure
 from manyhands._core.ledger import Ledger
 from manyhands._core.ordering import Reorder
 from manyhands._core.policy import Failed, add_note, attempt_line
-from manyhands.backends._contract import Counts
+from manyhands.backends._contract import Counts, watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -97,6 +97,8 @@ class ExecutorStream:
     def chunks(self) -> Iterator[tuple[int, list[object]]]:
         """Results as the contract has them."""
         arriving = self._as_they_come()
+        if self._plan.watch is not None:
+            arriving = watched(arriving, self._plan.watch)
         for chunk in self._order.chunks(arriving) if self._plan.ordered else arriving:
             yield chunk
             self._taken += len(chunk[1])

@@ -73,6 +73,8 @@ class SequentialStream:
             self._busy = 0
             self._ended += 1
             self._failures += type(outcome) is Failed
+            if plan.watch is not None:
+                plan.watch(1)
             yield index, [outcome]
             if self._closed:  # meanwhile; the loop would go on with the inputs that it has begun with
                 return
