@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
     Memmap = np.memmap[Any, Any]
 
+# What the names of folders begin with whose files last no longer than a call: a worker gives back what is in them, not where it is.
+FOLDER = "manyhands-arrays-"
+
 _LOST = "a numpy.memmap whose file is not under its name any more travels as a copy: what a task writes stays in its worker"
 
 # The files of mappings: path, device, inode.
@@ -31,6 +34,8 @@ def memmap(encoder: Encoder, value: Memmap) -> Any:
     if mapping is None or not value.size or value.mode not in {"r", "r+", "w+"} or type(value) is not np.memmap:
         return NotImplemented
     path = _path(value, mapping)
+    if path is not None and os.path.basename(os.path.dirname(path)).startswith(FOLDER):
+        return np.asarray, (np.array(value),)
     if path is None:
         if value.mode != "r":
             _copied.warn(encoder, value, _LOST)

@@ -48,6 +48,13 @@ def add_rule(cls: type, reduce: Callable[[Any], Any]) -> None:
     _pickling.forget_rules()
 
 
+def set_array_rule(rule: Rule) -> None:
+    """Arrays of numpy are pickled as this says, which is asked about each. Without it they are left to pickle."""
+    if _RULES_BY_NAME.get(("numpy", "ndarray")) is not rule:
+        _RULES_BY_NAME["numpy", "ndarray"] = rule
+        _pickling.forget_rules()
+
+
 _users: dict[type, Rule] = {}
 
 

@@ -114,6 +114,7 @@ def adopt_environment(options: Settings) -> None:
         os.chdir(options["cwd"] or ".")
     sys.path[:] = options["path"]
     sys.argv[:] = options["argv"]
+    os.environ["MANYHANDS_DEPTH"] = str(int(os.environ.get("MANYHANDS_DEPTH", "0")) + 1)  # of workers that workers have started
     _limit_threads(options["cpus"])
     main_module = types.ModuleType("__main__")
     main_module.__dict__["__builtins__"] = sys.modules["builtins"]

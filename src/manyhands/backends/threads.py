@@ -49,8 +49,8 @@ class ThreadBackend:
 class ThreadStream:
     """A call over many inputs on threads that end with it."""
 
-    def __init__(self, plan: Plan, inputs: Iterator[object]) -> None:
-        self._executor = ThreadExecutor(plan.workers if plan.total is None else max(1, min(plan.workers, plan.total)))
+    def __init__(self, plan: Plan, inputs: Iterator[object], initializer: Callable[[], object] | None = None) -> None:
+        self._executor = ThreadExecutor(plan.workers if plan.total is None else max(1, min(plan.workers, plan.total)), initializer)
         self._stream = self._executor.stream(plan, inputs)
 
     def chunks(self) -> Iterator[tuple[int, list[object]]]:

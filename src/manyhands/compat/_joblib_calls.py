@@ -10,6 +10,7 @@ from joblib._parallel_backends import SequentialBackend, ThreadingBackend
 
 from manyhands._engine import _notices
 from manyhands._engine._worker_process import THREAD_VARIABLES
+from manyhands.compat._set_up import limit_threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def _few_threads(threads: int | None) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))  # for those that are not loaded yet
     try:
-        with _limited(threads):
+        with limit_threads(threads):
             yield
     finally:  # the worker is not this call's alone
         for name, value in before.items():
@@ -60,11 +61,3 @@ def _few_threads(threads: int | None) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _limited(threads: int) -> contextlib.AbstractContextManager[Any]:
-    try:
-        import threadpoolctl  # noqa: PLC0415 - only who asks for it
-    except ImportError:
-        return contextlib.nullcontext()
-    return threadpoolctl.threadpool_limits(threads)  # type: ignore[no-any-return]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._core.options import checked_count
 from manyhands._wire._cpus import cpu_count
+from manyhands.compat._set_up import begin
 from manyhands.compat.concurrent_futures import ProcessPoolExecutor
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def get_reusable_executor(
                 executor.kill_workers()
             else:
                 executor.shutdown(wait=False)
-        set_up = (_begin, (variables, initializer, initargs)) if variables else (initializer, initargs)
+        set_up = (begin, (variables, None, initializer, initargs)) if variables else (initializer, initargs)
         executor = ProcessPoolExecutor(
             max_workers,
             None if context == "loky" else context,
@@ -84,12 +85,3 @@ def get_reusable_executor(
         )
         _current = key, executor
         return executor
-
-
-def _begin(variables: tuple[tuple[str, str], ...], initializer: Callable[..., object] | None, initargs: tuple[object, ...]) -> None:
-    """The initializer of workers with an environment of their own."""
-    import os  # noqa: PLC0415 - runs in workers
-
-    os.environ.update(variables)
-    if initializer is not None:
-        initializer(*initargs)
