@@ -71,7 +71,7 @@ def test_it_has_what_every_worker_has(tmp_path, monkeypatch):
         env, directory, path, argv, leads = executor.submit(what_a_worker_has).result(timeout=20)
         tasks.note(tmp_path, "go")
         holding.result(timeout=20)
-    added = {"MANYHANDS_WORKER": str(spare), "MANYHANDS_CPUS": env["MANYHANDS_CPUS"]}
+    added = {"MANYHANDS_WORKER": str(spare), "MANYHANDS_CPUS": env["MANYHANDS_CPUS"], "MANYHANDS_DEPTH": "1"}
     assert {name: value for name, value in env.items() if not name.endswith("_THREADS")} == {**os.environ, **added}
     assert (directory, path, argv, leads) == (str(tmp_path), sys.path, ["a", "b"], True)
 

@@ -54,7 +54,7 @@ def _run_group(suite: Suite, module: str, group: str) -> list[Outcome]:
 
 
 def _lines(suite: Suite, *arguments: str) -> list[str]:
-    command = [sys.executable, "-W", "ignore", "-m", "tests.downstream.running", suite.install, *arguments]
+    command = [sys.executable, "-W", "ignore", "-m", f"tests.downstream.{suite.runner}", suite.install, *arguments]
     try:
         done = subprocess.run(
             command,
@@ -63,7 +63,7 @@ def _lines(suite: Suite, *arguments: str) -> list[str]:
             timeout=SECONDS,
             check=False,
             cwd=HERE.parent.parent,
-            env={**os.environ, "MANYHANDS_INSTALL": suite.install},
+            env={**os.environ, "DOWNSTREAM_INSTALL": suite.install},
         )
         text = done.stdout
     except subprocess.TimeoutExpired as late:
@@ -128,10 +128,16 @@ def as_page(everything: dict[Suite, list[Outcome]]) -> Iterator[str]:
     yield ""
 
 
+def _short(test: str) -> str:
+    """The name of a test without its module; what it is run with may contain anything."""
+    name, bracket, parameters = test.partition("[")
+    return name.rpartition(".")[2] + bracket + parameters
+
+
 def _by_reason(outcomes: list[Outcome]) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for one in outcomes:
-        found.setdefault(one.why.splitlines()[0] if one.why else "", set()).add(f"`{one.test.rpartition('.')[2]}`")
+        found.setdefault(one.why.splitlines()[0] if one.why else "", set()).add(f"`{_short(one.test)}`")
     return found
 
 

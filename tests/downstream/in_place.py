@@ -1,4 +1,4 @@
-"""``python -m tests.downstream.in_place``: every Python of this environment puts manyhands into the place of ``MANYHANDS_INSTALL``.
+"""``python -m tests.downstream.in_place``: every Python of this environment puts manyhands into the place of ``DOWNSTREAM_INSTALL``.
 
 Workers, and programs that the suites start, some of them without looking at ``PYTHONPATH``, are to see the same as the suites do.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import sysconfig
 from pathlib import Path
 
-LINE = "import os; os.environ.get('MANYHANDS_INSTALL') and __import__('manyhands.compat').compat.install(os.environ['MANYHANDS_INSTALL'])\n"
+LINE = "import os; os.environ.get('DOWNSTREAM_INSTALL') and __import__('manyhands.compat').compat.install(os.environ['DOWNSTREAM_INSTALL'])\n"
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Which suites there are. Each is a list of modules of ``unittest``, of which the classes that ``wanted`` names are run."""
+"""Which suites there are. Each is a list of modules: of ``unittest``, of which the classes that ``wanted`` names are run, or of pytest."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ class Suite(NamedTuple):
     install: str
     modules: tuple[str, ...]
     wanted: str
+    runner: str = "running"
 
     def wants(self, group: str) -> bool:
         """Whether a class of tests belongs to it."""
@@ -28,5 +29,9 @@ SUITES = (
         "concurrent.futures",
         tuple(f"test.test_concurrent_futures.{name}" for name in _FUTURES),
         r"ProcessPool(?!.*FailingInitializerResources)",
+    ),
+    *(
+        Suite(f"joblib.{name}", "joblib", (f"joblib.test.{name}",), "", "running_pytest")
+        for name in ("test_parallel", "test_config", "test_memmapping", "test_utils")
     ),
 )

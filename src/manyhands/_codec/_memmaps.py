@@ -31,11 +31,13 @@ _files: weakref.WeakKeyDictionary[mmap.mmap, tuple[str, int, int]] = weakref.Wea
 def memmap(encoder: Encoder, value: Memmap) -> Any:
     """For the pickler: an array over a mapped file, or over a part of one."""
     mapping: mmap.mmap | None = getattr(value, "_mmap", None)
-    if mapping is None or not value.size or value.mode not in {"r", "r+", "w+"} or type(value) is not np.memmap:
+    if mapping is None or not value.size or type(value) is not np.memmap:
+        return NotImplemented
+    if os.path.basename(os.path.dirname(os.fspath(value.filename or ""))).startswith(FOLDER):
+        return np.asarray, (np.array(value),)
+    if value.mode not in {"r", "r+", "w+"}:
         return NotImplemented
     path = _path(value, mapping)
-    if path is not None and os.path.basename(os.path.dirname(path)).startswith(FOLDER):
-        return np.asarray, (np.array(value),)
     if path is None:
         if value.mode != "r":
             _copied.warn(encoder, value, _LOST)

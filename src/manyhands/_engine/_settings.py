@@ -12,7 +12,7 @@ from manyhands._engine._surroundings import texts
 
 class Settings(TypedDict):
     """``cpus`` is the worker's share of the processors; ``home``: see ``_codec/_pickling.py``; ``inheritance`` and ``initializer``: whether
-    they come, as the first messages.
+    they come, as the first messages; ``modules``: what is imported first.
     """
 
     env: dict[str, str]
@@ -25,6 +25,11 @@ class Settings(TypedDict):
     memory_limit: int | None
     inheritance: bool
     initializer: bool
+    modules: list[str]
+
+
+# Names of modules that every worker imports when it starts, for what they do then.
+MODULES: list[str] = []
 
 
 def of_now(*, cpus: int, idle_timeout: float, memory_limit: int | None, inheritance: bool, initializer: bool) -> Settings:
@@ -40,6 +45,7 @@ def of_now(*, cpus: int, idle_timeout: float, memory_limit: int | None, inherita
         "memory_limit": memory_limit,
         "inheritance": inheritance,
         "initializer": initializer,
+        "modules": list(MODULES),
     }
 
 

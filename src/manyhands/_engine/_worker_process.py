@@ -83,6 +83,8 @@ def work(channel_fd: int, slot_fd: int, settings_fd: int) -> None:
     options: Settings = marshal.loads(_posix.read_from_start(settings_fd))
     os.close(settings_fd)
     adopt_environment(options)
+    for name in options["modules"]:
+        importlib.import_module(name)
     _draw_other_numbers()
     catch_signals(slot_fd)
     channel = Channel(socket.socket(fileno=channel_fd), blocking=True, descriptors=True)

@@ -3,7 +3,27 @@
 from __future__ import annotations
 
 import importlib
-from typing import Any
+import sys
+from typing import TYPE_CHECKING, Any
+
+from manyhands._engine import _settings
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+_JOBLIB = (
+    "Logger",
+    "Parallel",
+    "ParallelBackendBase",
+    "PrintTime",
+    "cpu_count",
+    "delayed",
+    "effective_n_jobs",
+    "parallel_backend",
+    "parallel_config",
+    "register_parallel_backend",
+    "wrap_non_picklable_objects",
+)
 
 # Module: what is put into it, and where that comes from.
 _PLACES: dict[str, dict[str, dict[str, tuple[str, str]]]] = {
@@ -19,7 +39,16 @@ _PLACES: dict[str, dict[str, dict[str, tuple[str, str]]]] = {
         "multiprocessing.pool": {name: ("multiprocessing", name) for name in ("Pool", "ThreadPool", "RemoteTraceback")},
     },
     "loky": {"loky": {name: ("loky", name) for name in ("ProcessPoolExecutor", "get_reusable_executor", "cpu_count")}},
+    "joblib": {
+        "joblib": {name: ("joblib", name) for name in _JOBLIB},
+        "joblib._utils": {"eval_expr": ("joblib._utils", "eval_expr")},
+        "joblib.externals.loky": {"get_reusable_executor": ("joblib._workers", "shared_workers")},
+    },
 }
+# Modules that are replaced as a whole: programs put things into them that ours are to see.
+_MODULES = {"joblib": {"joblib.parallel": "joblib.parallel", "joblib._parallel_backends": "joblib._parallel_backends"}}
+# What workers import, to have manyhands in its place as well.
+_IN_WORKERS = {"joblib": "manyhands.compat._joblib_in_workers"}
 
 _before: dict[str, dict[tuple[str, str], Any]] = {}
 
@@ -37,7 +66,9 @@ def install(library: str) -> None:
         >>> compat.uninstall("multiprocessing")
 
     Args:
-        library: "concurrent.futures", "multiprocessing" (its pools), or "loky". For joblib see :func:`manyhands.register_joblib`.
+        library: "concurrent.futures", "multiprocessing" (its pools), "loky", or "joblib" (``Parallel`` and what belongs to it; ``Memory``,
+            ``dump``, ``load`` and ``hash`` stay joblib's own). With joblib, packages that use it, as scikit-learn does, run on manyhands,
+            in workers as well: in those that start from now on.
 
     Names that were imported from it before (``from multiprocessing import Pool``) are what they were.
 
@@ -56,11 +87,32 @@ def install(library: str) -> None:
         module = importlib.import_module(place)
         for name, (source, attribute) in names.items():
             kept[place, name] = getattr(module, name)
-            setattr(module, name, getattr(importlib.import_module(f"manyhands.compat.{source}"), attribute))
+            setattr(module, name, getattr(_ours(source), attribute))
+    for place, source in _MODULES.get(library, {}).items():
+        kept[place, ""] = importlib.import_module(place)
+        _put(place, _ours(source))
     _before[library] = kept
+    if library in _IN_WORKERS:
+        _settings.MODULES.append(_IN_WORKERS[library])
 
 
 def uninstall(library: str) -> None:
     """Put a library back into its place."""
     for (place, name), value in _before.pop(library, {}).items():
-        setattr(importlib.import_module(place), name, value)
+        if name:
+            setattr(importlib.import_module(place), name, value)
+        else:
+            _put(place, value)
+    if _IN_WORKERS.get(library) in _settings.MODULES:
+        _settings.MODULES.remove(_IN_WORKERS[library])
+
+
+def _ours(source: str) -> ModuleType:
+    return importlib.import_module(f"manyhands.compat.{source}")
+
+
+def _put(place: str, module: ModuleType) -> None:
+    """Have a module found under a name, by whoever imports it and by whoever looks into its package."""
+    sys.modules[place] = module
+    package, _, name = place.rpartition(".")
+    setattr(sys.modules[package], name, module)

@@ -203,7 +203,7 @@ class _ProcessBackend(AutoBatchingMixin, ParallelBackendBase):
             msg = f"{type(self).__name__} has no parameter {min(unknown)!r}; besides joblib's it takes {', '.join(sorted(BESIDE_JOBLIB))}"
             raise TypeError(msg)
         options = resolved(workers=n_jobs, backend="processes", **given)
-        return Workers(n_jobs, options, set_up)
+        return Workers(n_jobs, options, set_up, self.parallel)
 
     def _workers_now(self) -> Workers:
         raise NotImplementedError

@@ -8,10 +8,12 @@ import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands._core.options import OF_WORKERS
+from manyhands._engine import _state
 from manyhands.backends._process_stream import ProcessStream
 from manyhands.backends._views import SharedExecutor
 from manyhands.backends.processes import shared_pool
 from manyhands.compat._set_up import begin
+from manyhands.compat.loky import get_reusable_executor
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,17 +45,18 @@ class SetUp(NamedTuple):
 class Workers:
     """What a backend of processes has while it is configured."""
 
-    def __init__(self, n_jobs: int, options: Options, set_up: SetUp) -> None:
+    def __init__(self, n_jobs: int, options: Options, set_up: SetUp, parallel: Any) -> None:
         self.n_jobs = n_jobs
+        self._parallel = parallel
         self.options = options
         self._own = None if set_up.is_usual else _set_up(n_jobs, options, set_up)
         self._submitter: Any = None
-        self.folder: Callable[[], str] | None = None  # where arrays are written to
 
     @property
     def _temp_folder(self) -> str | None:
         """Where arrays are written to, if any are. Private there, and looked at."""
-        return None if self.folder is None else self.folder()
+        files = None if self._parallel is None else self._parallel.array_files()
+        return None if files is None else files.folder()
 
     def stream(self, plan: Plan, inputs: Iterator[object]) -> ProcessStream:
         """Begin a call."""
@@ -102,8 +105,26 @@ def _set_up(n_jobs: int, options: Options, wanted: SetUp) -> Executor:
         return executor
 
 
-def forget() -> None:
-    """End the workers that have been set up specially, when nobody uses them any more."""
-    global _latest  # noqa: PLW0603 - see above
-    with _lock:
-        _latest = None
+class SharedWorkers:
+    """The warm workers of this process, as far as programs look at the executor that loky has for its own: to end them."""
+
+    def shutdown(self, wait: bool = True, kill_workers: bool = False, **_: Any) -> None:
+        """End the workers. The next call starts new ones."""
+        global _latest  # noqa: PLW0603 - see above
+        with _lock:
+            latest, _latest = _latest, None
+        if latest is not None:
+            latest[2].shutdown(wait=wait)
+        _state.shutdown()
+
+    def submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run ``fn(*args, **kwargs)`` in a worker."""
+        return get_reusable_executor().submit(fn, *args, **kwargs)
+
+
+_shared = SharedWorkers()
+
+
+def shared_workers(*_: Any, **__: Any) -> SharedWorkers:
+    """In the place of the function that gives programs the executor behind joblib, which is there for all of them."""
+    return _shared

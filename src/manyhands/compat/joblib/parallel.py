@@ -396,14 +396,15 @@ class Parallel(Logger):
 
     def _filed(self, stream: TaskStream) -> TaskStream:
         """The stream, with arrays by way of files, if somebody wants them."""
-        files = self._array_files()
+        files = self.array_files()
         if files is None:
             return stream
         from manyhands.compat.joblib._array_files import FiledStream  # noqa: PLC0415 - few want files
 
         return FiledStream(stream, files)
 
-    def _array_files(self) -> Any:
+    def array_files(self) -> Any:
+        """The files that arrays go by way of; None if nobody wants any."""
         if self._files is None and self._wants_files():
             from manyhands.compat.joblib._array_files import ArrayFiles  # noqa: PLC0415 - as above
 
