@@ -8,7 +8,9 @@ from __future__ import annotations
 import sysconfig
 from pathlib import Path
 
-LINE = "import os; os.environ.get('DOWNSTREAM_INSTALL') and __import__('manyhands.compat').compat.install(os.environ['DOWNSTREAM_INSTALL'])\n"
+LINE = (
+    "import os; os.environ.get('DOWNSTREAM_INSTALL') and __import__('manyhands.compat').compat.install(os.environ['DOWNSTREAM_INSTALL'])\n"
+)
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""``python -m tests.downstream.running_pytest INSTALL MODULE [GROUP]``: names the one group of a module, or runs it; a line of JSON for each test."""
+"""``python -m tests.downstream.running_pytest INSTALL MODULE [GROUP]``: names the one group of a module, or runs it; a line for each."""
 
 from __future__ import annotations
 

@@ -42,6 +42,7 @@ def _adopt() -> None:
         "home": b"",
         "inheritance": False,
         "initializer": False,
+        "modules": [],
     }
     _worker_process.adopt_environment(settings)
     for name in os.environ.keys() - env.keys():

@@ -1,7 +1,7 @@
 """Arrays that go to the workers by way of files, where the user asks for files: they arrive as ``numpy.memmap``.
 
-One folder for a call, or for a ``with`` block. It is removed at the end of that; should the program be killed before, by a process that does
-nothing but wait for its end.
+One folder for a call, or for a ``with`` block. It is removed at the end of that; should the program be killed before, by a process that
+does nothing but wait for its end.
 """
 
 from __future__ import annotations

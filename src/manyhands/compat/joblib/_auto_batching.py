@@ -8,8 +8,8 @@ from typing import Any
 class AutoBatchingMixin:
     """For a backend that wants batches of at least ``MIN_IDEAL_BATCH_DURATION`` and at most ``MAX_IDEAL_BATCH_DURATION`` seconds.
 
-    To be named before :class:`ParallelBackendBase` among the bases. Our own backends, as long as nobody overrides how they submit, choose the
-    size of batches by the time that each call takes, as ``manyhands.map`` does, and do not ask here.
+    To be named before :class:`ParallelBackendBase` among the bases. Our own backends, as long as nobody overrides how they submit, choose
+    the size of batches by the time that each call takes, as ``manyhands.map`` does, and do not ask here.
     """
 
     MIN_IDEAL_BATCH_DURATION = 0.2

@@ -51,10 +51,10 @@ class ParallelBackendBase(ABC):
         ...         future.add_done_callback(callback)
         ...         return future
         ...
-        ...     def retrieve_result_callback(self, out):
+        ...     def retrieve_result_callback(self, out):  # noqa: B027 - nothing has to be done
         ...         return out.result()
         ...
-        ...     def terminate(self):
+        ...     def terminate(self):  # noqa: B027 - nothing has to be done
         ...         self.executor.shutdown()
 
     Args:
@@ -100,11 +100,8 @@ class ParallelBackendBase(ABC):
 
         Returns what stands for the batch, a future for instance.
         """
-        warnings.warn(
-            f"{type(self).__name__}.apply_async is deprecated; name it `submit`: it takes the same arguments",
-            DeprecationWarning,
-            stacklevel=2,
-        )
+        msg = f"{type(self).__name__}.apply_async is deprecated; name it `submit`, which takes the same arguments"
+        warnings.warn(msg, DeprecationWarning, stacklevel=2)
         return self.apply_async(func, callback)
 
     def apply_async(self, func: Callable[[], list[Any]], callback: Callable[[Any], object] | None = None) -> Any:
@@ -112,7 +109,7 @@ class ParallelBackendBase(ABC):
         msg = f"{type(self).__name__} has no method submit"
         raise NotImplementedError(msg)
 
-    def retrieve_result_callback(self, out: Any) -> Any:
+    def retrieve_result_callback(self, out: Any) -> Any:  # noqa: B027 - old backends have none
         """The results of a batch, from what its callback was told; raises what the batch has raised."""
 
     def retrieve_result(self, out: Any, timeout: float | None = None) -> Any:
@@ -130,23 +127,23 @@ class ParallelBackendBase(ABC):
         self.parallel = parallel
         return self.effective_n_jobs(n_jobs)
 
-    def start_call(self) -> None:
+    def start_call(self) -> None:  # noqa: B027 - nothing has to be done
         """A call begins."""
 
-    def stop_call(self) -> None:
+    def stop_call(self) -> None:  # noqa: B027 - nothing has to be done
         """A call has ended, or is given up."""
 
-    def terminate(self) -> None:
+    def terminate(self) -> None:  # noqa: B027 - nothing has to be done
         """The call, or the ``with`` block, is over: let the workers go."""
 
     def compute_batch_size(self) -> int:
         """How many calls the next batch is to have, where the user leaves it open."""
         return 1
 
-    def batch_completed(self, batch_size: int, duration: float) -> None:
+    def batch_completed(self, batch_size: int, duration: float) -> None:  # noqa: B027 - nothing has to be done
         """A batch has ended, so many seconds after it was submitted."""
 
-    def abort_everything(self, ensure_ready: bool = True) -> None:
+    def abort_everything(self, ensure_ready: bool = True) -> None:  # noqa: B027 - nothing has to be done
         """Stop what is under way. ``ensure_ready``: another call may follow."""
 
     def get_nested_backend(self) -> tuple[Any, int | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -88,7 +87,6 @@ def ours(backend: Any) -> Any:
     return own(nesting_level=backend.nesting_level, inner_max_num_threads=backend.inner_max_num_threads, **backend.backend_kwargs)
 
 
-@functools.lru_cache(maxsize=256)
-def fallback_of(kind: type[BaseException]) -> bool:
-    """Whether a class of exceptions tells that another backend is to take a call: ours, or joblib's."""
-    return any(cls.__name__ == "FallbackToBackend" for cls in kind.__mro__)
+def is_fallback(error: Exception) -> bool:
+    """Whether an exception tells that another backend is to take a call: ours, or joblib's."""
+    return any(cls.__name__ == "FallbackToBackend" for cls in type(error).__mro__)

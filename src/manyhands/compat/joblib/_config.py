@@ -135,8 +135,8 @@ class parallel_config:
         backend_params: for what makes the backend; of "loky" and "multiprocessing" ``initializer`` and ``initargs``, and the options of
             :class:`manyhands.Parallel`.
 
-    It holds from the moment it is made, in this thread; until the block is left, or :meth:`unregister` is called. Blocks can be nested; the inner
-    one changes what it names.
+    It holds from the moment it is made, in this thread; until the block is left, or :meth:`unregister` is called. Blocks can be nested;
+    the inner one changes what it names.
 
     Raises:
         ValueError: the backend is not known; or there are parameters for one that is not named.

@@ -1,8 +1,8 @@
 """Drives a backend of joblib's contract, anybody's, as a stream: the contract that our own backends have.
 
-**Guarantees.** The backend is asked for nothing but what joblib's base class has; it need not derive from ours. Its callbacks may come from any
-thread, also before ``submit`` returns. The calls are read in the thread that takes the results; only for backends of the old kind, whose
-callbacks bring no results, are they read in the thread of the callback, as joblib does.
+**Guarantees.** The backend is asked for nothing but what joblib's base class has; it need not derive from ours. Its callbacks may come
+from any thread, also before ``submit`` returns. The calls are read in the thread that takes the results; only for backends of the old kind,
+whose callbacks bring no results, are they read in the thread of the callback, as joblib does.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class ContractStream:
 
 
 class OldContractStream(ContractStream):
-    """The same for a backend whose callbacks bring no results, and may not come for a batch that has failed: jobs are waited for in turn."""
+    """The same for a backend whose callbacks bring no results, and may not come for what has failed: jobs are waited for in turn."""
 
     def __init__(self, parallel: Any, n_jobs: int, inputs: Iterator[Noted], first: int | None, timeout: float | None) -> None:
         super().__init__(parallel, n_jobs, inputs, first, timeout)

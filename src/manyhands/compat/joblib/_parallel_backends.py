@@ -272,7 +272,7 @@ class LokyBackend(_ProcessBackend):
     supports_inner_max_num_threads = True
     _workers: Any = None
 
-    def configure(  # type: ignore[override]
+    def configure(
         self,
         n_jobs: int = 1,
         parallel: Any = None,
@@ -292,7 +292,10 @@ class LokyBackend(_ProcessBackend):
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         given = {**self.backend_kwargs, **options}
         if "timeout" in given:
-            msg = "The 'timeout' parameter is not supported by the LokyBackend: it is Parallel's; how long idle workers stay is `idle_worker_timeout`"
+            msg = (
+                "The 'timeout' parameter is not supported by the LokyBackend: it is one of Parallel's own; "
+                "how long idle workers stay is `idle_worker_timeout`"
+            )
             raise ValueError(msg)
         idle = given.pop("idle_worker_timeout", None) if idle_worker_timeout is None else idle_worker_timeout
         given.pop("idle_worker_timeout", None)
@@ -346,8 +349,13 @@ _WAYS = (
 _NAMED = (LokyBackend, MultiprocessingBackend, ThreadingBackend, SequentialBackend)
 
 
-@functools.lru_cache(maxsize=256)
-def is_native(kind: type) -> bool:
-    """Whether calls may go as a stream: the class is one of ours, or changes nothing of how batches get to the workers."""
-    ours = next((cls for cls in kind.__mro__ if cls in _NAMED), None)
-    return ours is not None and all(getattr(kind, name, None) is getattr(ours, name, None) for name in _WAYS)
+_natives: dict[type, bool] = {}
+
+
+def is_native(backend: object) -> bool:
+    """Whether calls may go as a stream: the backend is one of ours, or its class changes nothing of how batches get to the workers."""
+    kind = type(backend)
+    if kind not in _natives:
+        ours = next((cls for cls in kind.__mro__ if cls in _NAMED), None)
+        _natives[kind] = ours is not None and all(getattr(kind, name, None) is getattr(ours, name, None) for name in _WAYS)
+    return _natives[kind]

@@ -110,7 +110,7 @@ class SharedWorkers:
 
     def shutdown(self, wait: bool = True, kill_workers: bool = False, **_: Any) -> None:
         """End the workers. The next call starts new ones."""
-        global _latest  # noqa: PLW0603 - see above
+        global _latest
         with _lock:
             latest, _latest = _latest, None
         if latest is not None:
