@@ -71,6 +71,12 @@ def shared_pool(fn: object, **settings: object) -> ProcessPool:
     return pool
 
 
+def share(key: tuple[object, ...], pool: ProcessPool) -> None:
+    """Have a pool end with the warm ones. Another of that key takes its place."""
+    with _state.making:
+        _state.shared[key] = pool
+
+
 def shared_pool_pids() -> list[int]:
     """Process ids of the warm workers of this process."""
     return [pid for pool in _state.shared.values() for pid in pool.pids()]

@@ -101,6 +101,7 @@ def _set_up(n_jobs: int, options: Options, wanted: SetUp) -> Executor:
                 return executor
         # That of the call before ends when nobody uses it any more.
         executor = Executor(n_jobs, initializer=begin, initargs=tuple(wanted), **kept)
+        _state.share(("set up for joblib",), executor._pool)  # noqa: SLF001 - the package's own
         _latest = wanted, options, executor
         return executor
 
@@ -110,11 +111,6 @@ class SharedWorkers:
 
     def shutdown(self, wait: bool = True, kill_workers: bool = False, **_: Any) -> None:
         """End the workers. The next call starts new ones."""
-        global _latest
-        with _lock:
-            latest, _latest = _latest, None
-        if latest is not None:
-            latest[2].shutdown(wait=wait)
         _state.shutdown()
 
     def submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
