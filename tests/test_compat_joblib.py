@@ -92,8 +92,8 @@ def test_generators(backend, return_as):
 
 def test_every_parameter_together(tmp_path):
     parallel = Parallel(
-        n_jobs=2, backend="loky", return_as="list", verbose=0, timeout=30, pre_dispatch="2 * n_jobs", batch_size=2, temp_folder=str(tmp_path),
-        max_nbytes="1K", mmap_mode="r", prefer="processes", require=None,
+        n_jobs=2, backend="loky", return_as="list", verbose=0, timeout=30, pre_dispatch="2 * n_jobs", batch_size=2,
+        temp_folder=str(tmp_path), max_nbytes="1K", mmap_mode="r", prefer="processes", require=None,
     )  # fmt: skip
     assert parallel(delayed(tasks.square)(i) for i in range(20)) == [i * i for i in range(20)]
 
@@ -149,9 +149,12 @@ def test_a_generator_that_is_dropped_says_so_and_ends():
 
 def test_a_block_ends_its_generator():
     begin = time.monotonic()
-    with pytest.warns(UserWarning, match="dropped before its end"), Parallel(n_jobs=2, return_as="generator", batch_size=1) as parallel:
-        results = parallel(delayed(time.sleep)(60 if i else 0) for i in range(20))
-        assert next(results) is None
+    parallel = Parallel(n_jobs=2, return_as="generator", batch_size=1)
+    parallel.__enter__()
+    results = parallel(delayed(time.sleep)(60 if i else 0) for i in range(20))
+    assert next(results) is None
+    with pytest.warns(UserWarning, match="dropped before its end"):
+        parallel.__exit__(None, None, None)
     assert time.monotonic() - begin < 30
     assert list(results) == []
 
@@ -190,7 +193,7 @@ def test_what_ends_a_program_ends_it_from_a_task(backend, task, error):
 @pytest.mark.parametrize("return_as", ["list", "generator", "generator_unordered"])
 def test_timeouts(return_as):
     for kind in (multiprocessing.TimeoutError, TimeoutError, manyhands.TaskTimeout):
-        with pytest.raises(kind, match="timeout=0.2"):
+        with pytest.raises(kind, match=r"timeout=0\.2"):
             list(Parallel(n_jobs=2, timeout=0.2, return_as=return_as)(delayed(time.sleep)(x) for x in (0, 60)))
     with pytest.warns(UserWarning, match="'SequentialBackend' does not support timeout. You have set 'timeout=1'"):
         Parallel(n_jobs=1, timeout=1)(delayed(tasks.square)(i) for i in range(3))
@@ -318,6 +321,11 @@ def test_threads_of_numeric_libraries():
 def test_a_context_of_multiprocessing(method):
     parallel = Parallel(n_jobs=2, backend=multiprocessing.get_context(method))
     assert parallel(delayed(tasks.square)(i) for i in range(4)) == [0, 1, 4, 9]
+
+
+def test_a_start_method_by_the_environment(monkeypatch):
+    monkeypatch.setenv("JOBLIB_START_METHOD", "spawn")
+    assert Parallel(n_jobs=2, backend="multiprocessing")(delayed(tasks.square)(i) for i in range(4)) == [0, 1, 4, 9]
 
 
 def test_a_global_that_is_set_later(monkeypatch):

@@ -94,6 +94,13 @@ def test_a_subclass_that_shows_progress(backend):
     assert len(bar.seen) > 5
 
 
+def test_a_method_that_is_put_in_place(monkeypatch):
+    seen = []
+    monkeypatch.setattr(names.Parallel, "print_progress", lambda self: seen.append(self.n_completed_tasks))
+    Parallel(n_jobs=2)(delayed(tasks.square)(i) for i in range(20))
+    assert seen[-1] == 20
+
+
 def test_progress_does_not_wait_for_the_first_call():
     go = threading.Event()
 
@@ -223,7 +230,7 @@ def test_a_backend_of_others_and_its_timeout(futures):
     parallel = Parallel(n_jobs=2, backend=futures(), timeout=0.1)
     release = threading.Timer(0.3, go.set)
     release.start()
-    with pytest.raises(multiprocessing.TimeoutError, match="timeout=0.1"):
+    with pytest.raises(multiprocessing.TimeoutError, match=r"timeout=0\.1"):
         parallel(delayed(go.wait)(20) for _ in range(2))
     release.join()
 
@@ -254,7 +261,7 @@ def test_a_backend_of_the_old_kind():
 
     with pytest.warns(DeprecationWarning, match="Old.apply_async is deprecated"):
         assert Parallel(n_jobs=2, backend=Old())(delayed(tasks.square)(i) for i in range(40)) == [i * i for i in range(40)]
-    with pytest.warns(DeprecationWarning), pytest.raises(KeyError):
+    with pytest.warns(DeprecationWarning, match="apply_async"), pytest.raises(KeyError):
         Parallel(n_jobs=2, backend=Old())(delayed(tasks.fail)(i) for i in range(40))
     with pytest.raises(ValueError, match="does not support return_as='generator'"):
         Parallel(n_jobs=2, backend=Old(), return_as="generator")
@@ -388,7 +395,8 @@ def test_in_workers_as_well():
 
         def within():
             import joblib
-            return joblib.Parallel.__module__, {os.getpid()} == set(joblib.Parallel(n_jobs=2)(joblib.delayed(os.getpid)() for _ in range(3)))
+            pids = joblib.Parallel(n_jobs=2)(joblib.delayed(os.getpid)() for _ in range(3))
+            return joblib.Parallel.__module__, {os.getpid()} == set(pids)
 
         for backend in ("loky", "threading"):
             print(joblib.Parallel(n_jobs=2, backend=backend)(joblib.delayed(within)() for _ in range(2)))

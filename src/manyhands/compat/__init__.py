@@ -4,10 +4,13 @@
 ``multiprocessing.py``      ``multiprocessing``: its pools
 ``concurrent_futures.py``   ``concurrent.futures``: its process pool
 ``loky.py``                 ``loky``: the executor that is used again
+``joblib/``                 ``joblib``: ``Parallel`` and what belongs to it
 ``installing.py``           manyhands in the place of one of these
 ``registering.py``          manyhands made known to other libraries
 ``joblib_backend.py``       manyhands as a backend of joblib, and so of scikit-learn
 ``_joblib_calls.py``        what of that runs in workers
+``_joblib_in_workers.py``   manyhands in joblib's place, in workers
+``_set_up.py``              workers that are set up specially
 ==========================  ==================================================================
 """
 

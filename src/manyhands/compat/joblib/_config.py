@@ -175,12 +175,12 @@ class parallel_config:
 
     def _checked(self, backend: Any, threads: int | None, params: dict[str, Any]) -> Any:
         """The backend that is meant, with its parameters and its level."""
-        if backend is default_parallel_config["backend"]:
+        if backend is None or backend is default_parallel_config["backend"]:
             if threads is not None or params:
                 named = ", ".join(params) or "inner_max_num_threads"
                 msg = f"{named}: such parameters are only supported when backend is not None; name the backend that they are for"
                 raise ValueError(msg)
-            return backend
+            return default_parallel_config["backend"]
         if isinstance(backend, str):
             backend = factory_of(backend, DEFAULT_PROCESS_BACKEND)(**params)
         elif params:

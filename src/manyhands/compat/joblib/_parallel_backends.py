@@ -250,9 +250,11 @@ class MultiprocessingBackend(PoolManagerMixin, _ProcessBackend):
         given = {**self.backend_kwargs, **options}
         if "maxtasksperchild" in given:
             given["max_tasks_per_child"] = given.pop("maxtasksperchild")
-        context = given.get("context")
-        if getattr(parallel, "chosen_context", None) is not None and context is not None:
-            given.setdefault("start_method", _START_METHODS[context.get_start_method()])
+        method = os.environ.get("JOBLIB_START_METHOD", "").strip()
+        if getattr(parallel, "chosen_context", None) is not None:
+            method = parallel.chosen_context.get_start_method()
+        if method:
+            given.setdefault("start_method", _START_METHODS[method])
         self.parallel = parallel
         self._pool = self._make_workers(n_jobs, given)
         return n_jobs

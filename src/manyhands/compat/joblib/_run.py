@@ -107,7 +107,7 @@ class Runner(Logger):
 
     def __enter__(self) -> Self:
         self._managed_backend = True
-        self._n_jobs_now = self._initialize_backend()
+        self._initialize_backend()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -146,13 +146,18 @@ class Runner(Logger):
         """Make all calls; a list, or a generator if ``return_as`` says so."""
         self._begin(iterable)
         try:
-            n_jobs = self._n_jobs_now = self._effective_n_jobs() if self._managed_backend else self._initialize_backend()
+            n_jobs = self._effective_n_jobs() if self._managed_backend else self._initialize_backend()
             if n_jobs == 0:
                 msg = f"{type(self._backend).__name__} has no active worker."
                 raise RuntimeError(msg)
+        except BaseException:
+            self._running = False
+            raise
+        try:
             stream = self._stream = self._open(iterable, n_jobs)
         except BaseException:
             self._running = False
+            self._terminate_and_reset()
             raise
         results = self._results(stream, n_jobs)
         if not self.return_generator:

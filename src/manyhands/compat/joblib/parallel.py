@@ -237,7 +237,7 @@ class Parallel(Runner):
 
     def _is_watched(self) -> bool:
         """Whether anybody is to be told of each arrival: else that costs nothing."""
-        overridden = type(self).print_progress is not Parallel.print_progress
+        overridden = type(self).print_progress is not _own_progress  # by a subclass, or in this class itself
         return bool(self.verbose) or overridden or BatchCompletionCallBack is not _OwnCallBack
 
     def _arrived(self, count: int) -> None:
@@ -262,6 +262,9 @@ class Parallel(Runner):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(n_jobs={self.n_jobs})"
+
+
+_own_progress = Parallel.print_progress
 
 
 def _checked_return(return_as: Any) -> Any:
