@@ -15,6 +15,7 @@ import warnings
 import joblib
 import joblib_tasks as tasks
 import pytest
+import waiting
 
 import manyhands
 from manyhands.compat import joblib as ours
@@ -145,6 +146,18 @@ def test_a_generator_that_is_dropped_says_so_and_ends():
     with pytest.warns(UserWarning, match="dropped before its end: .* have been cancelled"):
         results.close()
     assert list(parallel(delayed(tasks.square)(i) for i in range(3))) == [0, 1, 4]
+
+
+def test_results_that_are_there_may_be_taken_during_the_next_call():
+    parallel = Parallel(n_jobs=2, return_as="generator", batch_size=1)
+    earlier = parallel(delayed(tasks.square)(i) for i in range(4))
+    stream = parallel._stream
+    first = next(earlier)
+    waiting.until(lambda: stream.counts().ended == 4)
+    results = parallel(delayed(tasks.square)(i) for i in range(3))
+    assert [first, next(earlier), next(earlier)] == [0, 1, 4]
+    earlier.close()
+    assert list(results) == [0, 1, 4]
 
 
 def test_a_block_ends_its_generator():

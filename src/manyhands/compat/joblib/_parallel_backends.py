@@ -18,7 +18,7 @@ from manyhands.backends.threads import ThreadExecutor, ThreadStream
 from manyhands.compat.joblib._auto_batching import AutoBatchingMixin
 from manyhands.compat.joblib._backend_base import FallbackToBackend, ParallelBackendBase, SequentialBackend, count_jobs
 from manyhands.compat.joblib._processors import cpu_count
-from manyhands.settings import resolved
+from manyhands.settings import UNSET, resolved
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -202,17 +202,26 @@ class _ProcessBackend(AutoBatchingMixin, ParallelBackendBase):
         if unknown:
             msg = f"{type(self).__name__} has no parameter {min(unknown)!r}; besides joblib's it takes {', '.join(sorted(BESIDE_JOBLIB))}"
             raise TypeError(msg)
-        options = resolved(workers=n_jobs, backend="processes", **given)
+        options = resolved(workers=n_jobs, backend="processes", **given, **of_call(self.parallel))
         return Workers(n_jobs, options, set_up, self.parallel)
 
-    def _workers_now(self) -> Workers:
+    @property
+    def workers(self) -> Workers:
+        """Those that it is configured with."""
         raise NotImplementedError
 
     def native_stream(self, plan: Plan, inputs: Iterator[Any]) -> TaskStream:
         """The calls as a stream, on the workers."""
         if type(self).get_nested_backend is not ParallelBackendBase.get_nested_backend:  # else each worker knows how deep it is
             inputs = _within(self.get_nested_backend(), inputs)
-        return self._workers_now().stream(plan, inputs)
+        return self.workers.stream(plan, inputs)
+
+
+def of_call(parallel: Any) -> dict[str, Any]:
+    """Options that a :class:`Parallel` has in parameters of its own."""
+    if parallel is None:
+        return {}
+    return {"timeout": UNSET if parallel.timeout is None else parallel.timeout, "chunk": parallel.batch_size}
 
 
 def _within(nested: Any, inputs: Iterator[Any]) -> Iterator[Any]:
@@ -259,7 +268,9 @@ class MultiprocessingBackend(PoolManagerMixin, _ProcessBackend):
         self._pool = self._make_workers(n_jobs, given)
         return n_jobs
 
-    def _workers_now(self) -> Workers:
+    @property
+    def workers(self) -> Workers:
+        """Those that it is configured with."""
         return self._pool  # type: ignore[no-any-return]
 
     def terminate(self) -> None:
@@ -307,7 +318,9 @@ class LokyBackend(_ProcessBackend):
         self._workers = self._make_workers(n_jobs, given)
         return n_jobs
 
-    def _workers_now(self) -> Workers:
+    @property
+    def workers(self) -> Workers:
+        """Those that it is configured with."""
         return self._workers  # type: ignore[no-any-return]
 
     def submit(self, func: Callable[[], list[Any]], callback: Callable[[Any], object] | None = None) -> Future[Any]:

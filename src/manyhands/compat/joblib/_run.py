@@ -17,9 +17,9 @@ from manyhands._noted_calls import ALL, Calls, all_of, chunks, make_plan, one_by
 from manyhands.compat.joblib import _choosing, _config
 from manyhands.compat.joblib._backend_base import SequentialBackend
 from manyhands.compat.joblib._errors import as_joblib_raises
-from manyhands.compat.joblib._parallel_backends import is_native
+from manyhands.compat.joblib._parallel_backends import LokyBackend, MultiprocessingBackend, is_native, of_call
 from manyhands.compat.joblib.logger import Logger
-from manyhands.settings import UNSET, resolved
+from manyhands.settings import resolved
 
 if TYPE_CHECKING:
     import threading
@@ -208,9 +208,11 @@ class Runner(Logger):
         return self._filed(self._backend.native_stream(plan, inputs))
 
     def _options(self, n_jobs: int) -> Options:
-        mine = {name: value for name, value in {**getattr(self._backend, "backend_kwargs", {}), **self._given}.items() if name in _OF_TASKS}
-        timeout = UNSET if self.timeout is None else self.timeout
-        return resolved(workers=n_jobs, timeout=timeout, chunk=self.batch_size, **mine)
+        """The options of the calls; workers have been made with them."""
+        if n_jobs > 1 and isinstance(self._backend, LokyBackend | MultiprocessingBackend) and is_native(self._backend):
+            return self._backend.workers.options
+        given = {**getattr(self._backend, "backend_kwargs", {}), **self._given}
+        return resolved(workers=n_jobs, **of_call(self), **{name: value for name, value in given.items() if name in _OF_TASKS})
 
     def _contract_stream(self, inputs: Any, n_jobs: int, ahead: int) -> TaskStream:
         """For a backend that is given batches."""
@@ -258,10 +260,10 @@ class Runner(Logger):
                     yield values
         except GeneratorExit:
             stream.close(at_once=True)  # nobody waits for what runs
-            self._give_up(is_single)
+            self._give_up(stream, is_single)
             raise
         except BaseException as error:
-            self._give_up(is_single)
+            self._give_up(stream, is_single)
             raised = as_joblib_raises(error)
             if raised is error:
                 raise
@@ -272,7 +274,9 @@ class Runner(Logger):
                 self._running = False
                 self._terminate_and_reset()
 
-    def _give_up(self, is_single: bool) -> None:
+    def _give_up(self, stream: TaskStream, is_single: bool) -> None:
+        if stream is not self._stream:
+            return  # all of it has ended, and another call has begun: that goes on
         ready = self.n_completed_tasks - self._taken
         left = self.n_dispatched_tasks - self.n_completed_tasks
         if not is_single:
