@@ -12,7 +12,7 @@ _CPUS = Path("/sys/devices/system/cpu")
 
 
 def cpu_count(only_physical_cores: bool = False) -> int:
-    """How many processors this process may use: :func:`manyhands.cpu_count`, and no more than ``LOKY_MAX_CPU_COUNT`` says.
+    """How many processors this process may use: :func:`manyhands.cpu_count`.
 
     Example:
         >>> from manyhands.compat.joblib import cpu_count
@@ -27,8 +27,6 @@ def cpu_count(only_physical_cores: bool = False) -> int:
     if os.environ.get("JOBLIB_MULTIPROCESSING", "1").strip() == "0":
         return 1
     count = manyhands._wire._cpus.cpu_count()  # noqa: SLF001 - the package's own
-    with contextlib.suppress(ValueError):
-        count = min(count, int(os.environ.get("LOKY_MAX_CPU_COUNT", "")))
     if only_physical_cores:
         count = min(count, _cores() or count)
     return max(1, count)

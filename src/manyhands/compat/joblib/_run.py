@@ -12,6 +12,7 @@ import weakref
 from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
+from manyhands._core.options import OF_TASKS
 from manyhands._narration import Narration
 from manyhands._noted_calls import ALL, Calls, all_of, chunks, make_plan, one_by_one, tasks_ahead
 from manyhands.compat.joblib import _choosing, _config
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from manyhands.backends import TaskStream
 
 _OF_FILES = frozenset({"temp_folder", "max_nbytes", "mmap_mode"})
-_OF_TASKS = frozenset({"retries", "retry_on", "backoff", "priority", "on_stale"})
 
 
 class Runner(Logger):
@@ -212,7 +212,7 @@ class Runner(Logger):
         if n_jobs > 1 and isinstance(self._backend, LokyBackend | MultiprocessingBackend) and is_native(self._backend):
             return self._backend.workers.options
         given = {**getattr(self._backend, "backend_kwargs", {}), **self._given}
-        return resolved(workers=n_jobs, **of_call(self), **{name: value for name, value in given.items() if name in _OF_TASKS})
+        return resolved(workers=n_jobs, **of_call(self), **{name: value for name, value in given.items() if name in OF_TASKS})
 
     def _contract_stream(self, inputs: Any, n_jobs: int, ahead: int) -> TaskStream:
         """For a backend that is given batches."""
