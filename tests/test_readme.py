@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import scripts
 
 README = Path(__file__).parent.parent / "README.md"
@@ -30,6 +31,22 @@ def test_the_samples_print_what_they_say(tmp_path):
     expected = [line for code, output in blocks() for line in shown(code, output)]
     assert len(expected) > 10
     assert [plain(line) for line in done.stdout.splitlines()] == [plain(line) for line in expected]
+
+
+def changes():
+    """(lines of a diff, what both programs print)"""
+    return re.findall(r"```diff\n(.*?)```\n```\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+@pytest.mark.parametrize("dropped", ["+", "-"])  # before and after the change of the import
+def test_programs_that_change_an_import(tmp_path, which, dropped):
+    diff, expected = changes()[which]
+    assert {line[:1] for line in diff.splitlines()} == {"-", "+", " ", ""}
+    program = tmp_path / "program.py"
+    program.write_text("\n".join(line[1:] for line in diff.splitlines() if line[:1] != dropped))
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=50, env=scripts.environment(), check=False)
+    assert (done.stdout, done.stderr, done.returncode) == (expected, "", 0)
 
 
 def plain(line):
