@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 
 import pytest
@@ -73,6 +74,18 @@ def test_how_far_tasks_were_dispatched_ahead():
     report = manyhands.last_report()
     assert (report.chunk, report.ahead) == (2, 12)
     assert "at most 12 tasks dispatched ahead: 6 with the workers, 2 in a message; 6 waiting" in str(report)
+
+
+@pytest.mark.parametrize("face", ["manyhands", "manyhands.compat.joblib"])
+def test_parallel_reports_as_well(face):
+    joblib = importlib.import_module(face)
+    # The figures that joblib's documentation gives: 12 of 24 tasks dispatched, of which three workers have 6.
+    joblib.Parallel(n_jobs=3, pre_dispatch="2 * n_jobs", batch_size=2)(joblib.delayed(work)(x) for x in range(24))
+    report = manyhands.last_report()
+    assert (report.tasks, report.workers, report.chunk, report.ahead) == (24, 3, 2, 12)
+    assert "at most 12 tasks dispatched ahead: 6 with the workers, 2 in a message; 6 waiting" in str(report)
+    assert list(joblib.Parallel(n_jobs=2, return_as="generator")(joblib.delayed(work)(x) for x in range(5)))
+    assert manyhands.last_report().tasks == 5
 
 
 def test_an_iterator_reports_when_it_ends_and_each_thread_has_its_own():

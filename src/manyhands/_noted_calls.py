@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from manyhands._core.options import Options
     from manyhands.backends import TaskStream
+    from manyhands.reports import Recording
 
     Noted = tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]
 
@@ -110,7 +111,7 @@ def tasks_ahead(pre_dispatch: int | str, n_jobs: int, batch_size: int | str) -> 
     return count * (batch_size if isinstance(batch_size, int) else 1)
 
 
-def chunks(stream: TaskStream, calls: Calls, finished: Callable[[], object] | None = None) -> Generator[list[object]]:
+def chunks(stream: TaskStream, calls: Calls, recording: Recording, finished: Callable[[], object] | None = None) -> Generator[list[object]]:
     """Results as the stream gives them; first none, with which it begins. ``finished`` is called when all have been taken.
 
     Raises:
@@ -133,6 +134,7 @@ def chunks(stream: TaskStream, calls: Calls, finished: Callable[[], object] | No
         raise
     finally:
         stream.close(at_once=at_once)
+        recording.finish(stream)
 
 
 def one_by_one(chunks: Generator[list[object]], stream: TaskStream) -> Generator[object]:

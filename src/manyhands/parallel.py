@@ -16,6 +16,7 @@ from manyhands._noted_calls import ALL, Calls, all_of, chunks, make_plan, one_by
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends._choice import choose
 from manyhands.errors import BackendMissing
+from manyhands.reports import Recording
 from manyhands.settings import UNSET, resolved
 
 if TYPE_CHECKING:
@@ -108,8 +109,8 @@ class Parallel:
         temp_folder, max_nbytes, mmap_mode: taken for compatibility; nothing is written to files.
         prefer: "processes" or "threads", where no backend is named.
         require: "sharedmem": threads, whose calls share the caller's objects.
-        options: ``retries``, ``retry_on``, ``backoff``, ``priority`` and ``on_stale`` of :func:`manyhands.map`; ``start_method``,
-            ``memory_limit``, ``max_tasks_per_child``, ``idle_timeout`` and ``preload`` of :class:`manyhands.Executor`.
+        options: ``retries``, ``retry_on``, ``backoff``, ``priority``, ``on_stale`` and ``tag_output`` of :func:`manyhands.map`;
+            ``start_method``, ``memory_limit``, ``max_tasks_per_child``, ``idle_timeout`` and ``preload`` of :class:`manyhands.Executor`.
 
     The workers are those of ``manyhands.map``: warm, and shared by all calls of this process. A ``with`` block needs no
     more than a call does; when it is left, nothing runs any more, also of generators that were not exhausted: they end there.
@@ -165,8 +166,9 @@ class Parallel:
         narrator = _Narrator(self, calls, backend.capabilities.name, workers) if self.verbose else None
         if narrator is not None:
             plan = plan._replace(watch=narrator.progress)
+        recording = Recording(None, backend.capabilities.name, workers, plan.chunk)
         stream = self._stream = backend.stream(plan, calls.inputs(eager=plan.eager), self._options)
-        arriving = chunks(stream, calls, None if narrator is None else narrator.finished)
+        arriving = chunks(stream, calls, recording, None if narrator is None else narrator.finished)
         if self.return_as == "list":
             return all_of(arriving)
         generator = one_by_one(arriving, stream)

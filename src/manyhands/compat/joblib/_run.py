@@ -20,6 +20,7 @@ from manyhands.compat.joblib._backend_base import SequentialBackend
 from manyhands.compat.joblib._errors import as_joblib_raises
 from manyhands.compat.joblib._parallel_backends import LokyBackend, MultiprocessingBackend, is_native, of_call
 from manyhands.compat.joblib.logger import Logger
+from manyhands.reports import Recording
 from manyhands.settings import resolved
 
 if TYPE_CHECKING:
@@ -153,13 +154,15 @@ class Runner(Logger):
         except BaseException:
             self._running = False
             raise
+        chunk = self.batch_size if isinstance(self.batch_size, int) else None
+        recording = Recording(None, type(self._backend).__name__, n_jobs, chunk)
         try:
             stream = self._stream = self._open(iterable, n_jobs)
         except BaseException:
             self._running = False
             self._terminate_and_reset()
             raise
-        results = self._results(stream, n_jobs)
+        results = self._results(stream, n_jobs, recording)
         if not self.return_generator:
             return all_of(results)
         generator = one_by_one(results, stream)
@@ -246,10 +249,10 @@ class Runner(Logger):
             return False
         return self._shared["max_nbytes"] is not None and self._shared["mmap_mode"] is not None and "numpy" in sys.modules
 
-    def _results(self, stream: TaskStream, n_jobs: int) -> Generator[list[Any]]:
+    def _results(self, stream: TaskStream, n_jobs: int, recording: Recording) -> Generator[list[Any]]:
         """Results in chunks; first none, with which the call begins. However it ends, the backend is told."""
         assert self._calls is not None
-        arriving = chunks(stream, self._calls, self._finished)
+        arriving = chunks(stream, self._calls, recording, self._finished)
         is_single = n_jobs == 1
         try:
             next(arriving)
