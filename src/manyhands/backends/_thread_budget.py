@@ -29,15 +29,17 @@ class Budget:
         self._here = threading.local()  # .before: how many threads they had in this one
         self._found: list[Any] = []
         self._seen = 0  # modules that were loaded when they were looked for
+        self._is_missing = False  # threadpoolctl
 
-    def begin(self, threads: int) -> bool:
-        """So many threads begin to run tasks; whether anything comes of it, for which :meth:`end` is to be called."""
-        if threads < 2 or not any(name in sys.modules for name in _NUMERIC):
-            return False
+    def applies(self) -> bool:
+        """Whether there may be anything to limit; costs next to nothing."""
+        return not self._is_missing and any(name in sys.modules for name in _NUMERIC)
+
+    def begin(self, threads: int) -> None:
+        """So many threads begin to run tasks. Then, :meth:`end`."""
         with self._lock:
             self._width += threads
             self._share()
-        return True
 
     def end(self, threads: int) -> None:
         """They have ended."""
@@ -64,7 +66,11 @@ class Budget:
             self._limited.clear()
             return
         if self._seen != len(sys.modules):  # there may be other libraries; looking takes a millisecond
-            self._found, self._seen = _look(), len(sys.modules)
+            try:
+                self._found = _look()
+            except ImportError:
+                self._is_missing = True
+            self._seen = len(sys.modules)
             self._of_threads = [library for library in self._found if _counts_for_each_thread(library)]
         known = {limited.library.filepath for limited in self._limited}
         self._limited += [_Limited(one) for one in self._found if one not in self._of_threads and one.filepath not in known]
@@ -115,10 +121,8 @@ _RELEASE = "clear_controlling_thread"
 
 
 def _look() -> list[Any]:
-    try:
-        import threadpoolctl  # noqa: PLC0415 - only where something numeric is loaded
-    except ImportError:
-        return []
+    import threadpoolctl  # noqa: PLC0415 - only where something numeric is loaded
+
     return list(threadpoolctl.ThreadpoolController().lib_controllers)
 
 

@@ -81,13 +81,16 @@ class ThreadStream:
 
 
 class _Item:
-    __slots__ = ("args", "fn", "future", "kwargs")
+    __slots__ = ("args", "counted", "fn", "future", "kwargs")
 
-    def __init__(self, future: Future[Any], fn: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object]) -> None:
+    def __init__(
+        self, future: Future[Any], fn: Callable[..., Any], args: tuple[object, ...], kwargs: dict[str, object], *, counted: bool
+    ) -> None:
         self.future = future
         self.fn = fn
         self.args = args
         self.kwargs = kwargs
+        self.counted = counted  # numeric libraries are limited as long as it has not ended
 
 
 class ThreadExecutor(concurrent.futures.Executor):
@@ -104,8 +107,7 @@ class ThreadExecutor(concurrent.futures.Executor):
         self._threads: dict[threading.Thread, Future[Any] | None] = {}  # what each runs
         self._ids: weakref.WeakKeyDictionary[threading.Thread, int] = weakref.WeakKeyDictionary()
         self._idle = 0  # threads that wait for an item, less the items that are for them; never too many
-        self._unfinished = 0  # items
-        self._limits = False  # numeric libraries, as long as there are any
+        self._counted = 0  # items that have not ended, of those that are
         self._closed = False
 
     def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
@@ -120,8 +122,10 @@ class ThreadExecutor(concurrent.futures.Executor):
             if self._closed:
                 msg = "cannot schedule new futures after shutdown; create a new executor"
                 raise errors.PoolClosed(msg)
-            self._count(1)
-            self._queue.put(_Item(future, fn, args, kwargs))
+            counted = self._max_workers > 1 and budget.applies()
+            if counted:
+                self._count(1)
+            self._queue.put(_Item(future, fn, args, kwargs, counted=counted))
             if self._idle:
                 self._idle -= 1
             elif len(self._threads) < self._max_workers:
@@ -129,17 +133,17 @@ class ThreadExecutor(concurrent.futures.Executor):
         return future
 
     def _count(self, change: int) -> None:
-        """There are more unfinished items, or fewer. While there are any, numeric libraries use few threads."""
-        before, self._unfinished = self._unfinished, self._unfinished + change
+        before, self._counted = self._counted, self._counted + change
         if not before:
-            self._limits = budget.begin(self._max_workers)
-        elif not self._unfinished and self._limits:
+            budget.begin(self._max_workers)
+        elif not self._counted:
             budget.end(self._max_workers)
 
-    def _ended(self) -> None:
+    def _ended(self, item: _Item) -> None:
         """Before its result is known: who waits for it finds the libraries as they were."""
-        with self._lock:
-            self._count(-1)
+        if item.counted:
+            with self._lock:
+                self._count(-1)
 
     def _start(self) -> None:
         number = worker_ids.least_free(self._ids[thread] for thread in self._threads)
@@ -170,14 +174,14 @@ class ThreadExecutor(concurrent.futures.Executor):
                         raise refused
                     result = item.fn(*item.args, **item.kwargs)
                 except BaseException as error:  # noqa: BLE001 - it is the caller's to see
-                    self._ended()
+                    self._ended(item)
                     future.set_exception(error)
                 else:
-                    self._ended()
+                    self._ended(item)
                     future.set_result(result)
                     del result
             else:
-                self._ended()
+                self._ended(item)
             del item, future
             with self._lock:
                 if me not in self._threads:
@@ -225,8 +229,8 @@ class ThreadExecutor(concurrent.futures.Executor):
                     break
                 if item is not None:
                     waiting.append(item)
-            if waiting:
-                self._count(-len(waiting))
+            if counted := sum(item.counted for item in waiting):
+                self._count(-counted)
             for _ in threads:
                 self._queue.put(None)
         for item in waiting:
