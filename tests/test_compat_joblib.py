@@ -186,6 +186,16 @@ def test_errors_come_as_themselves_and_the_next_call_works(backend, return_as):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_the_call_after_one_that_failed_has_results_of_its_own(backend):
+    """joblib's has those of calls that were read before the failure, first: most times, whatever the backend."""
+    for _ in range(10):
+        parallel = Parallel(n_jobs=2, backend=backend)
+        with pytest.raises(KeyError):
+            parallel(delayed(tasks.fail)(i) for i in range(10))
+        assert parallel(delayed(tasks.fail)(i) for i in range(3)) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_an_iterable_that_fails(backend):
     def calls():
         yield delayed(tasks.square)(1)
