@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
 import itertools
-import sys
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
+from manyhands._engine import _process_life
 from manyhands.backends._process_executor import Executor
 
 if TYPE_CHECKING:
@@ -74,7 +72,12 @@ class Process:
 
     def run(self) -> object:
         """What the process does: calls the target."""
-        return None if self._target is None else self._target(*self._args, **self._kwargs)
+        target, args, kwargs = self._call()
+        return target(*args, **kwargs)
+
+    def _call(self) -> tuple[Callable[..., object], tuple[Any, ...], dict[str, Any]]:
+        """What :meth:`run` calls: function, arguments, named arguments."""
+        return (_process_life.do_nothing if self._target is None else self._target), self._args, self._kwargs
 
     def start(self) -> None:
         """Start it.
@@ -188,7 +191,9 @@ class _Host(Executor):
     def bring_to_life(self, process: Process) -> Future[tuple[int, object]]:
         """It may hold what can only be inherited."""
         with self._pool.bequeathing():
-            return self.submit(_live, process)
+            if type(process).run is not Process.run:
+                return self.submit(_process_life.live, process.name, _process_life.run, (process,), {})
+            return self.submit(_process_life.live, process.name, *process._call())  # noqa: SLF001 - made for this
 
     def forget_what_is_inherited(self) -> None:
         """It has been: what the program closes now is closed, also if it is a pipe whose reader waits for its end."""
@@ -197,27 +202,3 @@ class _Host(Executor):
 
 class _Daemon(_Host):
     _finishes_at_exit = False
-
-
-def _live(process: Process) -> tuple[int, object]:
-    """What its worker does: exit code and result. ``sys.exit`` is an end like another."""
-    try:
-        if "multiprocessing.process" in sys.modules:
-            importlib.import_module("multiprocessing.process").current_process().name = process.name
-        return 0, process.run()
-    except SystemExit as request:
-        if request.code is None or isinstance(request.code, int):
-            return request.code or 0, None
-        sys.stderr.write(f"{request.code}\n")
-        return 1, None
-    finally:
-        _finish()
-
-
-def _finish() -> None:
-    """What the end of a process waits for: its threads; and, of multiprocessing, its children, and what queues have not written yet."""
-    for thread in threading.enumerate():
-        if not thread.daemon and thread is not threading.current_thread():
-            thread.join()
-    if "multiprocessing.util" in sys.modules:
-        importlib.import_module("manyhands._engine._as_multiprocessing").finish()

@@ -4,6 +4,7 @@
 ``_worker.py``          what a worker does: run tasks
 ``_worker_process.py``  its process: how it begins and ends
 ``_as_multiprocessing.py``  the same as multiprocessing sees it: a child like its own
+``_process_life.py``    what the worker of a Process does
 ``_repertoire.py``      the functions that it has been sent
 ``_luggage.py``         what it has been sent, and sends, in segments
 ``_reply.py``           what it has done and not sent yet
