@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import loky
 import pytest
+import waiting
 
 import manyhands
 from manyhands import compat
@@ -136,6 +137,25 @@ def test_its_workers_are_set_up(reusable):
         reusable(job_reducers={int: None})
     with pytest.raises(ValueError, match="max_workers"):
         reusable(max_workers=0)
+
+
+def test_an_executor_with_the_parameters_of_loky():
+    executor = loky_of_ours.ProcessPoolExecutor(2, None, None, 10, "loky", set_up, ("x",), {"GIVEN": "y"})
+    assert executor.submit(os.getenv, "SET_UP").result() == "xy"
+    running = executor.submit(time.sleep, 60)
+    waiting.until(running.running)
+    executor.shutdown(kill_workers=True)
+    assert isinstance(running.exception(), loky_of_ours.BrokenProcessPool)
+    with loky_of_ours.ProcessPoolExecutor(max_workers=1) as executor:
+        assert executor.submit(pow, 2, 2).result() == 4
+    with pytest.raises(NotImplementedError, match="register_reducer"):
+        loky_of_ours.ProcessPoolExecutor(result_reducers={int: None})
+
+
+@pytest.mark.parametrize("name", loky.__all__)
+def test_every_name_of_loky_is_there(name):
+    assert name in loky_of_ours.__all__
+    assert getattr(loky_of_ours, name) is not None
 
 
 def test_results_of_a_map_are_kept_by_nobody_else():

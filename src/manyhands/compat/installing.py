@@ -38,7 +38,7 @@ _PLACES: dict[str, dict[str, dict[str, tuple[str, str]]]] = {
         "multiprocessing": {"Pool": ("multiprocessing", "Pool")},
         "multiprocessing.pool": {name: ("multiprocessing", name) for name in ("Pool", "ThreadPool", "RemoteTraceback")},
     },
-    "loky": {"loky": {name: ("loky", name) for name in ("ProcessPoolExecutor", "get_reusable_executor", "cpu_count")}},
+    "loky": {"loky": {name: ("loky", name) for name in ("ProcessPoolExecutor", "get_reusable_executor", "cpu_count", "set_loky_pickler")}},
     "joblib": {
         "joblib": {name: ("joblib", name) for name in _JOBLIB},
         "joblib._utils": {"eval_expr": ("joblib._utils", "eval_expr")},

@@ -14,7 +14,6 @@
 ``_array_files.py``      arrays by way of files, where the user asks for files
 ``_errors.py``           errors as callers of joblib catch them
 ``_processors.py``       ``cpu_count``
-``_wrapping.py``         ``wrap_non_picklable_objects``
 ``_utils.py``            expressions of ``pre_dispatch``
 =======================  =========================================================================
 
@@ -30,11 +29,11 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from manyhands.compat._wrapping import wrap_non_picklable_objects as wrap_non_picklable_objects
     from manyhands.compat.joblib._backend_base import ParallelBackendBase as ParallelBackendBase
     from manyhands.compat.joblib._config import parallel_backend as parallel_backend
     from manyhands.compat.joblib._config import parallel_config as parallel_config
     from manyhands.compat.joblib._processors import cpu_count as cpu_count
-    from manyhands.compat.joblib._wrapping import wrap_non_picklable_objects as wrap_non_picklable_objects
     from manyhands.compat.joblib.logger import Logger as Logger
     from manyhands.compat.joblib.logger import PrintTime as PrintTime
     from manyhands.compat.joblib.parallel import Parallel as Parallel
@@ -53,7 +52,7 @@ _HOME = {
     "parallel_backend": "_config",
     "parallel_config": "_config",
     "register_parallel_backend": "parallel",
-    "wrap_non_picklable_objects": "_wrapping",
+    "wrap_non_picklable_objects": "manyhands.compat._wrapping",
 }
 
 __all__ = [*_HOME]
@@ -66,7 +65,7 @@ def __getattr__(name: str) -> object:
         raise AttributeError(msg)
     import importlib  # noqa: PLC0415 - this function is what keeps the import light
 
-    value: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    value: object = getattr(importlib.import_module(home if "." in home else f"{__name__}.{home}"), name)
     globals()[name] = value
     return value
 
