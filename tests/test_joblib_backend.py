@@ -92,6 +92,13 @@ def test_a_block_that_is_used_again_and_callbacks():
     assert Told.told > 3
 
 
+def test_a_block_within_which_others_are_called():
+    with Parallel(n_jobs=2) as parallel:
+        assert parallel(delayed(square)(x) for x in range(10)) == [x * x for x in range(10)]
+        assert Parallel(n_jobs=3)(delayed(square)(x) for x in range(10)) == [x * x for x in range(10)]
+        assert parallel(delayed(square)(x) for x in range(10)) == [x * x for x in range(10)]
+
+
 def nested(x):
     pids = Parallel(n_jobs=2)(delayed(pid)(y) for y in range(4))
     return os.getpid(), set(pids), Parallel(n_jobs=2)(delayed(square)(y) for y in range(x))

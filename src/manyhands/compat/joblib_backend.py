@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
+    from manyhands._core.options import Options
+
 # What Parallel hands to every backend; what of it is for files has no meaning here.
 _OF_JOBLIB = frozenset({"max_nbytes", "mmap_mode", "temp_folder", "verbose", "context"})
 
@@ -37,6 +39,7 @@ class ManyhandsBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
     MAX_IDEAL_BATCH_DURATION = 0.2
 
     _workers: SharedExecutor | None = None
+    _options: Options  # of the last call
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
         """How many workers ``n_jobs`` asks for; in a worker, no more than its share of the processors.
@@ -71,12 +74,14 @@ class ManyhandsBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
             msg = f"backend='manyhands' has no option {min(unknown)!r}; its options are {', '.join(sorted(BESIDE_JOBLIB))}"
             raise TypeError(msg)
         self.parallel = parallel
-        self._workers = SharedExecutor(n_jobs, resolved(workers=n_jobs, backend="processes", **given))
+        self._options = resolved(workers=n_jobs, backend="processes", **given)
+        self._workers = SharedExecutor(n_jobs, self._options)
         return n_jobs
 
     def submit(self, func: Any, callback: Callable[[Any], object] | None = None) -> Future[Any]:
         """Begin a batch of calls."""
-        assert self._workers is not None  # joblib has called configure
+        if self._workers is None:  # all Parallels of a parallel_config share this backend, and another one has been terminated
+            self._workers = SharedExecutor(self._options.workers or 1, self._options)
         future = self._workers.submit(_joblib_calls.run, func.items, (self.nesting_level or 0) + 1, self.inner_max_num_threads)
         if callback is not None:
             future.add_done_callback(callback)
