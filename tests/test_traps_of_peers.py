@@ -6,6 +6,7 @@ here there is none. Nothing is left to chance: where it matters what happens fir
 
 from __future__ import annotations
 
+import importlib.metadata
 import importlib.util
 import json
 import os
@@ -270,6 +271,34 @@ def test_a_name_that_means_something_else_when_the_task_runs(tmp_path, library, 
         assert line.startswith(MEANINGS[change])
     else:
         assert line.startswith("PicklingError: Can't pickle <function add at ")
+
+
+# ------------------------------------------------------------ what a call leaves to the next
+
+
+@libraries("joblib")
+def test_a_parallel_that_is_called_again_after_an_error(tmp_path, library):
+    """joblib 1.6 gives results of the call that failed before those of the next: four times of five, so of forty never none."""
+    program = """
+        def fail(x):
+            if x == 3:
+                raise KeyError(x)
+            return x
+        wrong = 0
+        for _ in range(40):
+            parallel = Parallel(n_jobs=2, backend="threading")
+            try:
+                parallel(delayed(fail)(x) for x in range(10))
+            except KeyError:
+                pass
+            wrong += parallel(delayed(fail)(x) for x in range(3)) != [0, 1, 2]
+        print(wrong)
+    """
+    (wrong,) = said(library, tmp_path, program)
+    if library == "manyhands":
+        assert wrong == "0"
+    elif importlib.metadata.version("joblib").startswith("1.6."):
+        assert int(wrong) > 0
 
 
 # ------------------------------------------------------------ code that is not found

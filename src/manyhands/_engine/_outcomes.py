@@ -35,6 +35,7 @@ class Outcomes:
 
     def __init__(self, again: Callable[[Batch, int], None], observers: list[Callable[[events.Event], None]]) -> None:
         self.memory_limit: int | None = None  # of the workers: for messages
+        self.on_lost_worker: Callable[[BaseException], object] | None = None
         self.muted = False  # nobody is left to take results: the program ends
         self.ending = False  # no task is run again
         self._again = again
@@ -70,6 +71,11 @@ class Outcomes:
         _, start = peer.slot.started_at()
         ran = (peer.pid, start, time.monotonic_ns() - start)
         self._note(piece, partial(self._deliver_death, piece, reason, peer, status, peer.stack(), ran))
+
+    def lost_worker(self, peer: Peer, status: int | None) -> None:
+        """A worker has ended that nobody had told to, and no task with it."""
+        if self.on_lost_worker is not None:
+            self.asked(partial(self.on_lost_worker, peer.obituary("while it ran no task", status)))
 
     def failed(self, pieces: Iterable[Batch], make: Callable[[str], BaseException]) -> None:
         """Tasks that nobody can run: ``make`` gives the error of a task from its description."""

@@ -291,6 +291,10 @@ class ProcessPool:
         """Process ids of the workers that live."""
         return [peer.pid for peer in list(self._dispatcher.peers.values()) if peer.pid is not None]
 
+    def watch_for_losses(self, tell: Callable[[BaseException], object]) -> None:
+        """Have ``tell`` called when a worker has ended that nobody had told to, and no task with it."""
+        self._dispatcher.outcomes.on_lost_worker = tell
+
     def observe(self, observer: Callable[[object], None]) -> None:
         """Have ``observer`` told what happens: see ``_core.events``."""
         self._dispatcher.observers.append(observer)

@@ -146,6 +146,8 @@ class Staffing:
             self._fail_ready(lambda task: _setup_error(task, failure))
         elif not retiring and peer.pid is not None and not ready:
             self._count_stillborn(peer, status)
+        if culprit is None and not retiring and peer.leaving is None:
+            self._outcomes.lost_worker(peer, status)
         self._crew.forget(peer)
 
     def _too_large(self, task: str) -> BaseException:

@@ -118,6 +118,9 @@ class Executor(Submitter):
         self._strict = strict
         if strict or self._breaks_in_setup:
             self._sink.on_death = self._note_failure
+        if strict:
+            method = weakref.WeakMethod(self._break)  # the pool must not keep the executor
+            pool.watch_for_losses(lambda error: None if (tell := method()) is None else tell(error))
         # One that is forgotten finishes what it was given, and ends.
         self._forgotten = weakref.finalize(self, pool.shutdown_later)
         self._forgotten.atexit = False
