@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 
-.PHONY: demo test lint bench failures downstream clean
+.PHONY: demo test lint bench failures downstream scikit-learn clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/manyhands demo
@@ -18,6 +18,14 @@ bench: $(VENV)/installed-bench
 
 failures: $(VENV)/installed-bench
 	$(VENV)/bin/python -m benchmarks.failures
+
+# The same scores as with loky, to the bit, and time beside it.
+scikit-learn: $(VENV)/installed-scikit-learn
+	$(VENV)/bin/python -m benchmarks.scikit_learn
+
+$(VENV)/installed-scikit-learn: $(VENV)/installed
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --group scikit-learn
+	touch $@
 
 # An environment of its own, in which manyhands takes the peers' places.
 downstream: $(VENV)-downstream/installed
