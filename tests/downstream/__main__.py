@@ -118,6 +118,9 @@ def as_page(everything: dict[Suite, list[Outcome]]) -> Iterator[str]:
     for suite, outcomes in everything.items():
         counts = Counter(one.outcome for one in outcomes)
         yield f"| {suite.name} | " + " | ".join(str(counts[name]) for name in ("passed", "different", "failed", "skipped")) + " |"
+    if any(suite.note for suite in everything):
+        yield ""
+        yield from (f"{suite.name}: {suite.note}." for suite in everything if suite.note)
     for title, outcome in (("What differs on purpose", "different"), ("What fails", "failed")):
         chosen = {suite.name: [one for one in outcomes if one.outcome == outcome] for suite, outcomes in everything.items()}
         if any(chosen.values()):

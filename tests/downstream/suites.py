@@ -7,13 +7,14 @@ from typing import NamedTuple
 
 
 class Suite(NamedTuple):
-    """``install``: what manyhands takes the place of."""
+    """``install``: what manyhands takes the place of; ``note``: what its figures do not say."""
 
     name: str
     install: str
     modules: tuple[str, ...]
     wanted: str
     runner: str = "running"
+    note: str = ""
 
     def wants(self, group: str) -> bool:
         """Whether a class of tests belongs to it."""
@@ -31,7 +32,15 @@ SUITES = (
         r"ProcessPool(?!.*FailingInitializerResources)",
     ),
     *(
-        Suite(f"joblib.{name}", "joblib", (f"joblib.test.{name}",), "", "running_pytest")
-        for name in ("test_parallel", "test_config", "test_memmapping", "test_utils")
+        Suite(f"joblib.{name}", "joblib", (f"joblib.test.{name}",), "", "running_pytest", note)
+        for name, note in (
+            ("test_parallel", ""),
+            ("test_config", ""),
+            (
+                "test_memmapping",
+                "most of its tests are of joblib's own files and pools, which are left as they are; those of `Parallel` are ours",
+            ),
+            ("test_utils", "the same holds for most of these"),
+        )
     ),
 )
