@@ -159,16 +159,10 @@ class Worker:
 
     def batch_of(self, ordinal: int) -> Batch | None:
         """The batch to which a task belongs that it holds and has not reported; None if there is no such task."""
-        run = self._run_of(ordinal)
-        return None if run is None else run.batch
-
-    def task_of(self, ordinal: int) -> Batch | None:
-        """The same, of this one task."""
-        run = self._run_of(ordinal)
-        return None if run is None else run.batch.cut(ordinal - run.ordinal, ordinal - run.ordinal + 1)
-
-    def _run_of(self, ordinal: int) -> Run | None:
-        return next((run for run in self.window if run.done <= ordinal - run.ordinal < run.count), None)
+        for run in self.window:
+            if run.done <= ordinal - run.ordinal < run.count:
+                return run.batch
+        return None
 
     def current(self) -> int:
         """The task that it works on, as far as is known; only for one that holds some."""

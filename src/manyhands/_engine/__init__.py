@@ -5,11 +5,13 @@
 ``_worker_process.py``  its process: how it begins and ends
 ``_as_multiprocessing.py``  the same as multiprocessing sees it: a child like its own
 ``_process_life.py``    what the worker of a Process does
+``_in_multiprocessing.py``  what multiprocessing is told of it when a task loads that
 ``_repertoire.py``      the functions that it has been sent
 ``_luggage.py``         what it has been sent, and sends, in segments
 ``_reply.py``           what it has done and not sent yet
-``_relay.py``           what it says besides: lines; with ``_relayed_logs.py`` and ``_relayed_warnings.py``
-``_echo.py``            in the parent: says it in its place
+``_relay.py``           what it says besides: ``_relayed_text.py``, ``_relayed_logs.py`` and ``_relayed_warnings.py``
+``_on_import.py``       what is done as soon as a module has been loaded
+``_sayer.py``           in the parent: the thread that says it in its place; ``_echo.py``: how
 ``_surroundings.py``    what workers have to know of the program: import path, levels, filters; told again when that changes
 ``_zygote.py``          the small process that workers are forked from
 ``_spare.py``           the worker in reserve, forked before it is needed

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from manyhands._core import worker_ids
 from manyhands._engine import _parcels
+from manyhands._engine._sayer import Sayer
 from manyhands._engine._supervisor import Peer
 from manyhands._engine._surroundings import Surroundings
-from manyhands._wire import _frames, _messages, _poller, _posix
+from manyhands._wire import _frames, _poller, _posix
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -37,7 +38,6 @@ class Crew:
         self.peers: dict[int, Peer] = {}
         self.launcher: Launcher = launcher
         self.sleeping = False
-        self.heard = False  # somebody has said something, when ``wait`` looked last
         self.initializer: tuple[Bytes | Placed, Sequence[Bytes | Placed]] | None = None  # what each member is sent first
         self.bequest: Bequest | None = None  # what each is sent even before that
         self._settings = settings
@@ -46,8 +46,7 @@ class Crew:
         self._by_fd: dict[int, Peer] = {}
         self._wake = _posix.waker_pair()
         self._poller.add(self._wake[0])
-        self.said = _messages.Pipe()
-        self._poller.add(self.said.fd)
+        self.sayer = Sayer()
         self.surroundings = Surroundings()
         self._dirty: set[Peer] = set()  # with something to send
         self._blocked: set[Peer] = set()  # whose socket is full
@@ -67,14 +66,15 @@ class Crew:
         peer = Peer(worker, worker_ids.least_free(peer.worker_id for peer in self.peers.values()))
         self.peers[worker.number] = peer
         try:
+            theirs = self.sayer.start()
             self.launcher.start(worker.number, peer.theirs, peer.slot.fd, self._settings())
             self._by_fd[peer.channel.fileno()] = peer
             self._poller.add(peer.channel.fileno())
         except OSError:
             self.forget(peer)
             raise
-        around = _frames.pack(_frames.SURROUNDINGS, self.surroundings.for_new(peer.worker_id), a=worker.number, fds=1)
-        peer.channel.queue(around, [self.said.theirs])
+        around, more = self.surroundings.for_new(peer.worker_id)
+        peer.channel.queue(_frames.pack(_frames.SURROUNDINGS, around, fds=1 + len(more)), [theirs, *more])
         if self.bequest is not None:
             fds = self.bequest.fds
             peer.channel.queue(_frames.pack(_frames.INHERITANCE, self.bequest.payload, fds=len(fds)), fds)
@@ -84,10 +84,10 @@ class Crew:
             self.has_post(peer)
         self._watch_launcher()
 
-    def tell_surroundings(self, around: bytes) -> None:
+    def tell_surroundings(self, around: bytes, fds: list[int]) -> None:
         """Tell all members what has changed around the program."""
         for peer in self.peers.values():
-            peer.channel.queue(_frames.pack(_frames.SURROUNDINGS, around))
+            peer.channel.queue(_frames.pack(_frames.SURROUNDINGS, around, fds=len(fds)), fds)
             self.has_post(peer)
 
     def forget(self, peer: Peer) -> None:
@@ -166,7 +166,6 @@ class Crew:
         finally:
             self.sleeping = False
         speaking, launcher = [], False
-        self.heard = False
         for fd, mask in ready:
             peer = self._by_fd.get(fd)
             if peer is not None:
@@ -176,8 +175,6 @@ class Crew:
                     speaking.append(peer)
             elif fd == self._wake[0]:
                 _posix.silence(fd)
-            elif fd == self.said.fd:
-                self.heard = True
             else:
                 launcher = True
         return speaking, launcher
@@ -240,7 +237,7 @@ class Crew:
         self._poller.close()
         fds, self._wake = self._wake, (-1, -1)
         _posix.close_quietly(fds)
-        self.said.close()
+        self.surroundings.close()
 
     def abandon(self) -> None:
         """In a forked child: let go of the descriptors without touching the parent's processes."""
@@ -250,4 +247,4 @@ class Crew:
         self.launcher.abandon()
         self._poller.close()
         _posix.close_quietly(self._wake)
-        self.said.close()
+        self.sayer.abandon()

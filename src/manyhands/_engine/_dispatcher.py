@@ -22,7 +22,6 @@ from manyhands._core.tasks import NS
 from manyhands._engine import _parcels
 from manyhands._engine._crew import Crew
 from manyhands._engine._driving import Driving
-from manyhands._engine._echo import Echo
 from manyhands._engine._outcomes import Outcomes
 from manyhands._engine._staffing import Staffing
 from manyhands._engine._supervisor import STACK_NS
@@ -37,7 +36,6 @@ if TYPE_CHECKING:
     from manyhands._engine._settings import Settings
     from manyhands._engine._supervisor import Peer
     from manyhands._wire._frames import Frame
-    from manyhands._wire._messages import Message
 
 
 class Dispatcher:
@@ -52,7 +50,6 @@ class Dispatcher:
         self.peers: dict[int, Peer] = self.crew.peers
         self.observers: list[Callable[[events.Event], None]] = []
         self.outcomes = Outcomes(self._again, self.observers)
-        self._echo = Echo()
         self.staffing = Staffing(self.scheduler, self.crew, self.outcomes, self.observers, self._hear, self._fail_ready)
         self.calls: Living[PoolCall] = Living()  # that somebody may still wait for
         self.limit: int | None = None  # of workers, as the user wants it
@@ -201,6 +198,9 @@ class Dispatcher:
             _parcels.queue(peer.channel, peer.lent, _frames.FUNCTION, function.payload, function.buffers, a=function.number)
         peer.tell_gone()
         items = run.batch.items
+        if run.batch.call.policy.tag_output:  # type: ignore[attr-defined]
+            name = form.function.name.encode()
+            peer.channel.queue(_frames.pack(_frames.TAG, name, count=len(items), a=run.ordinal, b=run.batch.first))
         call: PoolCall = run.batch.call  # type: ignore[assignment]
         if form.is_placed(items):
             peer.lent.send(form.pack_placed(items[0], run.ordinal, worker.epoch), peer.channel)
@@ -291,8 +291,6 @@ class Dispatcher:
             raise
         except BaseException as error:  # noqa: BLE001 - a handler of a signal has raised; nothing has been changed
             raise _Struck(error) from None
-        if self.crew.heard:
-            self._listen()
         for peer in speaking:
             self._hear(peer)
             launcher = launcher or peer.hung_up
@@ -314,23 +312,11 @@ class Dispatcher:
         frames = self.crew.read(peer)
         if peer.slot.spoken() != peer.spoken:  # what a task has said comes before its result
             peer.spoken = peer.slot.spoken()
-            self._listen()
+            self.crew.sayer.catch_up()
         now = time.monotonic_ns()
         for frame in frames:
             self._handle(peer, frame, now)
         return bool(frames)
-
-    def _listen(self) -> None:
-        """Take what workers have said besides results, to be said here when the turn is over."""
-        for message in self.crew.said.read():
-            self.outcomes.said(partial(self._echo.say, message, self._tag(message)))
-
-    def _tag(self, message: Message) -> str:
-        worker = self.scheduler.workers.get(message.worker)
-        task = None if worker is None else worker.task_of(message.ordinal)
-        if task is None or not task.call.policy.tag_output:  # type: ignore[attr-defined]
-            return ""
-        return f"[{task.form.function.name} {task.first}] "  # type: ignore[attr-defined]
 
     def _handle(self, peer: Peer, frame: Frame, now: int) -> None:
         if frame.flags & _frames.PLACED:
@@ -421,9 +407,9 @@ class Dispatcher:
         self.driving.stop_background()
         self.ended = True
         self.driving.exclusively(self._give_back)
+        self.crew.sayer.stop()
 
     def _give_back(self) -> None:
-        self._listen()
         self.crew.close()
         self._posted.clear()
         closed = errors.PoolClosed("the pool was shut down while this call was under way")

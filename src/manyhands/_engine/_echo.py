@@ -1,68 +1,66 @@
-"""In the parent: says what workers have said, as if it had said it itself.
-
-Runs code of the user's (streams, handlers), so it is done when a turn of the event loop is over.
-"""
+"""Says what a worker has said: text by the program's streams, records by its handlers, warnings by its filters."""
 
 from __future__ import annotations
 
 import contextlib
 import marshal
 import sys
+import traceback
 import warnings
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
-from manyhands._engine._interrupts import is_interrupt
 from manyhands._wire import _messages
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from manyhands._wire._messages import Message
 
-_NAMES = {_messages.OUT: "stdout", _messages.ERR: "stderr"}
+_STREAMS = {_messages.OUT: "stdout", _messages.ERR: "stderr", _messages.RAW_OUT: "stdout", _messages.RAW_ERR: "stderr"}
+# Whose line has not ended, and where, by name of the stream; of all pools, which have the streams in common.
+_open: dict[str, tuple[int, Any]] = {}
 
 
 class Echo:
-    """See the module. It remembers whose line has not ended, so that no line has two authors."""
+    """See the module. Whatever the user's code does in there, nothing is raised."""
 
     def __init__(self) -> None:
-        self._open: dict[int, tuple[int, str]] = {}  # kind: pid and tag
+        self._in_use: str | None = None
         self._registries: dict[str, dict[Any, Any]] = {}  # of warnings about modules that are not loaded here
 
-    def say(self, message: Message, tag: str) -> None:
-        """Say it; ``tag`` goes before each line of text."""
+    def stream_in_use(self) -> str | None:
+        """The name of the stream that is being written to just now."""
+        return self._in_use
+
+    def say(self, message: Message) -> None:
+        """Say it."""
         try:
             if message.kind == _messages.LOG:
                 _log(marshal.loads(message.payload))
             elif message.kind == _messages.WARNING:
                 self._warn(*marshal.loads(message.payload))
             else:
-                self._write(message, tag)
-        except BaseException as error:
-            if is_interrupt(error):
-                raise
-            if not isinstance(error, OSError | ValueError):  # these: nobody reads any more, or the stream was closed
-                sys.excepthook(type(error), error, error.__traceback__)
+                self._write(message, _STREAMS[message.kind])
+        except BaseException as error:  # noqa: BLE001 - streams, handlers and filters are the user's
+            # Nobody reads any more, or the stream was closed: then there is nobody to tell.
+            if not isinstance(error, OSError | ValueError):
+                with contextlib.suppress(BaseException):
+                    traceback.print_exception(error, file=sys.__stderr__)
 
     # ------------------------------------------------------------ text
 
-    def _write(self, message: Message, tag: str) -> None:
-        stream: TextIO | None = getattr(sys, _NAMES[message.kind])
+    def _write(self, message: Message, name: str) -> None:
+        stream: Any = getattr(sys, name)
         if stream is None:  # pythonw
             return
-        text = message.payload.decode("utf-8", "replace")
-        author, before = (message.pid, tag), self._open.get(message.kind)
-        if tag:
-            text = _tagged(text, tag, goes_on=author == before)
-        if before is not None and author != before and not text.startswith("\r"):
-            text = "\n" + text
-        with _beside_bars(stream) as bars:
-            if bars and not text.endswith("\n"):
-                text += "\n"
-            _write_encodable(stream, text)
-            if text.endswith("\n"):
-                self._open.pop(message.kind, None)
+        self._in_use = name
+        try:
+            if message.kind in {_messages.RAW_OUT, _messages.RAW_ERR}:
+                _write_bytes(stream, message.payload)
             else:
-                self._open[message.kind] = author
-                stream.flush()  # who leaves a line open and has it sent wants it to be seen
+                _write_text(stream, name, message.payload.decode("utf-8", "replace"), message.pid)
+        finally:
+            self._in_use = None
 
     # ------------------------------------------------------------ warnings
 
@@ -70,10 +68,12 @@ class Echo:
         from manyhands._engine._relayed_warnings import find_class  # noqa: PLC0415 - most programs do not warn
 
         category: type[Warning] = next(filter(None, map(find_class, classes)), UserWarning)
-        with contextlib.suppress(TypeError, category):  # a class that takes more than a text; a filter that has become "error" since
-            warnings.warn_explicit(text, category, filename, lineno, module, self._registry(module or filename))
-            return
-        warnings.showwarning(text, category, filename, lineno)
+        warning = category.__new__(category, text)  # its __init__ may take more than a text
+        warning.args = (text,)
+        try:
+            warnings.warn_explicit(warning, category, filename, lineno, module, self._registry(module or filename))
+        except Warning:  # the filter has become "error" since
+            warnings.showwarning(warning, category, filename, lineno)
 
     def _registry(self, module: str) -> dict[Any, Any]:
         """Where Python notes what a module has been warned of."""
@@ -83,16 +83,34 @@ class Echo:
         return self._registries.setdefault(module, {})
 
 
-def _tagged(text: str, tag: str, *, goes_on: bool) -> str:
-    lines = text.split("\n")
-    last = lines.pop()  # empty if the text ends a line
-    lines = [tag + line + "\n" for line in lines] + ([tag + last] if last else [])
-    if goes_on:
-        lines[0] = lines[0].removeprefix(tag)
-    return "".join(lines)
+def _write_text(stream: Any, name: str, text: str, pid: int) -> None:
+    ends = text.endswith("\n")
+    before = _open.get(name)
+    if before is not None and before[0] != pid and before[1] is stream and ends and not text.startswith("\r"):
+        text = "\n" + text  # a line has one author; what is flushed before its end may have several
+    with _beside_bars(stream) as bars:
+        if bars and not ends:
+            text, ends = text + "\n", True
+        _write_encodable(stream, text)
+        if ends:
+            _open.pop(name, None)
+        else:
+            _open[name] = pid, stream
+            if hasattr(stream, "flush"):
+                stream.flush()  # who leaves a line open and has it sent wants it to be seen
 
 
-def _write_encodable(stream: TextIO, text: str) -> None:
+def _write_bytes(stream: Any, data: bytes) -> None:
+    raw = getattr(stream, "buffer", None)
+    if raw is None:  # the program has put something else in its place
+        stream.write(data.decode(getattr(stream, "encoding", None) or "utf-8", "replace"))
+        return
+    stream.flush()
+    raw.write(data)
+    raw.flush()
+
+
+def _write_encodable(stream: Any, text: str) -> None:
     try:
         stream.write(text)
     except UnicodeEncodeError:  # the parent's terminal is not for all letters
@@ -101,7 +119,7 @@ def _write_encodable(stream: TextIO, text: str) -> None:
 
 
 @contextlib.contextmanager
-def _beside_bars(stream: TextIO) -> Any:
+def _beside_bars(stream: Any) -> Iterator[bool]:
     """Make room for a line if bars of tqdm are shown; whether they are. Those of rich see to it themselves."""
     bar = getattr(sys.modules.get("tqdm.std"), "tqdm", None)
     if bar is None or not getattr(bar, "_instances", None):
@@ -111,9 +129,13 @@ def _beside_bars(stream: TextIO) -> Any:
         yield True
 
 
+# ---------------------------------------------------------------- log records
+
+
 def _log(fields: dict[str, Any]) -> None:
     import logging  # noqa: PLC0415 - most programs that have it here have it loaded
 
     logger = logging.getLogger(None if fields["name"] == "root" else fields["name"])
     if logger.isEnabledFor(fields["levelno"]):
+        fields["levelname"] = logging.getLevelName(fields["levelno"])  # the program may have a name for it that the worker has not
         logger.handle(logging.makeLogRecord(fields))

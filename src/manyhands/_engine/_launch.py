@@ -19,7 +19,7 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
-from manyhands._engine import _worker_process
+from manyhands._engine import _relay, _worker_process
 from manyhands._engine._zygote_handle import start_python
 from manyhands._wire import _frames, _posix
 from manyhands._wire._channel import Channel
@@ -276,6 +276,7 @@ def fork(inheritance: Inheritance | None, fds: tuple[int, int, int, int]) -> int
             pid = os.fork()
             if pid == 0:
                 _leave_input()
+                _relay.forget_the_programs()
                 _worker_process.main(channel, slot, lifeline, settings, None if inheritance is None else inheritance.adopt)
     finally:
         _posix.close_quietly(copies)

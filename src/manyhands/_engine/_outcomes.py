@@ -44,12 +44,11 @@ class Outcomes:
         # Plain tuples: many may lie here, and the garbage collector visits each object.
         self._noted: deque[tuple[Batch, int, Frame, int] | tuple[Batch, int, None, Callable[[], object]]] = deque()
         self._put_off: deque[Callable[[], object]] = deque()  # the same, until ``hand_out`` is not within itself
-        self._said: deque[Callable[[], object]] = deque()
         self._depth = 0  # of ``hand_out``
 
     def __bool__(self) -> bool:
         """Whether there is anything that can be handed out."""
-        return bool(self._noted or self._said or (self._put_off and not self._depth))
+        return bool(self._noted or (self._put_off and not self._depth))
 
     # ------------------------------------------------------------ noted
 
@@ -58,8 +57,7 @@ class Outcomes:
         sink = batch.call.sink  # type: ignore[attr-defined]
         if batch.attempt > 1:
             self._history(batch)
-        # What the task has said comes first, and that takes the user's code.
-        if self._said or not sink.take(batch, offset, frame, pid):
+        if not sink.take(batch, offset, frame, pid):
             self._noted.append((batch, offset, frame, pid))
 
     def raised(self, piece: Batch, frame: Frame, pid: int) -> None:
@@ -96,10 +94,6 @@ class Outcomes:
         """A worker has asked for something, which takes the user's code to answer."""
         self._noted.append((_NOBODYS, 0, None, answer))
 
-    def said(self, say: Callable[[], object]) -> None:
-        """A worker has said something, which this process is to say in its place."""
-        self._said.append(say)
-
     def _note(self, piece: Batch, deliver: Callable[[], object]) -> None:
         self._noted.append((piece, 0, None, deliver))
 
@@ -134,8 +128,6 @@ class Outcomes:
         return True
 
     def _deliver_noted(self) -> None:
-        while self._said:  # first: a task's lines come before its result
-            self._said.popleft()()
         noted = self._noted
         while noted:
             outcome = noted.popleft()

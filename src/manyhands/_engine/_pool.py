@@ -109,7 +109,7 @@ class ProcessPool:
         """
         around = self._dispatcher.crew.surroundings.changed()
         if around is not None:
-            self._dispatcher.command(partial(self._dispatcher.crew.tell_surroundings, around))
+            self._dispatcher.command(partial(self._dispatcher.crew.tell_surroundings, *around))
         if self.set_up.inheritance is None:
             return self._functions.get(fn, on_stale)
         with self.set_up.known():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 
+from manyhands._engine._worker_process import await_threads
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -40,10 +42,6 @@ def live(name: str, target: Callable[..., object], args: tuple[Any, ...], kwargs
 
 def _finish() -> None:
     """What the end of a process waits for: its threads; and, of multiprocessing, its children, and what queues have not written yet."""
-    if "threading" in sys.modules:
-        threading = importlib.import_module("threading")
-        for thread in threading.enumerate():
-            if not thread.daemon and thread is not threading.current_thread():
-                thread.join()
+    await_threads()
     if "multiprocessing.util" in sys.modules:
         importlib.import_module("manyhands._engine._as_multiprocessing").finish()

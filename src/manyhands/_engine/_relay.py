@@ -9,38 +9,42 @@ This module is loaded in the zygote; what it needs for logs and warnings is load
 from __future__ import annotations
 
 import _thread
-import codecs
-import importlib.machinery
-import io
-import os
 import sys
+import warnings
+from collections import deque
 
+from manyhands._engine._on_import import when_imported
+from manyhands._engine._relayed_text import Text
 from manyhands._wire import _messages, _slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from importlib.machinery import ModuleSpec
-    from types import ModuleType
-    from typing import Any, TextIO
+    from typing import Any
 
     from manyhands._engine._relayed_logs import Logs
+    from manyhands._engine._relayed_text import Key
     from manyhands._engine._relayed_warnings import Warnings
     from manyhands._engine._surroundings import LogState
+    from manyhands._wire._frames import Frame
+
+# Filters that a process has before anybody's code has run in it.
+_pristine = list(warnings.filters)
 
 
 class Relay:
-    """See the module. ``unsaid`` is what has been written of lines that have not ended, by stream and thread."""
+    """See the module. ``unsaid`` is what has been written of lines that have not ended."""
 
-    def __init__(self, words: memoryview, fd: int, worker: int) -> None:
-        self.unsaid: dict[tuple[Text, int], str] = {}
+    def __init__(self, words: memoryview, fd: int) -> None:
+        self.unsaid: dict[Key, str] = {}
+        self._thread = _thread.get_ident()  # in which tasks run
         self._words = words
-        self._writer = _messages.Writer(fd, worker)
+        self._writer = _messages.Writer(fd)
+        self._tags: deque[tuple[int, int, int, str]] = deque()  # first ordinal, tasks, index of the first, function
         self._logs: Logs | None = None
         self._log_state: LogState | None = None
         self._warnings: Warnings | None = None
-        sys.stdout = Text(self, _messages.OUT, sys.stdout)
-        sys.stderr = Text(self, _messages.ERR, sys.stderr)
+        sys.stdout = Text(_messages.OUT, sys.stdout, self.say, self._tag, self.unsaid)
+        sys.stderr = Text(_messages.ERR, sys.stderr, self.say, self._tag, self.unsaid)
 
     def say(self, kind: int, payload: bytes) -> None:
         """Send one message.
@@ -48,173 +52,79 @@ class Relay:
         Raises:
             OSError: nobody reads any more, or somebody has closed the pipe here.
         """
+        self._writer.write(kind, payload)
         words = self._words
-        self._writer.write(kind, payload, words[_slot.STARTED])
         words[_slot.SPOKEN] = (words[_slot.SPOKEN] + 1) & 0xFFFFFFFF  # when it can be read: the parent looks before it takes results
 
     def finish_lines(self) -> None:
-        """Say what has been written of lines that have not ended; the task has."""
-        while self.unsaid:
-            (text, thread), _ = next(iter(self.unsaid.items()))
-            text.flush_of(thread)
+        """A task has ended: say what it has written of a line that it has not, and what threads have that have ended.
 
-    def forget(self) -> None:
+        What other threads write goes on.
+        """
+        alive = sys._current_frames()  # noqa: SLF001 - cheaper than to load threading
+        for text, thread in list(self.unsaid):
+            if thread == self._thread or thread not in alive:
+                text.flush_of(thread)
+
+    def fork(self) -> None:
         """In a process that a task has forked: what is not said yet is its parent's to say."""
         self.unsaid.clear()
+
+    # ------------------------------------------------------------ tags
+
+    def name_tasks(self, frame: Frame) -> None:
+        """Lines of these tasks are to begin with their name."""
+        self._tags.append((frame.a, frame.count, frame.b, bytes(frame.payload).decode()))
+
+    def _tag(self) -> str:
+        """What names the task that runs now."""
+        tags = self._tags
+        if not tags:
+            return ""
+        ordinal = self._words[_slot.STARTED]
+        while len(tags) > 1 and tags[1][0] <= ordinal:
+            tags.popleft()
+        first, count, index, name = tags[0]
+        return f"[{name} {index + ordinal - first}] " if first <= ordinal < first + count else ""
+
+    # ------------------------------------------------------------ logs and warnings
 
     def follow_logs(self, state: LogState) -> None:
         """Use these levels and handlers of loggers from now on."""
         self._log_state = state
-        if self._logs is not None:
+        if self._logs is None:
+            when_imported("logging", self._take_over_logs)
+        else:
             self._logs.adopt(state)
-        elif "logging" in sys.modules:
-            self.take_over_logs()
-        elif not any(isinstance(finder, _OnLogging) for finder in sys.meta_path):
-            sys.meta_path.insert(0, _OnLogging(self))
 
-    def take_over_logs(self) -> None:
+    def _take_over_logs(self, _: Any) -> None:
         """``logging`` has been loaded."""
-        from manyhands._engine._relayed_logs import Logs  # noqa: PLC0415 - it imports logging
+        if self._logs is None:
+            from manyhands._engine._relayed_logs import Logs  # noqa: PLC0415 - it imports logging
 
-        self._logs = Logs(self.say)
+            self._logs = Logs(self.say)
         if self._log_state is not None:
             self._logs.adopt(self._log_state)
+
+    def note_imports(self) -> None:
+        """What a task or an initializer has brought along has been imported."""
+        if self._logs is not None:
+            self._logs.note_imports()
 
     def follow_warnings(self, filters: list[tuple[Any, ...]]) -> None:
         """Use these filters from now on."""
         if self._warnings is None:
             from manyhands._engine._relayed_warnings import Warnings  # noqa: PLC0415 - used once
 
-            self._warnings = Warnings(self.say)
+            self._warnings = Warnings(self.say, _pristine)
         self._warnings.adopt(filters)
 
 
-class Text(io.TextIOBase):
-    """Stands for ``sys.stdout`` or ``sys.stderr``.
-
-    A line goes when it ends, or when the stream is flushed; each thread has lines of its own.
-    """
-
-    encoding = "utf-8"
-    errors = "backslashreplace"
-    line_buffering = True
-
-    def __init__(self, relay: Relay, kind: int, original: TextIO | None) -> None:
-        self._relay = relay
-        self._kind = kind
-        self._original = original
-        self.name = "<stdout>" if kind == _messages.OUT else "<stderr>"
-        self.mode = "w"
-        self.buffer = Raw(self)
-
-    def write(self, text: str, /) -> int:
-        if not isinstance(text, str):
-            msg = f"write() argument must be str, not {type(text).__name__}"
-            raise TypeError(msg)
-        key, unsaid = (self, _thread.get_ident()), self._relay.unsaid
-        end = text.rfind("\n") + 1
-        if end:
-            self._say(unsaid.pop(key, "") + text[:end])
-        if end < len(text):
-            unsaid[key] = unsaid.get(key, "") + text[end:]
-        return len(text)
-
-    def flush(self) -> None:
-        """Say what this thread has written."""
-        self.flush_of(_thread.get_ident())
-
-    def flush_of(self, thread: int) -> None:
-        """Say what a thread has written."""
-        text = self._relay.unsaid.pop((self, thread), "")
-        if text:
-            self._say(text)
-
-    def _say(self, text: str) -> None:
-        raw = text.encode("utf-8", "backslashreplace")
-        try:
-            self._relay.say(self._kind, raw)
-        except OSError:  # the task has closed what is not its own
-            if self._original is not None:
-                self._original.write(text)
-                self._original.flush()
-
-    def close(self) -> None:
-        """Flushes: the stream is the worker's, not the task's."""
-        self.flush()
-
-    def reconfigure(self, **_: object) -> None:
-        """Flushes: how the text is encoded in the end is the parent's matter."""
-        self.flush()
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return self._original is not None and self._original.isatty()
-
-    def fileno(self) -> int:
-        """The worker's own descriptor, for programs that a task starts."""
-        return self._kind  # 1 and 2, like those of the streams
-
-    def __repr__(self) -> str:
-        return f"<{self.name} of worker {os.getpid()}, relayed>"
-
-
-class Raw(io.BufferedIOBase):
-    """``sys.stdout.buffer``: bytes that are text."""
-
-    def __init__(self, text: Text) -> None:
-        self._text = text
-        self._decode = codecs.getincrementaldecoder("utf-8")("backslashreplace").decode  # a letter may come in parts
-
-    def write(self, data: Any, /) -> int:
-        raw = bytes(data)
-        self._text.write(self._decode(raw))
-        return len(raw)
-
-    def flush(self) -> None:
-        self._text.flush()
-
-    def close(self) -> None:
-        self._text.flush()
-
-    def writable(self) -> bool:
-        return True
-
-    def isatty(self) -> bool:
-        return self._text.isatty()
-
-    def fileno(self) -> int:
-        return self._text.fileno()
-
-
-class _OnLogging:
-    """Has logs taken over as soon as ``logging`` is loaded. Loading it here would cost each worker some milliseconds."""
-
-    def __init__(self, relay: Relay) -> None:
-        self._relay = relay
-
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        if name != "logging":
-            return None
-        sys.meta_path.remove(self)
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, self._relay)  # type: ignore[assignment] # loaders need no base class
-        return spec
-
-
-class _Loader:
-    def __init__(self, loader: Any, relay: Relay) -> None:
-        self._loader = loader
-        self._relay = relay
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
-        return self._loader.create_module(spec)  # type: ignore[no-any-return]
-
-    def exec_module(self, module: ModuleType) -> None:
-        spec = module.__spec__
-        if spec is not None:
-            spec.loader = module.__loader__ = self._loader
-        self._loader.exec_module(module)
-        self._relay.take_over_logs()
+def forget_the_programs() -> None:
+    """In a worker that was forked from the program: handlers and filters are the program's to apply."""
+    _pristine[:] = warnings.filters
+    logging = sys.modules.get("logging")
+    if logging is not None:
+        for logger in (logging.root, *logging.root.manager.loggerDict.values()):
+            if hasattr(logger, "handlers"):
+                logger.handlers.clear()

@@ -17,19 +17,19 @@ if TYPE_CHECKING:
 class Warnings:
     """See the module; ``say(kind, payload)`` sends."""
 
-    def __init__(self, say: Callable[[int, bytes], None]) -> None:
+    def __init__(self, say: Callable[[int, bytes], None], pristine: list[tuple[Any, ...]]) -> None:
         self._say = say
+        self._pristine = pristine  # filters that are nobody's
         self._told: list[tuple[Any, ...]] = []  # the parent's filters, as they came
         self._active: list[tuple[Any, ...]] = []  # those of them that stand in warnings.filters
         self._missing = False  # some name a class whose module is not loaded: nothing can have been issued of it
         self._original = warnings.showwarning
         warnings.showwarning = self._show
-        warnings.resetwarnings()
 
     def adopt(self, filters: list[tuple[Any, ...]]) -> None:
         """The parent's filters as they are by now, behind those that the worker's own code has added."""
         self._told = filters
-        own = [entry for entry in warnings.filters if entry not in self._active]
+        own = [entry for entry in warnings.filters if entry not in self._active and entry not in self._pristine]
         decoded = [_decode(entry) for entry in filters]
         self._active = [entry for entry in decoded if entry is not None]
         self._missing = None in decoded

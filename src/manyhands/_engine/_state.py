@@ -142,6 +142,8 @@ def _end_all() -> None:
                 pool.kill()
         except Exception:  # noqa: BLE001 - whatever it is, the kernel ends the workers with this process
             pass
+    if "manyhands._engine._sayer" in sys.modules:
+        sys.modules["manyhands._engine._sayer"].leave_blocked_streams()
     if _state.zygote is not None:
         with contextlib.suppress(KeyboardInterrupt):  # it ends anyway, with this process
             _state.zygote.close()

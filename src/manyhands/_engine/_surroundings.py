@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import marshal
+import os
 import sys
 import warnings
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any, TypedDict
 
     class LogState(TypedDict):
-        """``levels`` of the loggers that have one of their own, and what kind of ``handlers`` they have; see :func:`handler_keys`."""
+        """``levels`` of the loggers that have one of their own, and what kind of ``handlers`` they have; see :func:`handler_key`."""
 
         disable: int
         levels: dict[str, int]
@@ -36,20 +37,27 @@ class Surroundings:
         self._filters = list(warnings.filters)
         self._root: logging.RootLogger | None = None  # as soon as logging is loaded
         self._handlers: list[Any] = []
+        self._made = 0  # handlers, of any logger
+        self._tracker: int | None = None
         self._note_logs()
 
-    def for_new(self, worker_id: int) -> bytes:
-        """What a worker has to know that is started now; its import path it knows already."""
-        return marshal.dumps({"worker_id": worker_id, "warnings": _encode_filters(), "logs": log_state()})
+    def for_new(self, worker_id: int) -> tuple[bytes, list[int]]:
+        """What a worker has to know that is started now, and descriptors for it; its import path it knows already."""
+        self._tracker = _tracker()
+        around = {"worker_id": worker_id, "program": os.getpid(), "warnings": _encode_filters(), "logs": log_state()}
+        return marshal.dumps(around), [] if self._tracker is None else [self._tracker]
 
-    def changed(self) -> bytes | None:
-        """What the others have to know by now; None if nothing has changed."""
+    def changed(self) -> tuple[bytes, list[int]] | None:
+        """What the others have to know by now, and descriptors for it; None if nothing has changed."""
         # Asked for each submission: what is compared is the same object nearly always, and takes a quarter of a microsecond in all.
         path, filters = sys.path != self._path, warnings.filters != self._filters
         root = self._root or _root_logger()
         # Loggers remember for which levels they are enabled, and forget it whenever any level is set: so what is noted there is gone.
-        logs = root is not None and (self._mark not in getattr(root, "_cache", ()) or root.handlers != self._handlers)
-        if not (path or filters or logs):
+        logs = root is not None and (
+            self._mark not in getattr(root, "_cache", ()) or root.handlers != self._handlers or _handlers_made() != self._made
+        )
+        tracker = _TRACKER in sys.modules and _tracker() != self._tracker
+        if not (path or filters or logs or tracker):
             return None
         changes: dict[str, object] = {}
         if path:
@@ -61,14 +69,37 @@ class Surroundings:
         if logs:
             self._note_logs()
             changes["logs"] = log_state()
-        return marshal.dumps(changes)
+        if tracker:
+            self._tracker = _tracker()
+        return marshal.dumps(changes), [self._tracker] if tracker and self._tracker is not None else []
+
+    def close(self) -> None:
+        """Nobody is told any more."""
+        if self._root is not None:
+            getattr(self._root, "_cache", {}).pop(self._mark, None)
 
     def _note_logs(self) -> None:
         root = self._root = _root_logger()
         if root is not None:
             self._handlers = list(root.handlers)
+            self._made = _handlers_made()
             if hasattr(root, "_cache"):
                 root._cache[self._mark] = True  # noqa: SLF001 - see above; there is no public way that takes less than a look at each
+
+
+def _handlers_made() -> int:
+    return len(getattr(sys.modules.get("logging"), "_handlerList", ()))
+
+
+_TRACKER = "multiprocessing.resource_tracker"
+
+
+def _tracker() -> int | None:
+    """The descriptor of the process that removes shared memory of multiprocessing; None if there is none.
+
+    Workers have to use the program's: one of their own would remove, when they end, what the program still uses.
+    """
+    return getattr(getattr(sys.modules.get(_TRACKER), "_resource_tracker", None), "_fd", None)
 
 
 def _root_logger() -> logging.RootLogger | None:
@@ -88,19 +119,25 @@ def log_state() -> LogState:
         if getattr(logger, "level", 0):  # others are places in the tree without a logger
             state["levels"][name] = logger.level  # type: ignore[union-attr]
         if getattr(logger, "handlers", None):
-            state["handlers"][name] = handler_keys(logger)  # type: ignore[arg-type]
+            state["handlers"][name] = list(map(handler_key, logger.handlers))  # type: ignore[union-attr]
     return state
 
 
-def handler_keys(logger: logging.Logger) -> list[str]:
-    """What tells whether a handler does what another does: its class, and its file if it has one."""
-    return [f"{type(h).__module__}.{type(h).__qualname__} {getattr(h, 'baseFilename', '')}" for h in logger.handlers]
+def handler_key(handler: logging.Handler) -> str:
+    """What tells whether a handler does what another does: its class, and where it writes."""
+    where = getattr(handler, "baseFilename", "")
+    stream = getattr(handler, "stream", None)
+    if not where and stream is not None:
+        name = getattr(stream, "name", None)
+        where = name if name in {"<stdout>", "<stderr>"} else f"{os.getpid()} {id(stream)}"  # a stream that is this process's alone
+    return f"{type(handler).__module__}.{type(handler).__qualname__} {where}"
 
 
 def _encode_filters() -> list[tuple[Any, ...]]:
     return [
         (action, _encode_pattern(message), f"{category.__module__}:{category.__qualname__}", _encode_pattern(module), lineno)
-        for action, message, category, module, lineno in warnings.filters
+        for action, message, categories, module, lineno in warnings.filters
+        for category in (categories if isinstance(categories, tuple) else (categories,))
         if isinstance(category, type)
     ]
 

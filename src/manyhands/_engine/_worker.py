@@ -21,7 +21,7 @@ import types
 
 from manyhands._codec import _failures, _packing, _pickling
 from manyhands._core import worker_ids
-from manyhands._engine import _repertoire
+from manyhands._engine import _in_multiprocessing, _repertoire
 from manyhands._engine._relay import Relay
 from manyhands._engine._repertoire import Repertoire
 from manyhands._engine._reply import Reply
@@ -53,7 +53,7 @@ class Worker:
         self.out: deque[Bytes] = channel.out  # what is to be sent
         self._words = words
         self._reply = Reply(self)
-        self._repertoire = Repertoire(self._reply.begin_now)
+        self._repertoire = Repertoire(self._loaded)
         self._exit: Callable[[], object] | None = None
         self._luggage: Luggage | None = None
         self._relay: Relay | None = None
@@ -66,12 +66,21 @@ class Worker:
         self._full = False  # a task has hit the memory limit
         self._giving = False  # results, in the midst of a task
 
+    def _loaded(self) -> None:
+        """A function has been, in the time of its first task."""
+        self._reply.begin_now()
+        self._note_imports()
+
+    def _note_imports(self) -> None:
+        if self._relay is not None:
+            self._relay.note_imports()
+
     def _become_child(self) -> None:
         """The tasks, the channel and the slot are the parent's. The child ends when it comes back from the task."""
         self._forked = True
         self.channel.sock.close()
         if self._relay is not None:
-            self._relay.forget()
+            self._relay.fork()
 
     def close(self) -> None:
         """Hang up. Only a rehearsal ends so; a worker ends with its process."""
@@ -97,6 +106,7 @@ class Worker:
                 self._inherit(self._await(_frames.INHERITANCE))
             if options["initializer"]:
                 initializer, arguments, self._exit = self._repertoire.load(0, self._kept(self._await(_frames.FUNCTION)))
+                self._note_imports()
                 if initializer is not None:
                     initializer(*arguments)
         except BaseException as error:  # noqa: BLE001 - it is the user's code
@@ -159,14 +169,19 @@ class Worker:
             self._repertoire.forget(frame.a)
         elif frame.kind == _frames.SURROUNDINGS:
             self._adopt(frame)
+        elif frame.kind == _frames.TAG and self._relay is not None:
+            self._relay.name_tasks(frame)
 
     def _adopt(self, frame: Frame) -> None:
         """Take note of what is around the program; the first time, with the pipe for what is said."""
-        around = marshal.loads(frame.payload)
+        around, fds = marshal.loads(frame.payload), list(frame.fds)
         if self._relay is None:
-            self._relay = Relay(self._words, frame.fds[0], frame.a)
+            self._relay = Relay(self._words, fds.pop(0))
             self.unsaid = self._relay.unsaid
-            worker_ids.of_process = around["worker_id"]
+            worker_ids.of_process = number = around["worker_id"]
+            _in_multiprocessing.be_a_child(number, around["program"])
+        if fds:
+            _in_multiprocessing.use_tracker(fds.pop(0))
         if "path" in around:
             _change_path(*around["path"])
         if "logs" in around:
@@ -176,7 +191,7 @@ class Worker:
 
     def finish_lines(self) -> None:
         """Say what the task has written of lines that it has not ended: before its result is sent."""
-        if self._relay is not None:
+        if self._relay is not None and not self._giving:  # or else a task goes on
             self._relay.finish_lines()
 
     @property

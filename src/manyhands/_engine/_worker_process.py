@@ -93,7 +93,17 @@ def work(channel_fd: int, slot_fd: int, settings_fd: int) -> None:
     worker = Worker(channel, words)
     if worker.set_up(options):
         worker.serve()
+        await_threads()
         worker.take_leave()
+
+
+def await_threads() -> None:
+    """Wait for the threads that tasks have left, as the end of any process does, but for daemons."""
+    if "threading" in sys.modules:
+        threading = importlib.import_module("threading")
+        for thread in threading.enumerate():
+            if not thread.daemon and thread is not threading.current_thread():
+                thread.join()
 
 
 def _leave(status: int) -> None:

@@ -27,11 +27,12 @@ _LENGTH = struct.Struct("<Q")
 LARGE = 65536
 
 # ---- parent to worker
-SURROUNDINGS = 1  # payload: what has changed around the program (marshal); the first one brings the pipe for what is said, a: worker number
+SURROUNDINGS = 1  # payload: what has changed around the program (marshal); the first one brings the pipe for what is said
 FUNCTION = 2  # a: function id; payload: the function
 RUN = 3  # count tasks of function a from ordinal on, under epoch b; flags: see below
 STOP = 4  # finish what has started and leave
 FORGET = 5  # a: id of a function that will not be used again
+TAG = 8  # payload: name of the function; count tasks from ordinal a on, from index b on, are to be named before their lines
 GIVEN = 6  # the answer to WANT; payload: what was asked for, or with flags FAILURE why it cannot be had
 INHERITANCE = 7  # what a worker gets before all else; payload: a table; descriptors: what it refers to
 
@@ -64,7 +65,7 @@ FAILURE = 16  # of GIVEN and FAREWELL
 QUICK = 8  # the tasks are so short that looking at the clock for each would cost more than they do
 
 _KINDS = frozenset({SURROUNDINGS, FUNCTION, RUN, STOP, FORGET, DONE, FAILED, SKIPPED, LEAVING, FORK, ATTACH, REAP, PRELOAD})
-_KINDS |= {FAREWELL, INHERITANCE, FORKED, FORK_FAILED, EXITED, GIVEN, WANT, GONE}
+_KINDS |= {TAG, FAREWELL, INHERITANCE, FORKED, FORK_FAILED, EXITED, GIVEN, WANT, GONE}
 _LARGEST = 1 << 46  # bytes of one frame; no machine has more memory
 
 LEAVES_IDLE = 1

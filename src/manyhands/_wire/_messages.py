@@ -1,8 +1,8 @@
-"""What workers say besides results, in one pipe for all workers of a pool: lines of text, log records, warnings.
+"""What workers say besides results, in one pipe for all workers of a pool: text, log records, warnings.
 
 ::
 
-    header (24 bytes) | payload
+    header (14 bytes) | payload
 
 Any thread of a worker may write, and so may processes that a task has forked: what is no longer than ``PIPE_BUF`` (4096 bytes on Linux)
 the kernel writes as a whole or not at all, so nothing is ever torn, and a writer that is killed spoils nothing. What is longer
@@ -22,52 +22,53 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    Bytes = bytes | bytearray | memoryview
-
-# worker number, pid, kind, whether more pieces follow, bytes of the payload, number of the message, ordinal of the task that runs
-_HEADER = struct.Struct("<IIBBHIQ")
+# pid, kind, whether more pieces follow, bytes of the payload, number of the message
+_HEADER = struct.Struct("<IBBII")
 _ROOM = min(getattr(select, "PIPE_BUF", 512), 4096) - _HEADER.size
-_CHUNK = 1 << 16
+# As much as a pipe holds: whoever has read so much has read all that had been written when he began.
+_CAPACITY = 1 << 16
+_MOST_BEGUN = 1000  # messages whose end has not come; those of processes that were killed have none
 
 # The first two are the numbers of the descriptors, too.
-OUT = 1  # a text for standard output (UTF-8)
+OUT = 1  # text for standard output (UTF-8)
 ERR = 2  # the same for standard error
 LOG = 3  # a log record (marshal)
 WARNING = 4  # a warning (marshal)
+RAW_OUT = 5  # bytes for standard output
+RAW_ERR = 6  # the same for standard error
 
 
 class Message:
-    """One of them. ``ordinal`` is the task that the worker had started last when it said so."""
+    """One of them."""
 
-    __slots__ = ("kind", "ordinal", "payload", "pid", "worker")
+    __slots__ = ("kind", "payload", "pid")
 
-    def __init__(self, worker: int, pid: int, kind: int, ordinal: int, payload: bytes) -> None:
-        self.worker = worker
+    def __init__(self, pid: int, kind: int, payload: bytes) -> None:
         self.pid = pid
         self.kind = kind
-        self.ordinal = ordinal
         self.payload = payload
 
 
 class Writer:
-    """The worker's end; ``worker`` is its number. Any thread may use it."""
+    """The worker's end. Any thread may use it."""
 
-    def __init__(self, fd: int, worker: int) -> None:
+    def __init__(self, fd: int) -> None:
         self._fd = fd
-        self._worker = worker
         self._numbers = itertools.count(1)
 
-    def write(self, kind: int, payload: bytes, ordinal: int) -> None:
+    def write(self, kind: int, payload: bytes) -> None:
         """Send one message; waits while the pipe is full.
 
         Raises:
             OSError: nobody reads any more, or somebody has closed it here.
         """
         number, pid = next(self._numbers) & 0xFFFFFFFF, os.getpid()
-        for start in range(0, len(payload) or 1, _ROOM):
+        if len(payload) <= _ROOM:  # nearly always
+            os.write(self._fd, _HEADER.pack(pid, kind, 0, len(payload), number) + payload)
+            return
+        for start in range(0, len(payload), _ROOM):
             piece = payload[start : start + _ROOM]
-            more = start + _ROOM < len(payload)
-            os.write(self._fd, _HEADER.pack(self._worker, pid, kind, more, len(piece), number, ordinal) + piece)
+            os.write(self._fd, _HEADER.pack(pid, kind, start + _ROOM < len(payload), len(piece), number) + piece)
 
 
 class Pipe:
@@ -79,37 +80,36 @@ class Pipe:
         self._rest = b""
         self._begun: dict[tuple[int, int], list[bytes]] = {}  # by pid and number of the message
 
-    def read(self) -> Iterator[Message]:
-        """What has been said since. Never waits."""
-        while self.fd >= 0:
-            try:
-                data = os.read(self.fd, _CHUNK)
-            except BlockingIOError:
-                return
-            yield from self._messages(self._rest + data)
-            if len(data) < _CHUNK:
-                return
+    def read(self) -> list[Message]:
+        """All that had been said when this was called, and maybe more. Never waits."""
+        try:
+            data = os.read(self.fd, _CAPACITY)
+        except BlockingIOError:
+            return []
+        return list(self._messages(self._rest + data))
 
     def _messages(self, data: bytes) -> Iterator[Message]:
-        position = 0
-        while len(data) - position >= _HEADER.size:
-            worker, pid, kind, more, length, number, ordinal = _HEADER.unpack_from(data, position)
-            end = position + _HEADER.size + length
+        position, size = 0, _HEADER.size
+        while len(data) - position >= size:
+            pid, kind, more, length, number = _HEADER.unpack_from(data, position)
+            end = position + size + length
             if end > len(data):
                 break
-            piece, position = data[position + _HEADER.size : end], end
-            self._rest = data[position:]
-            begun = self._begun.pop((pid, number), None)
+            piece, position = data[position + size : end], end
             if more:
-                self._begun[pid, number] = [*(begun or ()), piece]
+                self._begin(pid, number, piece)
             else:
-                yield Message(worker, pid, kind, ordinal, b"".join((*begun, piece)) if begun else piece)
+                begun = self._begun.pop((pid, number), None)
+                yield Message(pid, kind, piece if begun is None else b"".join((*begun, piece)))
         self._rest = data[position:]
 
-    def forget(self, pid: int) -> None:
-        """A process has ended: what it began to say has no end."""
-        for key in [key for key in self._begun if key[0] == pid]:
-            del self._begun[key]
+    def _begin(self, pid: int, number: int, piece: bytes) -> None:
+        begun = self._begun.get((pid, number))
+        if begun is None:
+            begun = self._begun[pid, number] = []
+            if len(self._begun) > _MOST_BEGUN:
+                del self._begun[next(iter(self._begun))]
+        begun.append(piece)
 
     def close(self) -> None:
         """Give both ends back."""

@@ -249,6 +249,14 @@ def _state_of(pid: int) -> str:
     return _read(f"/proc/{pid}/stat").rpartition(")")[2].strip()[:1]
 
 
+_lifeline = -1
+
+
+def lifeline() -> int:
+    """In a worker: the descriptor that is readable when the program has ended."""
+    return _lifeline
+
+
 def die_with(lifeline: int) -> None:
     """Lead a process group of its own, and have the kernel kill it when the other end of the pipe ``lifeline`` is closed.
 
@@ -260,6 +268,8 @@ def die_with(lifeline: int) -> None:
     (``F_SETSIG``). The owner belongs to the open file, which forked workers share, so each opens the pipe anew.
     PR_SET_PDEATHSIG will not do: it fires when the *thread* that forked ends, and workers outlive their zygote.
     """
+    global _lifeline  # noqa: PLW0603 - a process has one life
+    _lifeline = lifeline
     try:
         fd = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         fcntl.fcntl(fd, fcntl.F_SETOWN, os.getpid())

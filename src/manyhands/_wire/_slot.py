@@ -32,8 +32,10 @@ START_NS = 1  # when it started it, on the monotonic clock
 EPOCH = 2  # written by the parent; tasks sent under another epoch must not start
 PID = 4  # of the worker
 READY = 3  # 1 when the worker has been set up
-SPOKEN = 6  # grows with each message in the pipe of what workers say
 CUT_OFF = 5  # 1 when the worker has found its channel closed by somebody in its own process
+# Changes with each message in the pipe of what workers say. Threads may lose an increment to one another: any change will do, and one that
+# nobody sees leaves a line to be said a little later.
+SPOKEN = 6
 
 _SETTLE_NS = 20_000
 
