@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import threading
+import time
 
 import pytest
 import scripts
@@ -88,6 +90,22 @@ def test_parallel_reports_as_well(face):
     assert manyhands.last_report().tasks == 5
 
 
+def test_a_call_that_coroutines_await_reports_to_their_thread():
+    async def run():
+        return [x async for x in manyhands.aimap(work, range(7))]
+
+    assert len(asyncio.run(run())) == 7
+    assert manyhands.last_report().tasks == 7
+
+
+def test_tasks_that_were_stopped_count_as_work():
+    with pytest.raises(manyhands.TaskTimeout):
+        manyhands.map(time.sleep, [60], timeout=0.2)
+    assert manyhands.last_report().busy >= 0.2
+    manyhands.map(work, range(4), workers=2, backend="sequential")
+    assert manyhands.last_report().verdict.startswith("One worker did it all")
+
+
 def test_an_iterator_reports_when_it_ends_and_each_thread_has_its_own():
     manyhands.map(abs, range(5))
     with manyhands.imap(work, range(1000)) as results:
@@ -122,6 +140,7 @@ GOOD = Figures(
     start=0.01,
     preparing=0.01,
     collecting=0.01,
+    away=0.01,
     slowest=0.04,
     fixed=None,
     sent=1000,
@@ -139,16 +158,19 @@ GOOD = Figures(
             "tasks take 0.9 µs, less than it takes to send them 10 at a time; use larger chunks",
         ),
         ({"tasks": 1_000_000, "busy": 0.9, "fixed": 1}, "one by one; use larger chunks"),
-        ({"busy": 0.1, "start": 0.8}, "starting workers took 800 ms of 1 s; they stay warm"),
+        ({"busy": 0.1, "start": 0.81}, "starting workers took 800 ms of 1 s; they stay warm"),
         ({"busy": 0.5, "preparing": 0.8, "sent": 10**9}, "810 ms went into reading inputs and moving 1 GB"),
         ({"busy": 0.5}, "do more in each of them"),
+        ({"busy": 0.5, "away": 0.8}, "the program was busy with the results, or with other things, for 800 ms of 1 s"),
+        ({"busy": 0.5, "start": 0.9, "preparing": 0.89}, "went into reading inputs"),
+        ({"workers": 8, "processors": 2, "busy": 7.6}, "8 workers had 2 processors: tasks that wait were 7.60 times as fast"),
         ({"tasks": 3, "busy": 2.0}, "there were only 3 tasks for 4 workers"),
         ({"busy": 2.0, "longest": 0.9, "slowest": 0.8}, "one task alone took 800 ms of 1 s"),
         (
             {"busy": 2.0, "longest": 0.9, "fixed": 20},
             "the work was uneven, so that workers waited at the end: use more and smaller tasks, in smaller",
         ),
-        ({"busy": 2.0, "longest": 0.6, "start": 0.4}, "starting workers took 400 ms"),
+        ({"busy": 2.0, "longest": 0.6, "start": 0.41}, "starting workers took 400 ms"),
         ({"busy": 2.0, "longest": 0.6, "preparing": 0.4}, "sending them took 400 ms of 1 s, while workers waited"),
         ({"busy": 2.0, "longest": 0.6, "collecting": 0.4}, "reading the results took 400 ms"),
         ({"busy": 2.0, "longest": 0.6, "processors": 2}, "4 workers had 2 processors"),

@@ -68,7 +68,7 @@ class Call:
             fail_fast=eager and options.errors == "raise",
             total=self.total,
         )
-        self._recording = Recording(fn, backend.capabilities.name, workers, plan.chunk)
+        self.recording = Recording(fn, backend.capabilities.name, workers, plan.chunk)
         self.inputs = Readable(iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False))
         # A list of results is lost anyway; an iterator gives those of the inputs that could be read.
         self.stream: TaskStream = backend.stream(plan, self.inputs.all if eager or plan.settled else iter(self.inputs), options)
@@ -112,7 +112,7 @@ class Call:
             self.stream.close(at_once=at_once)
         finally:
             self._bar.__exit__(kind, error, trace)  # type: ignore[arg-type]
-            self._recording.finish(self.stream, show=self._options.progress == "report")
+            self.recording.finish(self.stream, show=self._options.progress == "report")
 
 
 def _check_iterables(iterables: tuple[Iterable[Any], ...]) -> None:

@@ -267,6 +267,7 @@ async def _taken_in_a_thread(results: Results[T]) -> AsyncGenerator[T, None]:
         try:
             if not cancelled:  # otherwise it may wait for an input, for nobody knows how long
                 await asyncio.wrap_future(closing)
+            results.adopt_report()
         finally:
             thread.shutdown(wait=closing.done())
 
@@ -303,6 +304,10 @@ class Results(Generic[T]):
         ``work`` gives for each worker, by process id (or name of the thread), how many tasks it did and how many nanoseconds they took.
         """
         return self._call.stream.counts()
+
+    def adopt_report(self) -> None:
+        """It was iterated in another thread, in the place of this one, whose last call it was."""
+        self._call.recording.adopt()
 
     def __enter__(self) -> Results[T]:
         return self

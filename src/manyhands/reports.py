@@ -88,8 +88,8 @@ def _lines(report: Report) -> list[str]:
 
 
 class _Last(threading.local):
+    # Gives the report: few ask for it, and making it takes as long as a small call.
     make: Callable[[], Report | None] = staticmethod(lambda: None)
-    """Gives the report: few ask for it, and making it takes as long as a small call."""
 
 
 _last = _Last()
@@ -106,8 +106,8 @@ def last_report() -> Report | None:
         >>> report.tasks, report.workers
         (6, 2)
 
-    ``print(manyhands.last_report())`` shows all of it; so does ``progress="report"``, on standard error, when a call ends. Of
-    :meth:`manyhands.Executor.submit` there is none, since nothing tells where such a call begins.
+    ``print(manyhands.last_report())`` shows all of it; so does ``progress="report"``, on standard error, when a call ends. Calls are those of
+    ``map``, ``imap``, ``aimap`` and ``Parallel``; of executors and pools, which do many things at a time, there is none.
     """
     return _last.make()
 
@@ -118,16 +118,22 @@ class Recording:
     def __init__(self, function: object, backend: str, workers: int, chunk: int | None) -> None:
         self._function = "" if function is None else function_name(function)  # no more: it may hold much
         self._backend = backend
-        self._workers = workers
+        self._workers = 1 if backend == "sequential" else workers
         self._chunk = chunk
         self._begin = time.monotonic()
+        self._make: Callable[[], Report] | None = None
 
     def finish(self, stream: TaskStream, *, show: bool = False) -> None:
         """It has ended; ``show`` its report."""
-        _last.make = partial(self._report, stream.counts(), time.monotonic())
+        self._make = _last.make = partial(self._report, stream.counts(), time.monotonic())
         if show and sys.stderr is not None:
             sys.stderr.write(f"{_last.make()}\n")
             sys.stderr.flush()
+
+    def adopt(self) -> None:
+        """It has ended in another thread, in the place of this one."""
+        if self._make is not None:
+            _last.make = self._make
 
     def _report(self, counts: Counts, now: float) -> Report:
         ledger = counts.ledger or Ledger()
@@ -146,6 +152,7 @@ class Recording:
             start=start,
             preparing=ledger.preparing / NS,
             collecting=ledger.collecting / NS,
+            away=ledger.away / NS,
             slowest=max((each for each, _ in slowest), default=0.0),
             fixed=self._chunk,
             sent=ledger.sent,

@@ -10,12 +10,13 @@ NEVER = 2**63
 class Ledger:
     """Times are nanoseconds, ``first_start`` on the monotonic clock; for the rest see ``manyhands.reports.Report``."""
 
-    __slots__ = ("ahead", "chunk", "collecting", "first_start", "preparing", "received", "sent", "slowest")
+    __slots__ = ("ahead", "away", "chunk", "collecting", "first_start", "preparing", "received", "sent", "slowest")
 
     def __init__(self) -> None:
         self.first_start: int = NEVER
         self.preparing: int = 0
         self.collecting: int = 0
+        self.away: int = 0  # the program was elsewhere with what it had been given
         self.sent: int = 0
         self.received: int = 0
         self.chunk: int = 0

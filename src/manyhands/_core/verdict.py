@@ -13,7 +13,9 @@ _TINY = 200e-6  # seconds: tasks below are for large messages
 class Figures(NamedTuple):
     """Of one call, in seconds. ``busy``: of all workers together; ``longest``: of the one that worked longest; ``slowest``: of one task.
 
-    ``workers`` are those that might have worked at a time; ``fixed``: the size of a message as the user has chosen it, None if it was not.
+    ``workers`` are those that might have worked at a time; ``start``: until the first task began, ``preparing`` of the first inputs with
+    it; ``away``: the program did something else with what it had been given; ``fixed``: the size of a message as the user has chosen it,
+    None if it was not.
     """
 
     tasks: int
@@ -25,6 +27,7 @@ class Figures(NamedTuple):
     start: float
     preparing: float
     collecting: float
+    away: float
     slowest: float
     fixed: int | None
     sent: int
@@ -33,7 +36,7 @@ class Figures(NamedTuple):
 def verdict(figures: Figures) -> str:
     """One sentence: how well it went, and what would make it better.
 
-    >>> verdict(Figures(10**6, 2, 2, 9.0, 3.0, 1.5, 0, 4, 0, 0, 1, 10**8))
+    >>> verdict(Figures(10**6, 2, 2, 9.0, 3.0, 1.5, 0, 4, 0, 0, 0, 1, 10**8))
     'Serial would have been faster: tasks take 3 µs, less than it takes to send them one by one; use larger chunks (chunk="auto").'
     """
     if not figures.tasks:
@@ -45,6 +48,11 @@ def verdict(figures: Figures) -> str:
         return f"Serial would have been faster: {_why_slow(figures)}"
     times = f"{speedup:.2f} times as fast as one worker would have been"
     width = min(figures.workers, figures.tasks)
+    if speedup > figures.processors and figures.workers > figures.processors:
+        return (
+            f"{figures.workers} workers had {figures.processors} processors: tasks that wait were {times}, tasks that compute "
+            f"{figures.processors} times at most."
+        )
     if speedup >= _GOOD * width:
         return f"Well used: {width} workers were {times}."
     return f"{times[0].upper()}{times[1:]}; {_why_less(figures)}"
@@ -53,16 +61,19 @@ def verdict(figures: Figures) -> str:
 def _why_slow(figures: Figures) -> str:
     each = figures.busy / figures.tasks
     lost = figures.wall - figures.busy / figures.workers
-    if figures.start > lost / 2:
-        return f"starting workers took {duration(figures.start)} of {duration(figures.wall)}; they stay warm, so the next call is quicker."
+    moving = figures.preparing + figures.collecting
+    if figures.away > lost / 2:
+        return f"the program was busy with the results, or with other things, for {duration(figures.away)} of {duration(figures.wall)}."
+    if _starting(figures) > lost / 2:
+        return _started(figures)
     if each < _TINY and figures.fixed is not None:
         return (
             f"tasks take {duration(each)}, less than it takes to send them {_in_chunks(figures.fixed)}; use larger chunks "
             f'({"" if figures.fixed == 1 else f"more than {figures.fixed} tasks, or "}chunk="auto").'
         )
-    if figures.preparing + figures.collecting > lost / 2:
+    if moving > lost / 2:
         return (
-            f"tasks take {duration(each)}, and {duration(figures.preparing + figures.collecting)} went into reading inputs and moving "
+            f"tasks take {duration(each)}, and {duration(moving)} went into reading inputs and moving "
             f"{size(figures.sent)} of arguments and what came back; do more in each task, or move less."
         )
     return f"tasks take {duration(each)}; do more in each of them."
@@ -81,15 +92,26 @@ def _why_less(figures: Figures) -> str:
     if figures.longest > (1 + _MUCH) * mean:
         chunks = "" if figures.fixed in {None, 1} else ", in smaller chunks"
         return f"the work was uneven, so that workers waited at the end: use more and smaller tasks{chunks}."
-    if figures.start > _MUCH * figures.wall:
-        return f"starting workers took {duration(figures.start)} of {duration(figures.wall)}; they stay warm, so the next call is quicker."
+    if _starting(figures) > _MUCH * figures.wall:
+        return _started(figures)
     if figures.preparing > _MUCH * figures.wall:
         return f"reading the inputs and sending them took {duration(figures.preparing)} of {duration(figures.wall)}, while workers waited."
     if figures.collecting > _MUCH * figures.wall:
         return f"reading the results took {duration(figures.collecting)} of {duration(figures.wall)}, while workers waited."
     if figures.workers > figures.processors:
         return f"{figures.workers} workers had {figures.processors} processors."
+    if figures.away > _MUCH * figures.wall:
+        return f"the program was busy with the results, or with other things, for {duration(figures.away)} of {duration(figures.wall)}."
     return "workers waited for the program: for its inputs, or until it took results."
+
+
+def _starting(figures: Figures) -> float:
+    """What of the time until the first task is not that of its inputs."""
+    return max(0.0, figures.start - figures.preparing)
+
+
+def _started(figures: Figures) -> str:
+    return f"starting workers took {duration(_starting(figures))} of {duration(figures.wall)}; they stay warm, so the next call is quicker."
 
 
 def duration(seconds: float) -> str:

@@ -88,7 +88,7 @@ class Sayer:
         if thread is not None and thread is not threading.current_thread():
             self._stopping = True
             _posix.ring(self._wake[1])
-            thread.join(_END)
+            thread.join(_END if not self._stuck else _PATIENCE / 5)
             if thread.is_alive():
                 _blocked.append(self._echo.stream_in_use)
                 return  # its descriptors are in use

@@ -93,6 +93,8 @@ class Arrivals:
         self._failed += 1
         self._came += 1
         if ran is not None:
+            if isinstance(error, errors.TaskTimeout | errors.WorkerDied) and ran[0] is not None:
+                self.account(ran[0], 1, ran[2])  # what returns or raises is accounted for where it is reported
             self.ledger.first_start = min(self.ledger.first_start, ran[1])
             self.ledger.slowest.add(ran[2], 1, partial(_describe, batch, 0))
 
@@ -207,7 +209,9 @@ class Stream:
         arriving = self._as_they_come() if self.watch is None else self._told(self.watch)
         self._fail_fast = self._fail_fast and ordered  # otherwise each failure is given out at once
         for chunk in self._order.chunks(arriving) if ordered else arriving:
+            given = time.monotonic_ns()
             yield chunk
+            self.arrivals.ledger.away += time.monotonic_ns() - given
             self._taken += len(chunk[1])
         if self._first_failure.index is not None and (failed := self.held_back()):
             yield failed[0].index, list(failed)
