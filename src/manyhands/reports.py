@@ -106,8 +106,8 @@ def last_report() -> Report | None:
         >>> report.tasks, report.workers
         (6, 2)
 
-    ``print(manyhands.last_report())`` shows all of it; so does ``progress="report"``, on standard error, when a call ends. Calls are those of
-    ``map``, ``imap``, ``aimap`` and ``Parallel``; of executors and pools, which do many things at a time, there is none.
+    ``print(manyhands.last_report())`` shows all of it; so does ``progress="report"``, on standard error, when a call ends. Calls are
+    those of ``map``, ``imap``, ``aimap`` and ``Parallel``; of executors and pools, which do many things at a time, there is none.
     """
     return _last.make()
 
