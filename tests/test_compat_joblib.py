@@ -238,6 +238,7 @@ def test_a_worker_that_ends():
         ({"batch_size": 0}, "batch_size must be 'auto' or a positive integer, got: 0"),
         ({"prefer": "speed"}, "prefer=speed is not a valid backend hint"),
         ({"require": "luck"}, "require=luck is not a valid backend constraint"),
+        ({"max_nbytes": "x"}, "max_nbytes='x' is not allowed; it is a number of bytes"),
         ({"prefer": "processes", "require": "sharedmem"}, "contradict"),
         ({"backend": "loky", "require": "sharedmem"}, "does not support shared memory"),
         ({"pre_dispatch": "print(1)"}, "pre_dispatch='print\\(1\\)' cannot be evaluated"),

@@ -35,7 +35,7 @@ def test_submit_and_map():
         assert not future.running()
         assert list(executor.map(tasks.add, [1, 2], [3, 4])) == [4, 6]
         assert list(executor.map(tasks.square, range(1000), chunksize=50)) == [x * x for x in range(1000)]
-        assert list(executor.map(tasks.square, range(1000), chunksize=0)) == [x * x for x in range(1000)]
+        assert list(executor.map(tasks.square, range(1000), chunksize=None)) == [x * x for x in range(1000)]
         assert list(executor.map(tasks.square, iter(range(100)), buffersize=5)) == [x * x for x in range(100)]
 
 
@@ -571,7 +571,7 @@ def test_leaving_the_block_of_an_executor_with_options_waits_for_what_it_was_giv
         other = executor.submit(tasks.hang, tasks.BAD)
         with executor.with_options(retries=1) as careful:
             future = careful.submit(tasks.spin, 0.2)
-            results = careful.map(tasks.square, range(100), chunksize=0)
+            results = careful.map(tasks.square, range(100), chunksize=None)
         assert future.done()
         assert list(results) == [x * x for x in range(100)]
         with pytest.raises(manyhands.PoolClosed, match="after shutdown"):
@@ -587,7 +587,7 @@ def test_leaving_the_block_of_an_executor_with_options_waits_for_what_it_was_giv
 
 
 @pytest.mark.parametrize("buffersize", [None, 6])
-@pytest.mark.parametrize("chunksize", [0, 1, 2])
+@pytest.mark.parametrize("chunksize", [None, 1, 2])
 def test_nothing_of_a_map_runs_when_the_block_of_an_executor_with_options_has_been_left(chunksize, buffersize, tmp_path):
     with manyhands.Executor(2) as executor:
         with executor.with_options(retries=1) as bound:
@@ -603,7 +603,7 @@ def test_nothing_of_a_map_runs_when_the_block_of_an_executor_with_options_has_be
         assert len(list(tmp_path.iterdir())) == ended
 
 
-@pytest.mark.parametrize("chunksize", [0, 1, 2])
+@pytest.mark.parametrize("chunksize", [None, 1, 2])
 def test_cancelling_what_an_executor_with_options_was_given(chunksize, tmp_path):
     with manyhands.Executor(1) as executor:
         bound = executor.with_options(retries=1)
@@ -666,7 +666,7 @@ def test_number_of_workers_is_checked_by_its_name(wrong):
         manyhands.Executor(wrong)
 
 
-@pytest.mark.parametrize("chunksize", [0, 1, 10])
+@pytest.mark.parametrize("chunksize", [None, 1, 10])
 def test_map_outlives_the_block(chunksize):
     with manyhands.Executor(2) as executor:
         results = executor.map(tasks.square, iter(range(3000)), chunksize=chunksize)
@@ -682,7 +682,7 @@ def test_map_with_a_buffer_ends_with_the_executor(chunksize):
         list(results)
 
 
-@pytest.mark.parametrize("chunksize", [0, 1, 2])
+@pytest.mark.parametrize("chunksize", [None, 1, 2])
 def test_map_keeps_its_time(chunksize, tmp_path):
     with manyhands.Executor(2) as executor:
         results = executor.map(tasks.hang, [1, tasks.BAD], [str(tmp_path)] * 2, chunksize=chunksize, timeout=0.3)
@@ -691,7 +691,9 @@ def test_map_keeps_its_time(chunksize, tmp_path):
         executor.kill_workers()
 
 
-@pytest.mark.parametrize("wrong", [{"chunksize": "a"}, {"chunksize": True}, {"chunksize": -1}, {"buffersize": 0}, {"buffersize": "a"}])
+@pytest.mark.parametrize(
+    "wrong", [{"chunksize": "a"}, {"chunksize": True}, {"chunksize": 0}, {"chunksize": -1}, {"buffersize": 0}, {"buffersize": "a"}]
+)
 def test_arguments_of_map_are_checked(wrong):
     with manyhands.Executor(1) as executor:
         for one in (executor, executor.with_options()):

@@ -30,6 +30,8 @@ def test_delayed_notes_a_call():
     assert (args, kwargs) == ((5,), {})
     assert decorated.__wrapped__ is function
     assert decorated.__name__ == "decorated"
+    assert (decorated.__doc__, delayed(tasks.spin).__doc__) == ("What it does.", tasks.spin.__doc__)
+    assert "notes the call" in type(decorated).__doc__
     with pytest.raises(TypeError, match=r"delayed\(f\)\(x\), not delayed\(f\(x\)\)"):
         delayed(tasks.square(3))
 

@@ -131,7 +131,7 @@ def test_one_thread_reads_the_inputs_of_map_while_another_shuts_down():
     executor = manyhands.Executor(2)
     assert executor.submit(tasks.square, 3).result() == 9
     inputs = Inputs(executor.shutdown)
-    assert list(executor.map(tasks.square, inputs, chunksize=0)) == [x * x for x in range(2000)]
+    assert list(executor.map(tasks.square, inputs, chunksize=None)) == [x * x for x in range(2000)]
     inputs.ending.join(20)
     assert not inputs.ending.is_alive()
     assert not inputs.both.is_set()

@@ -37,9 +37,18 @@ _BACKENDS = {
 }
 
 
-class Delayed(Generic[P, T]):
-    """What :func:`delayed` returns: called, it notes the call."""
+class _Doc:
+    """The docstring of a class, and of its instances that of what they wrap."""
 
+    def __init__(self, own: str) -> None:
+        self._own = own
+
+    def __get__(self, instance: Any, _: type | None = None) -> str | None:
+        return self._own if instance is None else getattr(instance.__wrapped__, "__doc__", None)
+
+
+class Delayed(Generic[P, T]):
+    __doc__ = _Doc("What :func:`delayed` returns: called, it notes the call.")  # type: ignore[assignment]
     __slots__ = ("__wrapped__",)
 
     def __init__(self, function: Callable[P, T]) -> None:

@@ -96,24 +96,26 @@ class Submitter(concurrent.futures.Executor):
         fn: Callable[..., T],
         *iterables: Iterable[Any],
         timeout: float | None = None,
-        chunksize: int = 1,
+        chunksize: int | None = 1,
         buffersize: int | None = None,
     ) -> Iterator[T]:
         """Results of ``fn`` over the inputs, in order: an iterator, like the standard library's.
 
         Args:
             timeout: seconds from now until the last result has to be there.
-            chunksize: how many calls go in one message; 0 lets manyhands choose by measured time.
+            chunksize: how many calls go in one message; None lets manyhands choose by measured time.
             buffersize: how many tasks may be submitted whose results have not been taken. None: all inputs are read, at once, or with
-                ``chunksize=0`` as workers need them; at the latest when the executor is shut down.
+                ``chunksize=None`` as workers need them; at the latest when the executor is shut down.
 
         Raises:
+            ValueError: ``chunksize`` or ``buffersize`` is below 1.
             TimeoutError: from the iterator, when ``timeout`` has passed.
         """
         if not callable(fn):
             msg = f"fn={fn!r} is not callable"
             raise TypeError(msg)
-        checked_count("chunksize", chunksize, 0, "a number of calls from 1 on, or 0 for automatic")
+        if chunksize is not None:
+            checked_count("chunksize", chunksize, 1, "a number of calls from 1 on, or None for automatic")
         if buffersize is not None:
             checked_count("buffersize", buffersize, 1, "a number of tasks from 1 on, or None")
         self._check_open()
@@ -125,7 +127,7 @@ class Submitter(concurrent.futures.Executor):
             function=fn,
             star=True,
             workers=self._width(),
-            chunk=chunksize or None,
+            chunk=chunksize,
             buffer=buffersize,
             ahead=_ALL if chunksize and buffersize is None else None,
             eager=buffersize is None,

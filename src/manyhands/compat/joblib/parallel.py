@@ -208,7 +208,7 @@ class Parallel(Runner):
         self._given = backend_kwargs
         self._shared = {name: chosen(value, config, name) for name, value in given.items()}
         if isinstance(self._shared["max_nbytes"], str):
-            self._shared["max_nbytes"] = parse_size(self._shared["max_nbytes"])
+            self._shared["max_nbytes"] = _checked_bytes(self._shared["max_nbytes"])
         self._shared["verbose"] = max(0, self.verbose - 50)
         self._asked = {name for name, value in given.items() if is_given(value, config, name)}
         self.chosen_context = backend if hasattr(backend, "Pool") and hasattr(backend, "Lock") else None
@@ -279,6 +279,14 @@ def _checked_size(batch_size: Any) -> Any:
         return batch_size
     msg = f"batch_size must be 'auto' or a positive integer, got: {batch_size!r}"
     raise ValueError(msg)
+
+
+def _checked_bytes(max_nbytes: str) -> int:
+    try:
+        return parse_size(max_nbytes)
+    except ValueError:
+        msg = f"max_nbytes={max_nbytes!r} is not allowed; it is a number of bytes, a text like '1M', or None"
+        raise ValueError(msg) from None
 
 
 def _checked_jobs(n_jobs: Any) -> int:
