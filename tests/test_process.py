@@ -150,3 +150,47 @@ def test_the_end_of_the_program(tmp_path, daemon):
     assert (tmp_path / "done").exists() is not daemon
     assert time.monotonic() - begin < 40
     waiting.until(lambda: (tmp_path / "begun").exists())
+
+
+@pytest.mark.parametrize(("how", "number"), [("terminate", signal.SIGTERM), ("kill", signal.SIGKILL)])
+@pytest.mark.parametrize("after", [0, 0.003, 0.01])
+def test_one_that_is_ended_at_once(how, number, after):
+    process = Process(target=time.sleep, args=(60,))
+    process.start()
+    time.sleep(after)
+    getattr(process, how)()
+    process.join()
+    assert (process.exitcode, process.is_alive(), process.result) == (-number, False, None)
+    assert repr(process).endswith(f"stopped, exit code {-number}>")
+    process.close()
+
+
+def test_nothing_is_asked_of_one_that_was_closed():
+    process = Process(target=int, name="done")
+    process.start()
+    process.join()
+    process.close()
+    process.close()
+    for ask in (process.is_alive, process.join, process.kill, process.start, lambda: process.exitcode, lambda: process.pid):
+        with pytest.raises(ValueError, match=r"done closed>: the process object is closed"):
+            ask()
+    assert (process.result, repr(process)) == (0, "<manyhands.Process done closed>")
+
+
+def crash(how, *, number):
+    getattr(os, how)(os.getpid(), number)
+
+
+class Crashing(Process):
+    def run(self):
+        crash("kill", number=signal.SIGSEGV)
+
+
+def test_a_crash_names_what_the_program_has_given():
+    given = {"args": ("kill",), "kwargs": {"number": 11}}
+    for process, name in [(Process(target=crash, **given), r"crash\('kill', number=11\)"), (Crashing(), r"Crashing\.run\(Crashing\(")]:
+        process.start()
+        with pytest.raises(manyhands.WorkerDied, match=f"killed by SIGSEGV while it ran task 0: {name}"):
+            process.join()
+        assert process.exitcode == -signal.SIGSEGV
+        process.close()

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import signal
 import time
+from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
-from manyhands._engine import _process_life
+from manyhands._core.naming import function_name
+from manyhands._engine import _calls, _process_life
 from manyhands.backends._process_executor import Executor
 
 if TYPE_CHECKING:
@@ -69,6 +73,8 @@ class Process:
         self.result: object = None
         self._executor: Executor | None = None
         self._future: Future[tuple[int, object]] | None = None
+        self._signal: signal.Signals | None = None  # by which the program has ended it
+        self._closed = False
 
     def run(self) -> object:
         """What the process does: calls the target."""
@@ -84,9 +90,11 @@ class Process:
 
         Raises:
             AssertionError: it has been started.
+            ValueError: it has been closed.
             NotSerializable: target or arguments cannot be sent.
             CannotStart: the machine has no room for a process.
         """
+        self._check_open()
         if self._future is not None:
             msg = "cannot start a process twice"
             raise AssertionError(msg)
@@ -104,37 +112,58 @@ class Process:
 
         Raises:
             Exception: what its function has raised; ``WorkerDied`` if it was ended otherwise, but not by :meth:`terminate` or :meth:`kill`.
+            ValueError: it has been closed.
         """
         future = self._started()
-        try:
-            error = future.exception(timeout)
-        except TimeoutError:
-            if not future.done():
-                return
-            raise
+        with contextlib.suppress(TimeoutError, CancelledError):
+            future.exception(timeout)
+        if not future.done():
+            return
+        _, result, error = self._end_of(future)
         if error is None:
-            _, self.result = future.result()
-        elif not self._ended:
+            self.result = result
+        elif self._signal is None:
             raise error
 
+    def _end_of(self, future: Future[tuple[int, object]]) -> tuple[int, object, BaseException | None]:
+        """How it has ended: exit code, result, and what ``future`` failed with."""
+        ended_by = -(self._signal or signal.SIGKILL)
+        if future.cancelled():  # before its function was called, so that no worker has died of it
+            return ended_by, None, None
+        error = future.exception()
+        if error is None:
+            return *future.result(), None
+        if isinstance(error, errors.WorkerDied):
+            return ended_by if error.exit_code is None else error.exit_code, None, error
+        if isinstance(error, errors.PoolClosed) and self._signal is not None:  # the same, had it not been sent yet
+            return ended_by, None, error
+        return 1, None, error
+
     def is_alive(self) -> bool:
-        """Whether it runs."""
+        """Whether it runs.
+
+        Raises:
+            ValueError: it has been closed.
+        """
+        self._check_open()
+        return self._runs()
+
+    def _runs(self) -> bool:
         return self._future is not None and not self._future.done()
 
     @property
     def exitcode(self) -> int | None:
         """None before it has ended; 0: the function returned; 1: it raised; minus a signal; or what it gave to ``sys.exit``."""
+        self._check_open()
         if self._future is None or not self._future.done():
             return None
-        error = self._future.exception()
-        if error is None:
-            return self._future.result()[0]
-        return error.exit_code if isinstance(error, errors.WorkerDied) else 1
+        return self._end_of(self._future)[0]
 
     @property
     def pid(self) -> int | None:
         """Of the process; None before it is started. One that is killed before its function has begun is replaced, under another pid."""
-        if self.is_alive() and self._executor is not None:
+        self._check_open()
+        if self._runs() and self._executor is not None:
             self._pid = next(iter(self._executor.worker_pids()), self._pid)
         return self._pid
 
@@ -145,33 +174,41 @@ class Process:
 
     def terminate(self) -> None:
         """Ask it to end (SIGTERM)."""
-        self._end("terminate_workers")
+        self._end(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it at once (SIGKILL)."""
-        self._end("kill_workers")
+        self._end(signal.SIGKILL)
 
-    _ended = False
-
-    def _end(self, how: str) -> None:
+    def _end(self, number: signal.Signals) -> None:
         self._started()
-        if self.is_alive() and self._executor is not None:
-            self._ended = True
-            getattr(self._executor, how)()
+        if self._runs() and self._executor is not None:
+            self._signal = number
+            if number == signal.SIGTERM:
+                self._executor.terminate_workers()
+            else:
+                self._executor.kill_workers()
 
     def close(self) -> None:
-        """Give everything back.
+        """Give everything back. As there, nothing can be asked of it any more; what it was called, and its result, are still known.
 
         Raises:
             ValueError: it still runs.
         """
-        if self.is_alive():
+        if self._runs():
             msg = "cannot close a process while it runs; call join() or terminate() first"
             raise ValueError(msg)
         if self._executor is not None:
             self._executor.shutdown(wait=True)
+        self._closed = True
+
+    def _check_open(self) -> None:
+        if self._closed:
+            msg = f"{self!r}: the process object is closed"
+            raise ValueError(msg)
 
     def _started(self) -> Future[tuple[int, object]]:
+        self._check_open()
         if self._future is None:
             msg = f"{self!r} has not been started"
             raise AssertionError(msg)
@@ -181,8 +218,14 @@ class Process:
         return vars(self) | {"_executor": None, "_future": None}
 
     def __repr__(self) -> str:
-        state = "initial" if self._future is None else "started" if self.is_alive() else f"stopped, exit code {self.exitcode}"
-        return f"<manyhands.{type(self).__name__} {self.name} {state}>"
+        return f"<manyhands.{type(self).__name__} {self.name} {self._state()}>"
+
+    def _state(self) -> str:
+        if self._closed:
+            return "closed"
+        if self._future is None:
+            return "initial"
+        return f"stopped, exit code {self._end_of(self._future)[0]}" if self._future.done() else "started"
 
 
 class _Host(Executor):
@@ -190,10 +233,12 @@ class _Host(Executor):
 
     def bring_to_life(self, process: Process) -> Future[tuple[int, object]]:
         """It may hold what can only be inherited."""
+        own = type(process).run is not Process.run
+        target, args, kwargs = (_process_life.run, (process,), {}) if own else process._call()  # noqa: SLF001 - made for this
+        name = function_name(type(process).run if own else target)
         with self._pool.bequeathing():
-            if type(process).run is not Process.run:
-                return self.submit(_process_life.live, process.name, _process_life.run, (process,), {})
-            return self.submit(_process_life.live, process.name, *process._call())  # noqa: SLF001 - made for this
+            _calls.name_after(self._pool.function(_process_life.live, self._options.on_stale), name)
+            return self.submit(_process_life.live, process.name, target, args, kwargs)
 
     def forget_what_is_inherited(self) -> None:
         """It has been: what the program closes now is closed, also if it is a pipe whose reader waits for its end."""

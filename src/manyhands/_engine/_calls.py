@@ -122,10 +122,30 @@ class Form:
 
     def show(self, item: object) -> str:
         """The arguments of one item, shortened, as they would stand in a call. Runs no code of the user's."""
+        args, kwargs = self._arguments(item)
+        return ", ".join([_preview.show(value) for value in args] + [f"{name}={_preview.show(v)}" for name, v in kwargs.items()])
+
+    def _arguments(self, item: object) -> Any:
+        """Something that looks like what the function is called with: by position, by name."""
         flags = self.flags
         value: Any = item if flags & _frames.ONE_PICKLE else _preview.preview(*_parcels.fetched(*item))  # type: ignore[misc]
-        args, kwargs = value if flags & _frames.KEYWORDS else (value if flags & _frames.STAR else (value,), {})
-        return ", ".join([_preview.show(value) for value in args] + [f"{name}={_preview.show(v)}" for name, v in kwargs.items()])
+        return value if flags & _frames.KEYWORDS else (value if flags & _frames.STAR else (value,), {})
+
+
+class Through(Form):
+    """One whose function only calls another: with its last two arguments, by position and by name. Messages tell of that one."""
+
+    __slots__ = ()
+
+    def _arguments(self, item: object) -> Any:
+        (*_, args, kwargs), _ = super()._arguments(item)
+        return args, kwargs
+
+
+def name_after(function: Function, name: str) -> None:
+    """In messages, ``function`` is the one that it calls: see :class:`Through`."""
+    function.name = name
+    function.with_arguments = Through(function, _frames.STAR)
 
 
 class PoolCall(Call):
