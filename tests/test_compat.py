@@ -12,6 +12,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import loky
 import pytest
+import scripts
 import waiting
 
 import manyhands
@@ -39,6 +40,88 @@ def test_in_the_place_of(installed):
     compat.uninstall(installed)
     assert not theirs().__module__.startswith("manyhands.")
     compat.install(installed)
+
+
+def said(code):
+    done = scripts.run(code)
+    assert (done.stderr, done.returncode) == ("", 0)
+    return done.stdout.splitlines()
+
+
+def test_what_was_imported_from_joblib_before_works_on():
+    code = """
+        import joblib
+        from joblib import Parallel, delayed, parallel_config
+        from manyhands import compat
+        def negative(x):
+            return -x
+        compat.install("joblib")
+        print(joblib.Parallel.__module__.startswith("manyhands"))
+        for kind in (Parallel, joblib.Parallel):
+            for noted in (delayed, joblib.delayed):
+                print(kind(2)(noted(negative)(i) for i in range(3)))
+        with parallel_config("threading", n_jobs=2):
+            print(Parallel()(delayed(negative)(i) for i in range(3)))
+        compat.uninstall("joblib")
+        print(joblib.Parallel is Parallel, Parallel.__module__)
+        print(Parallel(2)(delayed(negative)(i) for i in range(3)))
+    """
+    assert said(code) == ["True", *["[0, -1, -2]"] * 5, "True joblib.parallel", "[0, -1, -2]"]
+
+
+def test_what_was_imported_from_multiprocessing_before_works_on():
+    code = """
+        import multiprocessing.pool
+        from multiprocessing.pool import Pool, ThreadPool
+        from manyhands import compat
+        for change in (compat.install, compat.uninstall):
+            change("multiprocessing")
+            for kind in (Pool, ThreadPool):
+                with kind(2) as pool:
+                    print(pool.map(abs, [-1, -2]), multiprocessing.pool.ThreadPool is ThreadPool)
+                    pool.close()
+                    pool.join()
+    """
+    assert said(code) == ["[1, 2] False"] * 2 + ["[1, 2] True"] * 2
+
+
+def test_what_was_imported_from_loky_before_raises_what_it_raised():
+    code = """
+        import os
+        from loky import get_reusable_executor
+        from loky.process_executor import TerminatedWorkerError
+        from manyhands import compat
+        for change in (compat.install, compat.uninstall):
+            change("loky")
+            try:
+                get_reusable_executor(1).submit(os._exit, 1).result()
+            except TerminatedWorkerError as error:
+                print(type(error) is TerminatedWorkerError)
+            get_reusable_executor(1, kill_workers=True, reuse=False).shutdown(kill_workers=True)
+    """
+    assert said(code) == ["True", "True"]
+
+
+@pytest.mark.parametrize("library", ["loky", "joblib"])
+def test_the_errors_of_loky_catch_the_death_of_a_worker(library):
+    code = """
+        import os, joblib, loky, loky.process_executor
+        from joblib.externals import loky as inner
+        from manyhands import compat
+        compat.install("LIBRARY")
+        place = loky if "LIBRARY" == "loky" else inner
+        for error in (place.BrokenProcessPool, place.process_executor.BrokenProcessPool, place.process_executor.TerminatedWorkerError):
+            try:
+                if "LIBRARY" == "loky":
+                    loky.get_reusable_executor(1).submit(os._exit, 1).result()
+                else:
+                    joblib.Parallel(2)(joblib.delayed(os._exit)(1) for _ in range(2))
+            except error as caught:
+                print(type(caught).__name__)
+        compat.uninstall("LIBRARY")
+        print(place.process_executor.TerminatedWorkerError.__name__)
+    """
+    assert said(code.replace("LIBRARY", library)) == ["WorkerDied"] * 3 + ["TerminatedWorkerError"]
 
 
 def test_a_library_that_is_not_known():

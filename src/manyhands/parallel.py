@@ -48,7 +48,7 @@ class _Doc:
 
 
 class Delayed(Generic[P, T]):
-    __doc__ = _Doc("What :func:`delayed` returns: called, it notes the call.")  # type: ignore[assignment]
+    __doc__ = _Doc("What :func:`delayed` returns: called, it notes the call.")
     __slots__ = ("__wrapped__",)
 
     def __init__(self, function: Callable[P, T]) -> None:

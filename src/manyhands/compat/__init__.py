@@ -6,6 +6,8 @@
 ``loky.py``                 ``loky``: the executor that is used again
 ``joblib/``                 ``joblib``: ``Parallel`` and what belongs to it
 ``installing.py``           manyhands in the place of one of these
+``_keeping.py``             what was imported from it before works on
+``_joblib_before.py``       where joblib's own workers find that
 ``registering.py``          manyhands made known to other libraries
 ``joblib_backend.py``       manyhands as a backend of joblib, and so of scikit-learn
 ``_joblib_calls.py``        what of that runs in workers

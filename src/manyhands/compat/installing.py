@@ -7,8 +7,10 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from manyhands._engine import _settings
+from manyhands.compat import _keeping
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import ModuleType
 
 _JOBLIB = (
@@ -25,6 +27,9 @@ _JOBLIB = (
     "wrap_non_picklable_objects",
 )
 
+# All that their errors for dead workers are is what ours is: concurrent.futures' own.
+_LOKY_ERRORS = dict.fromkeys(("BrokenProcessPool", "BrokenExecutor", "TerminatedWorkerError"), ("loky", "BrokenProcessPool"))
+
 # Module: what is put into it, and where that comes from.
 _PLACES: dict[str, dict[str, dict[str, tuple[str, str]]]] = {
     "concurrent.futures": {
@@ -38,19 +43,32 @@ _PLACES: dict[str, dict[str, dict[str, tuple[str, str]]]] = {
         "multiprocessing": {"Pool": ("multiprocessing", "Pool")},
         "multiprocessing.pool": {name: ("multiprocessing", name) for name in ("Pool", "ThreadPool", "RemoteTraceback")},
     },
-    "loky": {"loky": {name: ("loky", name) for name in ("ProcessPoolExecutor", "get_reusable_executor", "cpu_count", "set_loky_pickler")}},
+    "loky": {
+        "loky": {
+            name: ("loky", name)
+            for name in ("BrokenProcessPool", "ProcessPoolExecutor", "get_reusable_executor", "cpu_count", "set_loky_pickler")
+        },
+        "loky.process_executor": _LOKY_ERRORS,
+    },
     "joblib": {
         "joblib": {name: ("joblib", name) for name in _JOBLIB},
         "joblib._utils": {"eval_expr": ("joblib._utils", "eval_expr")},
-        "joblib.externals.loky": {"get_reusable_executor": ("joblib._workers", "shared_workers")},
+        "joblib.externals.loky": {
+            "BrokenProcessPool": ("loky", "BrokenProcessPool"),
+            "get_reusable_executor": ("joblib._workers", "shared_workers"),
+        },
+        "joblib.externals.loky.process_executor": _LOKY_ERRORS,
     },
 }
 # Modules that are replaced as a whole: programs put things into them that ours are to see.
 _MODULES = {"joblib": {"joblib.parallel": "joblib.parallel", "joblib._parallel_backends": "joblib._parallel_backends"}}
+# Where what such modules define is found, by pickle, while they are replaced.
+_ORIGINALS = "manyhands.compat._joblib_before"
 # What workers import, to have manyhands in its place as well.
 _IN_WORKERS = {"joblib": "manyhands.compat._joblib_in_workers"}
 
 _before: dict[str, dict[tuple[str, str], Any]] = {}
+_undoing: dict[str, list[Callable[[], None]]] = {}  # what else was changed
 
 
 def install(library: str) -> None:
@@ -70,7 +88,7 @@ def install(library: str) -> None:
             ``dump``, ``load`` and ``hash`` stay joblib's own). With joblib, packages that use it, as scikit-learn does, run on manyhands,
             in workers as well: in those that start from now on.
 
-    Names that were imported from it before (``from multiprocessing import Pool``) are what they were.
+    Names that were imported from it before (``from multiprocessing.pool import ThreadPool``) are what they were, and work as they did.
 
     Raises:
         ValueError: it is none of these.
@@ -83,13 +101,17 @@ def install(library: str) -> None:
     if library in _before:
         return
     kept: dict[tuple[str, str], Any] = {}
+    undoing = _undoing[library] = []
     for place, names in places.items():
         module = importlib.import_module(place)
+        undoing.append(_keeping.keep_names(module, names.keys()))
         for name, (source, attribute) in names.items():
             kept[place, name] = getattr(module, name)
             setattr(module, name, getattr(_ours(source), attribute))
     for place, source in _MODULES.get(library, {}).items():
-        kept[place, ""] = importlib.import_module(place)
+        module = kept[place, ""] = importlib.import_module(place)
+        importlib.import_module(_ORIGINALS)
+        undoing.append(_keeping.keep_findable(module, _ORIGINALS))
         _put(place, _ours(source))
     _before[library] = kept
     if library in _IN_WORKERS:
@@ -103,8 +125,18 @@ def uninstall(library: str) -> None:
             setattr(importlib.import_module(place), name, value)
         else:
             _put(place, value)
+    for undo in _undoing.pop(library, ()):
+        undo()
     if _IN_WORKERS.get(library) in _settings.MODULES:
         _settings.MODULES.remove(_IN_WORKERS[library])
+
+
+def original(place: str) -> ModuleType:
+    """A module as it is where manyhands is not in its place."""
+    for kept in _before.values():
+        if (place, "") in kept:
+            return kept[place, ""]  # type: ignore[no-any-return]
+    return importlib.import_module(place)
 
 
 def _ours(source: str) -> ModuleType:
