@@ -104,3 +104,63 @@ def test_values_of_functions_that_were_forgotten_go():
             print(executor.submit(lambda: Large.alive).result() < 15)
     """
     assert said(code) == ["True"]
+
+
+@pytest.mark.parametrize("start_method", ["zygote", "spawn", "fork"])
+@pytest.mark.parametrize("pool", ["Executor(2, initializer=connect, start_method=sys.argv[1])", "Pool(2, connect)"])
+def test_what_an_initializer_sets_is_not_sent(start_method, pool):
+    code = """
+        import sqlite3, sys, manyhands
+        database = sqlite3.connect(":memory:")
+        def connect():
+            global database
+            database = sqlite3.connect(":memory:")
+        def ask(x):
+            return database.execute("select ?*2", (x,)).fetchone()[0]
+        with manyhands.POOL as pool:
+            print(list(pool.map(ask, range(3))))
+    """
+    assert said(code.replace("POOL", pool), start_method) == ["[0, 2, 4]"]
+
+
+def test_what_a_function_only_sets_is_not_sent():
+    code = """
+        import manyhands
+        lines = (line for line in "cannot be pickled")
+        state = "at home"
+        def put(x):
+            global lines, state
+            lines, state = [x], x
+        def look():
+            return state
+        def count():
+            return len(lines)
+        with manyhands.Executor(1) as executor:
+            print(executor.submit(look).result(), executor.submit(put, 1).result(), executor.submit(look).result())
+        with manyhands.Executor(1) as executor:
+            print(executor.submit(put, 1).result(), executor.submit(look).result())
+            state = "later"
+            print(executor.submit(look).result())
+    """
+    assert said(code) == ["at home None 1", "None 1", "later"]
+
+
+@pytest.mark.parametrize("start_method", ["zygote", "spawn", "fork"])
+def test_what_an_initializer_sets_is_the_workers_own(start_method):
+    code = """
+        import sys, manyhands
+        chatty, model = False, None
+        def begin(wanted):
+            global chatty, model
+            if wanted:
+                chatty = True
+            model = ["of the worker"]
+        def look():
+            return chatty, model
+        for wanted in (False, True):
+            with manyhands.Executor(1, initializer=begin, initargs=(wanted,), start_method=sys.argv[1]) as executor:
+                print(executor.submit(look).result())
+                model = "of the program"
+                print(executor.submit(look).result())
+    """
+    assert said(code, start_method) == [f"({wanted}, ['of the worker'])" for wanted in (False, False, True, True)]

@@ -64,7 +64,9 @@ def function(encoder: Encoder, fn: types.FunctionType) -> Reduced:
     where = encoder.namespace(fn.__globals__)
     names = _bytecode.global_names(code)
     used = {name: fn.__globals__[name] for name in names if name in fn.__globals__}
-    if where.is_module and not where.is_over and _needs_no_module(names, used):
+    if where.is_main and not encoder.own.isdisjoint(used):
+        used = {name: value for name, value in used.items() if name not in encoder.own or _packed_or_none(value) is not None}
+    if where.is_module and not where.is_over and not _bytecode.bound_names(code) and _needs_no_module(names, used):
         where = encoder.namespace(fn.__globals__, light=True)
     state: tuple[Any, ...]
     if where.is_over:

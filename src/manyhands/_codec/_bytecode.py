@@ -12,18 +12,29 @@ if TYPE_CHECKING:
     Held = tuple[types.FunctionType, types.CodeType, Any, Any]
 
 # By id; the code is kept, so that its id stays its own, and equal code of two functions is not compared byte by byte.
-_used: dict[int, tuple[types.CodeType, frozenset[str]]] = {}
+_used: dict[int, tuple[types.CodeType, frozenset[str], frozenset[str]]] = {}
 _MOST = 5000
 
 
 def global_names(code: types.CodeType) -> frozenset[str]:
-    """The names of globals that code reads or binds, that of inner functions and classes included."""
+    """The names of globals that code needs: not those that it only binds. Those of inner functions and classes included."""
+    return _names_of(code)[1]
+
+
+def bound_names(code: types.CodeType) -> frozenset[str]:
+    """The names of globals that code binds, whether or not it needs them; as above."""
+    return _names_of(code)[2]
+
+
+def _names_of(code: types.CodeType) -> tuple[types.CodeType, frozenset[str], frozenset[str]]:
     known = _used.get(id(code))
     if known is None:
         if len(_used) >= _MOST:
             _used.clear()
-        known = _used[id(code)] = code, frozenset(_walk(code))
-    return known[1]
+        found = set(_walk(code))
+        needed, bound = ([name for name, binds in found if binds is which] for which in (False, True))
+        known = _used[id(code)] = code, frozenset(needed), frozenset(bound)
+    return known
 
 
 def held(function: types.FunctionType) -> Held:
@@ -45,13 +56,16 @@ def all_names(code: types.CodeType) -> frozenset[str]:
     return frozenset(code.co_names).union(*inner)
 
 
-def _walk(code: types.CodeType) -> Iterator[str]:
+def _walk(code: types.CodeType) -> Iterator[tuple[str, bool]]:
+    """Names of globals, and whether they are bound there."""
     kinds = _opcodes()
     for operation, argument, _ in instructions(code):
         if operation in kinds.shifted:
-            yield code.co_names[argument >> 1]
-        elif operation in kinds.named:
-            yield code.co_names[argument]
+            yield code.co_names[argument >> 1], False
+        elif operation in kinds.needing:
+            yield code.co_names[argument], False
+        elif operation == kinds.store_global:
+            yield code.co_names[argument], True
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _walk(constant)
@@ -108,7 +122,7 @@ def names_used(code: types.CodeType) -> Iterator[str | None]:
 class _Kinds:
     """The operations that say something about names."""
 
-    __slots__ = ("constant", "extend", "local", "named", "shifted", "store_name")
+    __slots__ = ("constant", "extend", "local", "named", "needing", "shifted", "store_global", "store_name")
 
     def __init__(self) -> None:
         import opcode  # noqa: PLC0415 - 1 ms; most programs need it late or never
@@ -117,6 +131,9 @@ class _Kinds:
         named = ("STORE_GLOBAL", "DELETE_GLOBAL", "LOAD_NAME", "STORE_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
         self.shifted = frozenset({numbers["LOAD_GLOBAL"]})  # the argument is twice the index of a name
         self.named = frozenset(numbers[name] for name in named if name in numbers)  # the index of a name that may be a global
+        # Of these, those that want it to be there. STORE_NAME binds a name of a class.
+        self.needing = self.named - {numbers["STORE_GLOBAL"], numbers["STORE_NAME"]}
+        self.store_global = numbers["STORE_GLOBAL"]
         self.constant = frozenset(opcode.hasconst)
         self.local = frozenset({*opcode.haslocal, *opcode.hasfree})  # the index of a variable of the function or its closure
         self.store_name = numbers["STORE_NAME"]

@@ -83,6 +83,7 @@ class Encoder(pickle.Pickler):
     root: object = None  # what is being pickled
     is_dry = False  # the pickle is of no use
     has_told = False  # of something in this pickle, that it is a copy
+    own: frozenset[str] = frozenset()  # globals of __main__ that the receiver has set itself: it needs no others
 
     def __init__(
         self, file: io.BytesIO, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None = None, on_stale: str | None = None
@@ -179,10 +180,10 @@ def encode(obj: object, on_stale: str | None = None) -> tuple[bytes, Sequence[By
 
 
 def encode_views(
-    obj: object, on_stale: str | None = None, classes: str = ANEW, *, is_result: bool = False
+    obj: object, on_stale: str | None = None, classes: str = ANEW, *, is_result: bool = False, own: frozenset[str] = Encoder.own
 ) -> tuple[bytes, Sequence[memoryview]]:
     """The same with the buffers where they are, to be copied before anybody can change them. ``classes``: see :class:`Encoder`;
-    ``is_result``: of a task.
+    ``is_result``: of a task; ``own``: see :class:`Encoder`.
 
     Raises:
         NotSerializable: as above.
@@ -198,7 +199,7 @@ def encode_views(
         views.append(raw)
         return False
 
-    return _encode(obj, keep_in_band, views, on_stale, classes, is_result), views
+    return _encode(obj, keep_in_band, views, on_stale, classes, is_result, own), views
 
 
 class _LongBytes:
@@ -304,9 +305,10 @@ def _encode(
     on_stale: str | None = None,
     classes: str = ANEW,
     is_result: bool = False,
+    own: frozenset[str] = Encoder.own,
 ) -> bytes:
     try:
-        payload = _dump(Encoder(io.BytesIO(), keep_in_band, on_stale), obj, classes)
+        payload = _dump(Encoder(io.BytesIO(), keep_in_band, on_stale), obj, classes, own)
         if _MAIN not in payload or type(obj) in _TEXT:
             return payload
     except Exception:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything; if that is not mended now, it comes again
@@ -314,15 +316,16 @@ def _encode(
     if views:
         views.clear()
     try:
-        return _dump(_CarefulEncoder(io.BytesIO(), keep_in_band, on_stale), obj, classes)
+        return _dump(_CarefulEncoder(io.BytesIO(), keep_in_band, on_stale), obj, classes, own)
     except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
         from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
 
         raise _trace.not_serializable(obj, error, is_result=is_result) from None
 
 
-def _dump(encoder: Encoder, obj: object, classes: str) -> bytes:
+def _dump(encoder: Encoder, obj: object, classes: str, own: frozenset[str]) -> bytes:
     encoder.classes = classes
+    encoder.own = own
     encoder.root = obj
     encoder.dump(obj)
     return encoder.file.getvalue()

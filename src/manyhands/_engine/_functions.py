@@ -57,6 +57,7 @@ class Functions:
         self._known: OrderedDict[object, Function] = OrderedDict()  # by all their bytes, or the hash of them
         self._plain: dict[int, _Plain] = {}  # those that travel by name, by id
         self._bytes = 0
+        self.own: frozenset[str] = frozenset()  # globals of the script that its workers have set themselves
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
 
@@ -69,7 +70,7 @@ class Functions:
         plain = self._plain.get(id(fn))
         if plain is not None and plain.holds(fn, on_stale):
             return plain.function
-        payload, views = _pickling.encode_views(fn, on_stale)
+        payload, views = _pickling.encode_views(fn, on_stale, own=self.own)
         key = payload if not views and len(payload) < _parcels.SHARED else _key(payload, views)
         known = self._known.get(key)
         if known is None:

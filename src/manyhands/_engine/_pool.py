@@ -85,6 +85,10 @@ class ProcessPool:
         self._depot: Depot | None = None
         self._calls = itertools.count(1)
         self._functions = Functions(self._let_go, self._place_function)
+        if hooks.initializer is not None:
+            from manyhands._codec import _main_globals  # noqa: PLC0415 - most pools have none
+
+            self._functions.own = _main_globals.bound_by((hooks.initializer, *hooks.initargs))
         if encoded is not None:
             payload, views = encoded
             small = not views and len(payload) < _parcels.SHARED
