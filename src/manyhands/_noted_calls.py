@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 from typing import TYPE_CHECKING, Any
 
 from manyhands._core.arithmetic import evaluate
@@ -25,18 +26,27 @@ AUTO = -1
 ALL = -2
 
 
-class Calls:
-    """The calls of an iterable, each checked when it is read. ``exhausted``: all have been."""
+class _QuietCalls(itertools.chain[Any]):
+    """Calls that are read without running any code of the user's: see ``_quiet_calls.py``."""
 
-    def __init__(self, iterable: Iterable[Any]) -> None:
+    quiet = True
+
+
+class Calls:
+    """The calls of an iterable, each checked when it is read. ``exhausted``: all have been. ``quiet``: see ``_quiet_calls.py``."""
+
+    def __init__(self, iterable: Iterable[Any], *, quiet: bool = False) -> None:
         self._iterable = iterable
+        self._quiet = quiet
         self.total = len(iterable) if isinstance(iterable, list | tuple) else None
         self.exhausted = False
         self._readable = Readable(self._checked())
 
     def inputs(self, *, eager: bool) -> Iterator[Noted]:
         """For a stream; with ``eager``, what cannot be read is raised where it is read, else by :meth:`check`."""
-        return self._readable.all if eager else iter(self._readable)
+        if not eager:
+            return iter(self._readable)
+        return _QuietCalls(self._readable.all) if self._quiet else self._readable.all
 
     def check(self) -> None:
         """Raise what the iterable has raised."""

@@ -9,7 +9,7 @@ import sys
 import weakref
 from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
 
-from manyhands import backends
+from manyhands import _quiet_calls, backends
 from manyhands._core.options import BESIDE_JOBLIB, checked_count, whole
 from manyhands._narration import Narration, Standing, say
 from manyhands._noted_calls import ALL, Calls, all_of, chunks, make_plan, one_by_one, tasks_ahead
@@ -96,6 +96,11 @@ def delayed(function: Callable[P, T]) -> Delayed[P, T]:
     return Delayed(function)
 
 
+def is_quiet(iterable: object) -> bool:
+    """Whether reading calls runs no code of the user's, which could change the arguments of those before."""
+    return _quiet_calls.is_quiet(iterable, delayed, Delayed)
+
+
 class Parallel:
     """Runs calls that :func:`delayed` has noted, like ``joblib.Parallel``.
 
@@ -170,7 +175,8 @@ class Parallel:
     def __call__(self, iterable: Iterable[tuple[Callable[..., Any], tuple[Any, ...], dict[str, Any]]]) -> Any:
         """Make all calls; a list, or an iterator if ``return_as`` says so."""
         backend, workers = self._backend()
-        calls = Calls(list(iterable) if self._ahead == ALL else iterable)
+        noted = list(iterable) if self._ahead == ALL else iterable
+        calls = Calls(noted, quiet=is_quiet(noted))
         plan = make_plan(self._options, workers, self._ahead, self.return_as, calls.total)
         narrator = _Narrator(self, calls, backend.capabilities.name, workers) if self.verbose else None
         if narrator is not None:

@@ -52,6 +52,21 @@ class ArgumentEncoder:
         self._quiet = quiet
         self._call = object() if quiet else None
 
+    def disturbed(self) -> None:
+        """Code of the user's may have run, which may have changed what has been sent."""
+        if self._quiet:
+            self._call = object()
+            self.forget()
+
+    def forget(self) -> None:
+        """Let go of what has been sent: who keeps this, for what has become of the call, is not to keep that."""
+        self.forget_row()
+        self._part = self._again = None
+
+    def forget_row(self) -> None:
+        """Let go of the last row; what it has in common with others is kept."""
+        self._latest = None
+
     def snapshot(self, value: object) -> object:
         """A value that can be kept: itself if it cannot change, else a :class:`Snapshot` or :class:`Refusal`."""
         return value if type(value) in _packing.ATOMS else self.encoded(value)
@@ -133,6 +148,8 @@ class _Again:
 def _is_plain_data(value: object) -> bool:
     """Whether none of the user's code runs when a value is pickled, which could change an array that has been stored."""
     parts = value if type(value) is tuple else (value,)
+    if len(parts) == 2 and type(parts[0]) is tuple and type(parts[1]) is dict:  # positional arguments, and those by keyword
+        parts = (*parts[0], *parts[1], *parts[1].values())
     return all(type(part) in _packing.ATOMS or type(part).__module__.partition(".")[0] in _PLAIN for part in parts)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from manyhands import errors
+from manyhands._codec import _sealed
 from manyhands._engine._parcels import MOST, SHARED, Placed, is_shared, whole_memory
 from manyhands._engine._store import Store
 from manyhands._wire import _segments
@@ -71,11 +72,12 @@ class Depot:
     def _alone(self, view: memoryview, call: object) -> Placed | None:
         placed = self.store.find(view, call)
         if placed is None:
+            sealed = _sealed.seal(view.obj)
             leased = self.segments.lease([view])
             if leased is None:
                 return None
             placed = Placed(leased[0], 0, len(view))
-            self.store.keep(view, placed, call)
+            self.store.keep(view, placed, call, sealed=sealed)
         return placed
 
     def close(self) -> None:

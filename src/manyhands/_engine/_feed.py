@@ -77,14 +77,17 @@ class ArgumentFeed:
 
 
 class CallFeed:
-    """Calls as ``delayed`` writes them: ``(function, args, kwargs)``, of one function or of many."""
+    """Calls as ``delayed`` writes them: ``(function, args, kwargs)``, of one function or of many.
+
+    If ``inputs`` have an attribute ``quiet`` that is true, reading them runs no code of the user's, and nobody does meanwhile.
+    """
 
     settled = False
 
     def __init__(self, pool: ProcessPool, inputs: Iterator[Any], on_stale: str) -> None:
         self._pool = pool
         self._on_stale = on_stale
-        self._encoder = ArgumentEncoder(pool)
+        self._encoder = ArgumentEncoder(pool, quiet=getattr(inputs, "quiet", False))
         self._inputs = inputs
         # By id; the object is kept, so that its id stays its own. And what tells whether it has changed.
         self._functions: dict[int, tuple[object, Function, Captures | Code | None]] = {}
@@ -123,12 +126,17 @@ class CallFeed:
             else:
                 rows.append(args)
         made += self._group(call, index, rows, *group)
-        return index + len(rows) - first, made
+        taken = index + len(rows) - first
+        self._encoder.forget_row()
+        if taken < count:
+            self._encoder.forget()
+        return taken, made
 
     def _kind(self, fn: Callable[..., object], kwargs: dict[str, object]) -> tuple[tuple[Function | None, bool], Changed | None]:
         """``((function as it is now, whether there are keywords), what tells whether the function has changed since)``."""
         known = self._functions.get(id(fn))
         if known is None or (known[2] is not None and known[2].changed()):
+            self._encoder.disturbed()  # by pickling it
             try:
                 function = self._new_function(fn)
             except Exception as error:  # noqa: BLE001 - NotSerializable: this task fails, others need not

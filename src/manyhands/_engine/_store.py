@@ -3,7 +3,7 @@
 Nobody is served an old value: what was stored is used again if the array has not been changed since. Within a call over inputs that exist
 beforehand nothing of the user's runs between two tasks, so that it is the same array is enough. Elsewhere all of its content is compared:
 a few bytes of each part first, which most changes are found by; then all of them with what is stored; and when it has come once more, by a
-hash (xxh3, some 20 GB/s), which reads only one of the two.
+hash (xxh3, some 20 GB/s), which reads only one of the two. What nobody can write to (``_codec/_sealed.py``) is not looked at.
 """
 
 from __future__ import annotations
@@ -14,17 +14,20 @@ import weakref
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from manyhands._codec import _sealed
+
 if TYPE_CHECKING:
     from manyhands._engine._parcels import Placed
 
 
 class _Entry:
-    __slots__ = ("call", "digest", "owner", "placed")
+    __slots__ = ("call", "digest", "owner", "placed", "sealed")
 
-    def __init__(self, owner: weakref.ref[Any], placed: Placed, call: object) -> None:
+    def __init__(self, owner: weakref.ref[Any], placed: Placed, call: object, *, sealed: bool) -> None:
         self.owner = owner
         self.placed = placed
         self.call = call
+        self.sealed = sealed  # nobody could write to it when it was stored, or compared
         self.digest: bytes | None = None
 
     def holds(self, view: memoryview) -> bool:
@@ -59,17 +62,18 @@ class Store:
         entry = None if key is None else self._entries.get(key)
         if entry is None or entry.owner() is not _owner(view):
             return None
-        if call is None or entry.call is not call:
+        sealed = _sealed.seal(view.obj)
+        if not (sealed and entry.sealed) and (call is None or entry.call is not call):
             if not entry.holds(view):
                 self._entries.pop(key, None)  # type: ignore[arg-type] # so that its segment can be used for what is there now
                 return None
-            entry.call = call
+            entry.call, entry.sealed = call, sealed
         with contextlib.suppress(KeyError):  # another thread has evicted it meanwhile
             self._entries.move_to_end(key)  # type: ignore[arg-type]
         return entry.placed
 
-    def keep(self, view: memoryview, placed: Placed, call: object) -> None:
-        """Remember where it is stored, as long as it exists."""
+    def keep(self, view: memoryview, placed: Placed, call: object, *, sealed: bool = False) -> None:
+        """Remember where it is stored, as long as it exists. ``sealed``: nobody could write to it before it was stored."""
         key = _key(view)
         if key is None:
             return
@@ -83,7 +87,7 @@ class Store:
             owner = weakref.ref(_owner(view), forget)
         except TypeError:  # there is no telling when it goes, and another takes its place
             return
-        self._entries[key] = _Entry(owner, placed, call)
+        self._entries[key] = _Entry(owner, placed, call, sealed=sealed)
         self._evict()
 
     def _evict(self) -> None:

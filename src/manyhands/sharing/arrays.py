@@ -6,6 +6,8 @@ import math
 import operator
 from typing import TYPE_CHECKING, Any
 
+from manyhands._codec import _sealed
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -90,6 +92,9 @@ def readonly(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     Arrays arrive writable, each task's a copy of its own; with this, a task that writes to it by mistake is told, instead of changing a
     copy that nobody will see.
 
+    If it is the only one left that leads to the array, as in ``table = manyhands.readonly(table)``, nobody can write to that from the first
+    large task on, also not by setting ``flags.writeable`` back; so it is not looked at for each task whether it has changed.
+
     Example:
         >>> import numpy as np, manyhands
         >>> table = np.arange(1_000_000.0)
@@ -110,6 +115,7 @@ def readonly(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
         view = array.view(_arrays.ReadOnlyPart)
     view.flags.writeable = False
+    _sealed.note(view)
     return view
 
 

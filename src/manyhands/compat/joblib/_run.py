@@ -20,6 +20,7 @@ from manyhands.compat.joblib._backend_base import SequentialBackend
 from manyhands.compat.joblib._errors import as_joblib_raises
 from manyhands.compat.joblib._parallel_backends import LokyBackend, MultiprocessingBackend, is_native, of_call
 from manyhands.compat.joblib.logger import Logger
+from manyhands.parallel import is_quiet
 from manyhands.reports import Recording
 from manyhands.settings import resolved
 
@@ -195,7 +196,9 @@ class Runner(Logger):
     def _open(self, iterable: Iterable[Noted], n_jobs: int) -> TaskStream:
         """The stream of a call."""
         ahead = tasks_ahead(self.pre_dispatch, n_jobs, self.batch_size)
-        calls = self._calls = Calls(list(iterable) if ahead == ALL and n_jobs > 1 else iterable)
+        noted = list(iterable) if ahead == ALL and n_jobs > 1 else iterable
+        # What is called whenever calls have ended may be the user's.
+        calls = self._calls = Calls(noted, quiet=n_jobs > 1 and not self._is_watched() and is_quiet(noted))
         options = self._options(n_jobs)
         plan = make_plan(options, n_jobs, ahead, self.return_as, calls.total)
         inputs = calls.inputs(eager=plan.eager)
