@@ -12,6 +12,8 @@ who waits for a result, or wait for one themselves; none of that may keep the po
 
 from __future__ import annotations
 
+import errno
+import os
 import select
 import sys
 import threading
@@ -50,7 +52,7 @@ class Sayer:
                 self._thread.start()
             except RuntimeError as error:  # no room for a thread: then there is none for a process either
                 self._thread = None
-                raise OSError(str(error)) from error
+                raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
         return self._pipe.theirs
 
     def catch_up(self) -> None:
