@@ -89,7 +89,7 @@ def asked_all_the_time(executor):
 
 @pytest.mark.parametrize("chunk", [1, 10, "auto"])
 def test_being_asked_for_results_at_any_moment_loses_none(chunk):
-    chunksize = 0 if chunk == "auto" else chunk
+    chunksize = None if chunk == "auto" else chunk
     good = [n for n in range(3000) if n % 7]
     with manyhands.Executor(2) as executor:
         assert list(executor.map(abs, range(20))) == list(range(20))

@@ -16,6 +16,8 @@ import errno
 import marshal
 import os
 import sys
+import threading
+import warnings
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -26,7 +28,7 @@ from manyhands._wire._channel import Channel
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from manyhands._codec._inherited import Inheritance
     from manyhands._engine._settings import Settings
@@ -272,7 +274,7 @@ def fork(inheritance: Inheritance | None, fds: tuple[int, int, int, int]) -> int
     channel, slot, lifeline, settings = copies = [os.dup(fd) for fd in fds]
     _flush_streams()
     try:
-        with contextlib.nullcontext() if inheritance is None else inheritance.passed_on():
+        with contextlib.nullcontext() if inheritance is None else inheritance.passed_on(), _no_warning_of_ours():
             pid = os.fork()
             if pid == 0:
                 _leave_input()
@@ -281,6 +283,17 @@ def fork(inheritance: Inheritance | None, fds: tuple[int, int, int, int]) -> int
     finally:
         _posix.close_quietly(copies)
     return pid
+
+
+@contextlib.contextmanager
+def _no_warning_of_ours() -> Iterator[None]:
+    """Python 3.12 warns of a fork while there are threads; not if they are manyhands' own, which the child has no use for."""
+    if all(thread is threading.main_thread() or thread.name.startswith("manyhands-") for thread in threading.enumerate()):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*fork", DeprecationWarning)
+            yield
+    else:
+        yield
 
 
 def _leave_input() -> None:

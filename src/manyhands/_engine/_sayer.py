@@ -12,7 +12,6 @@ who waits for a result, or wait for one themselves; none of that may keep the po
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import sys
@@ -50,20 +49,28 @@ class Sayer:
             self._thread = threading.Thread(target=self._run, name="manyhands-sayer", daemon=True)
             try:
                 self._thread.start()
-            except RuntimeError as error:  # no room for a thread: then there is none for a process either
+            except (
+                RuntimeError
+            ):  # no room for a thread, or the interpreter is at its end: what does not fit the pipe workers say themselves
                 self._thread = None
-                raise OSError(errno.EAGAIN, os.strerror(errno.EAGAIN)) from error
+                os.set_blocking(self._pipe.theirs, False)
         return self._pipe.theirs
 
     def catch_up(self) -> None:
         """Return when all has been said that workers have said by now; or if that takes too long."""
-        if self._stuck or self._thread is threading.current_thread():
+        if self._thread is None:
+            self._say_all()
+        if self._thread is None or self._stuck or self._thread is threading.current_thread():
             return
         with self._turns:
             self._asked += 1
             ticket = self._asked
             _posix.ring(self._wake[1])
             self._stuck = not self._turns.wait_for(lambda: self._answered >= ticket or self._stopping, _PATIENCE)
+
+    def _say_all(self) -> None:
+        for message in self._pipe.read():
+            self._echo.say(message)
 
     def _run(self) -> None:
         poll = select.poll()
@@ -87,7 +94,9 @@ class Sayer:
     def stop(self) -> None:
         """No worker is left: say the rest, and end. One that cannot go on is left behind."""
         thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
+        if thread is None:
+            self._say_all()
+        elif thread is not threading.current_thread():
             self._stopping = True
             _posix.ring(self._wake[1])
             thread.join(_END if not self._stuck else _PATIENCE / 5)

@@ -82,6 +82,8 @@ class Pipe:
 
     def read(self) -> list[Message]:
         """All that had been said when this was called, and maybe more. Never waits."""
+        if self.fd < 0:
+            return []
         try:
             data = os.read(self.fd, _CAPACITY)
         except BlockingIOError:
