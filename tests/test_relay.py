@@ -394,25 +394,30 @@ def warn(x):
     return x
 
 
+def of_tasks(caught):
+    """Without what Python 3.12 says of a fork, since the thread that limits a test's time is none of manyhands'."""
+    return [w for w in caught if "fork()" not in str(w.message)]
+
+
 def test_warnings_are_shown_once_for_all_workers(executor):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("default")
         assert list(executor.map(warn, range(20))) == list(range(20))
-    assert [(w.category, str(w.message), w.filename) for w in caught] == [(UserWarning, "careful", __file__)]
+    assert [(w.category, str(w.message), w.filename) for w in of_tasks(caught)] == [(UserWarning, "careful", __file__)]
 
 
 def test_warnings_follow_the_filters_of_the_program(executor):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("ignore")
         executor.submit(warn, 1).result()
-        assert caught == []
+        assert of_tasks(caught) == []
         warnings.simplefilter("always")
         for _ in range(3):
             executor.submit(warn, 1).result()
-        assert len(caught) == 3
+        assert len(of_tasks(caught)) == 3
         warnings.filterwarnings("ignore", message="care")
         executor.submit(warn, 1).result()
-        assert len(caught) == 3
+        assert len(of_tasks(caught)) == 3
         warnings.filterwarnings("error", message="care", module="test_relay|.*test_relay")
         with pytest.raises(UserWarning, match="careful"):
             executor.submit(warn, 1).result()
@@ -438,8 +443,9 @@ def test_classes_of_warnings(tmp_path, executor):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         executor.submit(load_and_warn).result()
-    assert [(w.category, str(w.message)) for w in caught][:1] == [(FutureWarning, "x")]  # the nearest that is loaded here
-    assert str(caught[1].message) == "odd"
+    first, second = of_tasks(caught)
+    assert (first.category, str(first.message)) == (FutureWarning, "x")  # the nearest that is loaded here
+    assert str(second.message) == "odd"
     assert "module_that_warns" not in sys.modules
 
 
@@ -469,7 +475,7 @@ def test_a_task_that_catches_its_warnings(executor):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert executor.submit(catch).result() == 1
-    assert caught == []
+    assert of_tasks(caught) == []
 
 
 # ---------------------------------------------------------------- numbers of workers
