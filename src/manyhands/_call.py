@@ -56,6 +56,7 @@ class Call:
             function=fn,
             star=len(iterables) > 1,
             settled=settled,
+            quiet=settled and eager,
             workers=workers,
             chunk=None if options.chunk == "auto" else options.chunk,
             buffer=None if options.buffer == "auto" else options.buffer,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from typing import TYPE_CHECKING, Any
 
 from manyhands._core.arithmetic import evaluate
@@ -26,27 +25,18 @@ AUTO = -1
 ALL = -2
 
 
-class _QuietCalls(itertools.chain[Any]):
-    """Calls that are read without running any code of the user's: see ``_quiet_calls.py``."""
-
-    quiet = True
-
-
 class Calls:
-    """The calls of an iterable, each checked when it is read. ``exhausted``: all have been. ``quiet``: see ``_quiet_calls.py``."""
+    """The calls of an iterable, each checked when it is read. ``exhausted``: all have been."""
 
-    def __init__(self, iterable: Iterable[Any], *, quiet: bool = False) -> None:
+    def __init__(self, iterable: Iterable[Any]) -> None:
         self._iterable = iterable
-        self._quiet = quiet
         self.total = len(iterable) if isinstance(iterable, list | tuple) else None
         self.exhausted = False
         self._readable = Readable(self._checked())
 
     def inputs(self, *, eager: bool) -> Iterator[Noted]:
         """For a stream; with ``eager``, what cannot be read is raised where it is read, else by :meth:`check`."""
-        if not eager:
-            return iter(self._readable)
-        return _QuietCalls(self._readable.all) if self._quiet else self._readable.all
+        return self._readable.all if eager else iter(self._readable)
 
     def check(self) -> None:
         """Raise what the iterable has raised."""
@@ -76,14 +66,21 @@ def _as_call(index: int, call: Any) -> Noted:
     raise TypeError(msg)
 
 
-def make_plan(options: Options, workers: int, ahead: int, return_as: str, total: int | None) -> Plan:
-    """How a stream is to run the calls. ``ahead``: of :func:`tasks_ahead`; ``total``: how many there are, where that is known."""
+def make_plan(options: Options, workers: int, ahead: int, return_as: str, total: int | None, *, quiet: bool) -> Plan:
+    """How a stream is to run the calls.
+
+    Args:
+        ahead: of :func:`tasks_ahead`.
+        total: how many there are, where that is known.
+        quiet: reading them runs no code of the user's: see ``_quiet_calls.py``.
+    """
     eager = return_as == "list"
     most = None if ahead in {AUTO, ALL} else ahead
     if ahead == ALL and total is not None and not eager:
         most = total + 1  # all at once: nobody may come for the results that would make room
     return Plan(
         function=None,
+        quiet=quiet and eager,
         workers=workers,
         chunk=None if options.chunk == "auto" else options.chunk,
         ahead=most,

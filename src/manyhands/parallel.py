@@ -176,8 +176,9 @@ class Parallel:
         """Make all calls; a list, or an iterator if ``return_as`` says so."""
         backend, workers = self._backend()
         noted = list(iterable) if self._ahead == ALL else iterable
-        calls = Calls(noted, quiet=is_quiet(noted))
-        plan = make_plan(self._options, workers, self._ahead, self.return_as, calls.total)
+        calls = Calls(noted)
+        quiet = not self.verbose and is_quiet(noted)
+        plan = make_plan(self._options, workers, self._ahead, self.return_as, calls.total, quiet=quiet)
         narrator = _Narrator(self, calls, backend.capabilities.name, workers) if self.verbose else None
         if narrator is not None:
             plan = plan._replace(watch=narrator.progress)

@@ -79,15 +79,15 @@ class ArgumentFeed:
 class CallFeed:
     """Calls as ``delayed`` writes them: ``(function, args, kwargs)``, of one function or of many.
 
-    If ``inputs`` have an attribute ``quiet`` that is true, reading them runs no code of the user's, and nobody does meanwhile.
+    ``quiet``: no code of the user's runs from the first to the last, unless a function has to be pickled.
     """
 
     settled = False
 
-    def __init__(self, pool: ProcessPool, inputs: Iterator[Any], on_stale: str) -> None:
+    def __init__(self, pool: ProcessPool, inputs: Iterator[Any], on_stale: str, *, quiet: bool) -> None:
         self._pool = pool
         self._on_stale = on_stale
-        self._encoder = ArgumentEncoder(pool, quiet=getattr(inputs, "quiet", False))
+        self._encoder = ArgumentEncoder(pool, quiet=quiet)
         self._inputs = inputs
         # By id; the object is kept, so that its id stays its own. And what tells whether it has changed.
         self._functions: dict[int, tuple[object, Function, Captures | Code | None]] = {}

@@ -45,6 +45,7 @@ class Plan(NamedTuple):
     ``function`` None: inputs are triples ``(function, args, kwargs)``.
     ``star``: inputs are tuples of positional arguments.
     ``settled``: the inputs exist beforehand, so that reading one cannot change another.
+    ``quiet``: from the first to the last, no code of the user's runs in this process, neither to read an input nor with a result.
     ``buffer``: how many tasks may be read whose results have not been taken; ``ahead``: that have not ended.
     ``eager``: all results are kept as soon as they are there, so that ``buffer`` does not count.
     ``on_stale``: what is to happen where a worker has other code for the function: ``"send"`` it, or ``"raise"``.
@@ -55,6 +56,7 @@ class Plan(NamedTuple):
     function: Callable[..., object] | None
     star: bool = False
     settled: bool = False
+    quiet: bool = False
     workers: int = 1
     chunk: int | None = None
     buffer: int | None = None

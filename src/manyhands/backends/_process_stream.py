@@ -90,6 +90,6 @@ class ProcessStream:
 
 def _make_feed(pool: ProcessPool, plan: Plan, inputs: Iterator[object]) -> _feed.Feed:
     if plan.function is None:
-        return _feed.CallFeed(pool, inputs, plan.on_stale)
-    encoder = ArgumentEncoder(pool, quiet=plan.settled and plan.eager)
+        return _feed.CallFeed(pool, inputs, plan.on_stale, quiet=plan.quiet)
+    encoder = ArgumentEncoder(pool, quiet=plan.quiet)
     return _feed.ArgumentFeed(pool.function(plan.function, plan.on_stale), inputs, encoder, star=plan.star, settled=plan.settled)

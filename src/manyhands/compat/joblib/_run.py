@@ -198,9 +198,10 @@ class Runner(Logger):
         ahead = tasks_ahead(self.pre_dispatch, n_jobs, self.batch_size)
         noted = list(iterable) if ahead == ALL and n_jobs > 1 else iterable
         # What is called whenever calls have ended may be the user's.
-        calls = self._calls = Calls(noted, quiet=n_jobs > 1 and not self._is_watched() and is_quiet(noted))
+        calls = self._calls = Calls(noted)
         options = self._options(n_jobs)
-        plan = make_plan(options, n_jobs, ahead, self.return_as, calls.total)
+        quiet = n_jobs > 1 and not self._is_watched() and is_quiet(noted)
+        plan = make_plan(options, n_jobs, ahead, self.return_as, calls.total, quiet=quiet)
         inputs = calls.inputs(eager=plan.eager)
         if self._is_watched():
             plan = plan._replace(watch=self._arrived)
