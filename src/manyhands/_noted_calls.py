@@ -55,6 +55,22 @@ class Calls:
         self.exhausted = True
 
 
+class Counting:
+    """How far the last call of a ``Parallel`` is."""
+
+    _stream: TaskStream | None = None
+
+    @property
+    def n_dispatched_tasks(self) -> int:
+        """How many calls of the last run have been read from its input."""
+        return 0 if self._stream is None else self._stream.counts().submitted
+
+    @property
+    def n_completed_tasks(self) -> int:
+        """How many calls of the last run have ended."""
+        return 0 if self._stream is None else self._stream.counts().ended
+
+
 def _as_call(index: int, call: Any) -> Noted:
     try:
         function, args, kwargs = call

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, ParamSpec, TypeVar
 from manyhands import _quiet_calls, backends
 from manyhands._core.options import BESIDE_JOBLIB, checked_count, whole
 from manyhands._narration import Narration, Standing, say
-from manyhands._noted_calls import ALL, Calls, all_of, chunks, make_plan, one_by_one, tasks_ahead
-from manyhands._wire._cpus import cpu_count
+from manyhands._noted_calls import ALL, Calls, Counting, all_of, chunks, make_plan, one_by_one, tasks_ahead
+from manyhands._wire._cpus import cpu_count, workers_for
 from manyhands.backends._choice import choose
 from manyhands.errors import BackendMissing
 from manyhands.reports import Recording
@@ -101,7 +101,7 @@ def is_quiet(iterable: object) -> bool:
     return _quiet_calls.is_quiet(iterable, delayed, Delayed)
 
 
-class Parallel:
+class Parallel(Counting):
     """Runs calls that :func:`delayed` has noted, like ``joblib.Parallel``.
 
     Example:
@@ -197,16 +197,6 @@ class Parallel:
             return backends.get("sequential"), 1
         return choose(self._options)
 
-    @property
-    def n_dispatched_tasks(self) -> int:
-        """How many calls of the last run have been read from its input."""
-        return 0 if self._stream is None else self._stream.counts().submitted
-
-    @property
-    def n_completed_tasks(self) -> int:
-        """How many calls of the last run have ended."""
-        return 0 if self._stream is None else self._stream.counts().ended
-
     def __enter__(self) -> Parallel:
         return self
 
@@ -235,7 +225,7 @@ def _count_jobs(n_jobs: float) -> int:
     if count == 0:
         msg = "n_jobs=0 is not allowed; n_jobs is a number of workers, or negative to count from the number of processors"
         raise ValueError(msg)
-    return count if count > 0 else max(1, cpu_count() + 1 + count)
+    return workers_for(count, cpu_count())
 
 
 def _count_batch(batch_size: object) -> int | Literal["auto"]:

@@ -33,6 +33,11 @@ def cpu_count() -> int:
     return max(1, min(counts))
 
 
+def workers_for(n_jobs: int, processors: int) -> int:
+    """How many workers ``n_jobs`` other than 0 means: -1 is one for each processor, -2 one less, and so on; at least 1."""
+    return n_jobs if n_jobs > 0 else max(1, processors + 1 + n_jobs)
+
+
 def _wanted() -> int | None:
     """What the first of the variables says that says anything."""
     for name in _VARIABLES:

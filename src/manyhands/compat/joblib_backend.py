@@ -12,6 +12,7 @@ from manyhands._core.options import BESIDE_JOBLIB
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends._views import SharedExecutor
 from manyhands.compat import _joblib_calls
+from manyhands.compat._jobs import count_jobs
 from manyhands.settings import resolved
 
 if TYPE_CHECKING:
@@ -47,12 +48,7 @@ class ManyhandsBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
         Raises:
             ValueError: it is 0.
         """
-        if n_jobs == 0:
-            msg = "n_jobs == 0 in Parallel has no meaning"
-            raise ValueError(msg)
-        if n_jobs is None:
-            return 1
-        count = n_jobs if n_jobs > 0 else max(cpu_count() + 1 + n_jobs, 1)
+        count = count_jobs(n_jobs, cpu_count())
         return min(count, cpu_count()) if "MANYHANDS_WORKER" in os.environ else count
 
     def configure(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from manyhands._engine._worker_process import THREAD_VARIABLES
 from manyhands.backends.sequential import SequentialStream
+from manyhands.compat._jobs import count_jobs
 from manyhands.compat.joblib._processors import cpu_count
 
 if TYPE_CHECKING:
@@ -175,20 +176,6 @@ class ParallelBackendBase(ABC):
         return threading.current_thread() is threading.main_thread()
 
 
-def count_jobs(n_jobs: int | None) -> int:
-    """How many workers ``n_jobs`` asks for, on this machine.
-
-    Raises:
-        ValueError: it is 0.
-    """
-    if n_jobs == 0:
-        msg = "n_jobs == 0 in Parallel has no meaning; it is a number of workers, or negative to count from the number of processors"
-        raise ValueError(msg)
-    if n_jobs is None:
-        return 1
-    return n_jobs if n_jobs > 0 else max(cpu_count() + 1 + n_jobs, 1)
-
-
 class SequentialBackend(ParallelBackendBase):
     """No workers: calls are made in the calling thread, one after the other."""
 
@@ -212,7 +199,7 @@ class SequentialBackend(ParallelBackendBase):
         Raises:
             ValueError: ``n_jobs`` is 0.
         """
-        count_jobs(n_jobs)
+        count_jobs(n_jobs, cpu_count())
         return 1
 
     def get_nested_backend(self) -> tuple[Any, int | None]:

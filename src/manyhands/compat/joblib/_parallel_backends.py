@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any
 from manyhands._core.options import BESIDE_JOBLIB
 from manyhands._engine._worker_process import THREAD_VARIABLES
 from manyhands.backends.threads import ThreadExecutor, ThreadStream
+from manyhands.compat._jobs import count_jobs
 from manyhands.compat.joblib._auto_batching import AutoBatchingMixin
-from manyhands.compat.joblib._backend_base import FallbackToBackend, ParallelBackendBase, SequentialBackend, count_jobs
+from manyhands.compat.joblib._backend_base import FallbackToBackend, ParallelBackendBase, SequentialBackend
 from manyhands.compat.joblib._processors import cpu_count
 from manyhands.settings import UNSET, resolved
 
@@ -56,7 +57,7 @@ class PoolManagerMixin:
         Raises:
             ValueError: it is 0.
         """
-        return count_jobs(n_jobs)
+        return count_jobs(n_jobs, cpu_count())
 
     def _get_pool(self) -> Any:
         return self._pool
@@ -171,7 +172,7 @@ class _ProcessBackend(AutoBatchingMixin, ParallelBackendBase):
         Raises:
             ValueError: it is 0.
         """
-        count = count_jobs(n_jobs)
+        count = count_jobs(n_jobs, cpu_count())
         refusal = self._refusal() if n_jobs is not None and n_jobs != 1 else None
         if refusal is not None:
             warnings.warn(f"{self._label}-backed parallel loops cannot {refusal}, setting n_jobs=1", stacklevel=3)

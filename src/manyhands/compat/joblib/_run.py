@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._core.options import OF_TASKS
 from manyhands._narration import Narration
-from manyhands._noted_calls import ALL, Calls, all_of, chunks, make_plan, one_by_one, tasks_ahead
+from manyhands._noted_calls import ALL, Calls, Counting, all_of, chunks, make_plan, one_by_one, tasks_ahead
 from manyhands.compat.joblib import _choosing, _config
 from manyhands.compat.joblib._backend_base import SequentialBackend
 from manyhands.compat.joblib._errors import as_joblib_raises
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 _OF_FILES = frozenset({"temp_folder", "max_nbytes", "mmap_mode"})
 
 
-class Runner(Logger):
+class Runner(Counting, Logger):
     """What :class:`Parallel` does with what it was given."""
 
     # What it was given.
@@ -67,7 +67,6 @@ class Runner(Logger):
     _start_time = 0.0
     _narration: Narration
     _files: Any = None  # of arrays, if there are any
-    _stream: TaskStream | None = None  # of the last call
     _calls: Calls | None = None
     _generator: weakref.ref[Generator[Any]] | None = None  # its results, if somebody still holds them
     n_dispatched_batches = 0
@@ -297,16 +296,6 @@ class Runner(Logger):
             )
 
     # ------------------------------------------------------------ progress
-
-    @property
-    def n_dispatched_tasks(self) -> int:
-        """How many calls of the last run have been read from its input."""
-        return 0 if self._stream is None else self._stream.counts().submitted
-
-    @property
-    def n_completed_tasks(self) -> int:
-        """How many calls of the last run have ended."""
-        return 0 if self._stream is None else self._stream.counts().ended
 
     def _is_watched(self) -> bool:
         """Whether anybody is to be told of each arrival: else that costs nothing."""
