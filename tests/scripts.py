@@ -17,7 +17,8 @@ HERE = str(Path(__file__).parent)
 
 
 def environment(**extra):
-    return {**os.environ, "PYTHONPATH": HERE, "PYTHONUNBUFFERED": "1", **extra}
+    path = os.pathsep.join(filter(None, (HERE, os.environ.get("PYTHONPATH"))))
+    return {**os.environ, "PYTHONPATH": path, "PYTHONUNBUFFERED": "1", **extra}
 
 
 def run(code, *args, seconds=40, **extra):

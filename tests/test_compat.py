@@ -13,6 +13,7 @@ from concurrent.futures.process import BrokenProcessPool
 import loky
 import pytest
 import scripts
+import tasks
 import waiting
 
 import manyhands
@@ -147,10 +148,92 @@ def test_the_names_of_concurrent_futures():
 
 
 def test_the_names_of_multiprocessing():
-    assert multiprocessing_of_ours.Pool is manyhands.Pool
+    assert issubclass(multiprocessing_of_ours.Pool, manyhands.Pool)
+    assert multiprocessing_of_ours.ThreadPool is manyhands.ThreadPool
     assert multiprocessing_of_ours.get_context is multiprocessing.get_context
     with pytest.raises(AttributeError):
         multiprocessing_of_ours.nothing  # noqa: B018
+
+
+# ------------------------------------------------------------ copies of the program
+
+AS_A_COPY = """
+    import multiprocessing, sys
+    from concurrent import futures
+    multiprocessing.set_start_method("fork")
+    {imports}
+    sys.path.insert(0, {folder!r})
+    import gatherer
+    gatherer.gathered.append("before")
+    counter, lock, queue = multiprocessing.Value("i", 0), multiprocessing.Lock(), multiprocessing.SimpleQueue()
+    def work(i):
+        with lock:
+            counter.value += i
+        queue.put(i)
+        return i
+    with {pool} as pool:
+        gatherer.gathered.append("after")
+        print(list(pool.map(gatherer.look, range(2))))
+        print(list(pool.map(work, range(4))), counter.value, sorted(queue.get() for _ in range(4)))
+"""
+# What is gathered when the pool is there is not seen by Pool, whose workers are; by an executor it is, as long as nothing was submitted.
+POOLS = {
+    "multiprocessing": ("multiprocessing.Pool(2)", ["before"]),
+    "concurrent.futures": ("futures.ProcessPoolExecutor(2)", ["before", "after"]),
+}
+
+
+def as_a_copy(folder, imports, pool):
+    (folder / "gatherer.py").write_text("gathered = []\ndef look(_):\n    return list(gathered)\n")
+    return said(AS_A_COPY.format(imports=imports, pool=pool, folder=str(folder)))
+
+
+@pytest.mark.parametrize("library", POOLS)
+def test_where_multiprocessing_forks_workers_have_what_the_program_has(library, tmp_path):
+    pool, seen = POOLS[library]
+    lines = as_a_copy(tmp_path, f"from manyhands import compat; compat.install({library!r})", pool)
+    assert lines == [f"[{seen}, {seen}]", "[0, 1, 2, 3] 6 [0, 1, 2, 3]"]
+
+
+def test_a_fork_that_the_executor_was_asked_for_has_it_as_well(tmp_path):
+    seen, worked = as_a_copy(tmp_path, "import manyhands", "manyhands.Executor(2, start_method='fork')")
+    assert (seen, worked) == ("[['before', 'after'], ['before', 'after']]", "[0, 1, 2, 3] 6 [0, 1, 2, 3]")
+
+
+@pytest.mark.parametrize("library", POOLS)
+@pytest.mark.parametrize("chosen", ["manyhands.options(start_method='zygote')", "contextlib.nullcontext()"])
+def test_where_another_start_method_is_chosen_they_are_clean_processes(library, chosen):
+    code = f"""
+        import contextlib, multiprocessing, os
+        from concurrent import futures
+        import manyhands
+        from manyhands import compat
+        compat.install({library!r})
+        if {chosen.startswith("contextlib")}:
+            multiprocessing.set_start_method("forkserver")
+        os.mark_of_the_program = True
+        def marked(_):
+            return hasattr(os, "mark_of_the_program")
+        with {chosen}, {POOLS[library][0]} as pool:
+            print(list(pool.map(marked, range(2))))
+    """
+    assert said(code) == ["[False, False]"]
+
+
+def test_forked_workers_are_started_together():
+    with manyhands.Executor(3, start_method="fork") as executor:
+        executor.submit(abs, -1).result()
+        waiting.until(lambda: len(executor.worker_pids()) == 3)
+
+
+def test_workers_that_are_started_before_there_is_work():
+    with manyhands.Executor(2) as executor:
+        executor.start_workers()
+        waiting.until(lambda: len(executor.worker_pids()) == 2)
+        pids = executor.worker_pids()
+        assert set(executor.map(tasks.pid, range(8))) <= set(pids)
+    with pytest.raises(manyhands.PoolClosed):
+        executor.start_workers()
 
 
 # ------------------------------------------------------------ strict

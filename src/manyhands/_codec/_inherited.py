@@ -19,7 +19,7 @@ from manyhands._codec import _pickling
 from manyhands._codec._mended import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from manyhands._codec._pickling import Encoder
 
@@ -97,6 +97,16 @@ class Inheritance:
             self._kept[found] = kept
             self.has_news = True
         return found
+
+    def take_in(self, values: Iterable[Any]) -> None:
+        """Those of these values that can only be inherited are, whether or not what is pickled refers to them."""
+        from manyhands._codec import _rules  # noqa: PLC0415 - it has the rule of this module in its table
+
+        for value in list(values):
+            rule = _rules.rule_for(type(value))
+            if isinstance(rule, Inheritable) and rule.holds_for(value):
+                with contextlib.suppress(Refused):  # it is closed: whoever uses it is told so
+                    self.token(value)
 
     def _check(self, value: Any) -> None:
         if self.forked:
@@ -291,7 +301,13 @@ class Inheritable:
         self._reason = reason
         self._mend = mend
 
+    def holds_for(self, _: Any) -> bool:
+        """Whether this object can only be inherited."""
+        return True
+
     def __call__(self, _: Encoder, value: Any) -> Any:
+        if not self.holds_for(value):
+            return NotImplemented
         inheritance: Inheritance | None = getattr(_now, "inheritance", None)
         token = None if inheritance is None else inheritance.token(value)
         if token is None:
@@ -302,5 +318,6 @@ class Inheritable:
 class InheritableMemory(Inheritable):
     """The same for objects of ctypes, of which those of ``RawValue`` and ``RawArray`` are in shared memory."""
 
-    def __call__(self, encoder: Encoder, value: Any) -> Any:
-        return super().__call__(encoder, value) if hasattr(value, "_wrapper") else NotImplemented
+    def holds_for(self, value: Any) -> bool:
+        """Whether this object can only be inherited."""
+        return hasattr(value, "_wrapper")

@@ -56,6 +56,7 @@ class Scheduler:
     def __init__(self, *, quota: int | None = None) -> None:
         self.workers: dict[int, Worker] = {}
         self.limit: int | None = None  # of workers altogether; None: the calls' limits only
+        self.together: bool = False  # all workers that a call may have are started with the first of them
         self._quota = quota
         self._next_number = 1
         self._ready = ReadyQueue()
@@ -73,6 +74,7 @@ class Scheduler:
         """An empty one in the place of one that cannot be relied on; its workers have numbers that none has had."""
         other = Scheduler(quota=self._quota)
         other._next_number = self._next_number
+        other.together = self.together
         return other
 
     @property
@@ -262,6 +264,12 @@ class Scheduler:
         self._idle.pop(worker.number, None)
         self._roomy.pop(worker.number, None)
 
+    def hire(self, count: int, now: int) -> None:
+        """Have ``count`` workers, as far as the limit allows, before there is work for them."""
+        count = count if self.limit is None else min(count, self.limit)
+        while len(self.workers) < count:
+            self._start(now)
+
     def resize(self, limit: int | None) -> None:
         """From now on at most ``limit`` workers; those that are too many go when they have finished."""
         self.limit = limit
@@ -330,7 +338,10 @@ class Scheduler:
         if self._idle:
             return self._idle[next(reversed(self._idle))]
         if len(self.workers) < call.limit and (self.limit is None or len(self.workers) < self.limit):
-            return self._start(now)
+            worker = self._start(now)
+            if self.together:
+                self.hire(call.limit, now)
+            return worker
         return self._with_room(self.workers, call.ready[0])
 
     def _takes_more(self, worker: Worker, call: Call, now: int) -> bool:

@@ -73,7 +73,7 @@ class ProcessPool:
         self._memory_limit = memory_limit
         self._idle_timeout = idle_timeout
         self.set_up = SetUp(zygote, start_method, preload, may_fork=may_fork)
-        encoded = self.set_up.encode(hooks) if hooks else None
+        encoded = self.set_up.encode(hooks)
         self._leave = None if hooks.worker_exit is not None else _LEAVE
         self._dispatcher = Dispatcher(self.set_up.launcher(), self._settings_of_now, quota=max_tasks_per_child)
         self._dispatcher.outcomes.memory_limit = memory_limit
@@ -93,7 +93,7 @@ class ProcessPool:
             payload, views = encoded
             small = not views and len(payload) < _parcels.SHARED
             self._dispatcher.crew.initializer = (payload, ()) if small else self._place_function(payload, views)
-            self.settle()
+        self.settle()
         self._ending = threading.Lock()  # one thread ends it
         self._nudged = 0  # when a submission was last taken up at once
 
@@ -121,7 +121,7 @@ class ProcessPool:
 
     # ------------------------------------------------------------ what workers are given when they start
 
-    def bequeathing(self) -> contextlib.AbstractContextManager[None]:
+    def bequeathing(self) -> contextlib.AbstractContextManager[object]:
         """What is pickled in there, in this thread, may hold what workers can only inherit. None has been started yet.
 
         Then, :meth:`settle`.
@@ -135,6 +135,7 @@ class ProcessPool:
             NotSerializable: they are not to be forked, and it cannot be handed to others.
         """
         self.set_up.settle(self._dispatcher.crew, self._dispatcher.command)
+        self._dispatcher.scheduler.together = self.set_up.forks
 
     def drop_inheritance(self) -> None:
         """All workers that there will be have what they inherit."""
@@ -306,6 +307,17 @@ class ProcessPool:
     def unobserve(self, observer: Callable[[object], None]) -> None:
         """Stop telling ``observer``."""
         self._dispatcher.observers.remove(observer)
+
+    def hire(self, count: int) -> None:
+        """Start workers until there are ``count``, within the limit, though there is no work for them yet.
+
+        Raises:
+            PoolClosed: the pool has been shut down, or belongs to the parent of this process.
+        """
+        self.check_open()
+        self._widen(count)
+        self._dispatcher.command(lambda: self._dispatcher.scheduler.hire(count, time.monotonic_ns()))
+        self.watch()
 
     def resize(self, limit: int | None) -> None:
         """From now on at most ``limit`` workers; those that are too many leave when they have finished.

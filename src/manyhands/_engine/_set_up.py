@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,15 +45,25 @@ class SetUp:
         """What starts workers, at first."""
         return self._launch_by(self._start_method)
 
-    def encode(self, hooks: Hooks) -> tuple[bytes, Sequence[memoryview]]:
-        """The message that each worker gets first.
+    @property
+    def forks(self) -> bool:
+        """Whether workers are forked from this process."""
+        return self._start_method == "fork" or (self.inheritance is not None and self.inheritance.forked)
+
+    def encode(self, hooks: Hooks) -> tuple[bytes, Sequence[memoryview]] | None:
+        """The message that each worker gets first; None: there is nothing to be said.
 
         Raises:
             NotSerializable: something of it cannot be sent.
         """
+        if not hooks and not self.forks:
+            return None
         try:
-            with self.bequeathing():
-                return _pickling.encode_views(tuple(hooks), "send")
+            with self.bequeathing() as inheritance:
+                if self.forks:
+                    # A function of the script may name a lock or a queue that the script has made: its copies have it.
+                    inheritance.take_in(vars(sys.modules["__main__"]).values())
+                return _pickling.encode_views(tuple(hooks), "send") if hooks else None
         except errors.NotSerializable as error:
             from manyhands._codec import _renaming  # noqa: PLC0415 - only after a failure
 
@@ -61,7 +72,7 @@ class SetUp:
     # ------------------------------------------------------------ what workers inherit
 
     @contextlib.contextmanager
-    def bequeathing(self) -> Iterator[None]:
+    def bequeathing(self) -> Iterator[Inheritance]:
         """What is pickled in there, in this thread, may hold what workers can only inherit. None has been started yet.
 
         Then, :meth:`settle`.
@@ -72,7 +83,7 @@ class SetUp:
         try:
             with inheritance.collecting():
                 self.inheritance = inheritance
-                yield
+                yield inheritance
         except BaseException:
             self.drop()
             raise

@@ -198,6 +198,20 @@ class Executor(Submitter):
         self._pool.resize(max_workers)
         self._max_workers = max_workers
 
+    def start_workers(self) -> None:
+        """Start all workers now, not when there is work for them. Does not wait until they are there.
+
+        Example:
+            >>> with Executor(2) as executor:
+            ...     executor.start_workers()
+            ...     executor.submit(abs, -1).result()
+            1
+
+        Raises:
+            PoolClosed: the executor has been shut down.
+        """
+        self._pool.hire(self._max_workers)
+
     def worker_pids(self) -> list[int]:
         """Process ids of the workers that live now."""
         return self._pool.pids()

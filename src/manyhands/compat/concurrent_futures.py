@@ -30,7 +30,9 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
 import manyhands.executor
+from manyhands._core.options import UNSET
 from manyhands._wire import _posix
+from manyhands.compat._contexts import context_or_default
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,10 +58,14 @@ __all__ = [
 class ProcessPoolExecutor(manyhands.executor.Executor):
     """:class:`manyhands.Executor` under the standard library's name; ``strict=True`` for a pool that breaks as that does.
 
+    Without ``mp_context``, and where no ``start_method`` was chosen, workers are started as ``multiprocessing`` does by default: if that is
+    "fork", all of them when the first work is submitted, as copies of the program.
+
     One whose initializer raises is broken in any case, as there; the worker logs the exception to ``concurrent.futures``.
     """
 
     _breaks_in_setup = True
+    _starts_as_multiprocessing = True
 
     def __init__(
         self,
@@ -74,6 +80,8 @@ class ProcessPoolExecutor(manyhands.executor.Executor):
             raise ValueError(msg)
         if callable(initializer):
             initializer = functools.partial(_initialize, initializer)
+        if self._starts_as_multiprocessing:
+            mp_context = context_or_default(mp_context, options.get("start_method", UNSET))
         super().__init__(max_workers, mp_context, initializer, *args, **options)
 
     @property

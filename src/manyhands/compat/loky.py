@@ -78,6 +78,8 @@ class ProcessPoolExecutor(concurrent_futures.ProcessPoolExecutor):
         NotImplementedError: reducers are given.
     """
 
+    _starts_as_multiprocessing = False  # but in clean processes
+
     def __init__(
         self,
         max_workers: int | None = None,
