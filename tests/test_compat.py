@@ -125,6 +125,12 @@ def test_the_errors_of_loky_catch_the_death_of_a_worker(library):
     assert said(code.replace("LIBRARY", library)) == ["WorkerDied"] * 3 + ["TerminatedWorkerError"]
 
 
+def test_its_names_are_loaded_when_they_are_used():
+    assert {"install", "uninstall"} <= set(dir(compat))
+    with pytest.raises(AttributeError, match="instal'"):
+        compat.instal  # noqa: B018
+
+
 def test_a_library_that_is_not_known():
     with pytest.raises(ValueError, match="is one of"):
         compat.install("numpy")

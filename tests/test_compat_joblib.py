@@ -15,6 +15,7 @@ import warnings
 import joblib
 import joblib_tasks as tasks
 import pytest
+import scripts
 import waiting
 
 import manyhands
@@ -60,6 +61,28 @@ print(Parallel(n_jobs=2)(delayed(lambda x: x + 1)(x) for x in range(3)), effecti
 
 
 # ------------------------------------------------------------ the calls
+
+
+def test_a_call_loads_little_more_than_one_of_our_own_parallel():
+    heavy = {"concurrent.futures", "dis", "logging", "multiprocessing", "numpy", "pathlib", "random", "shutil", "tempfile", "uuid"}
+    done = scripts.run(f"""
+        import sys
+        before = set(sys.modules)
+        from manyhands.compat.joblib import Parallel, delayed
+        print(Parallel(n_jobs=2)(delayed(abs)(x) for x in (-1, -2)))
+        print(sorted({heavy!r} & (set(sys.modules) - before)))
+    """)
+    assert (done.stdout, done.stderr) == ("[1, 2]\n[]\n", "")
+
+
+@pytest.mark.parametrize("n_jobs", [1, 2])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_what_is_loaded_by_need_is_found(backend, n_jobs):
+    done = scripts.run(f"""
+        from manyhands.compat.joblib import Parallel, delayed
+        print(Parallel(n_jobs={n_jobs}, backend={backend!r})(delayed(abs)(x) for x in (-1, -2)))
+    """)
+    assert (done.stdout, done.stderr) == ("[1, 2]\n", "")
 
 
 def test_delayed_notes_a_call():

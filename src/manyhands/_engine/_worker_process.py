@@ -16,6 +16,7 @@ import socket
 import sys
 import types
 
+from manyhands._core.thread_variables import THREAD_VARIABLES
 from manyhands._engine._worker import Worker
 from manyhands._wire import _posix, _slot
 from manyhands._wire._channel import Channel
@@ -25,17 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from manyhands._engine._settings import Settings
-
-# How many threads numeric libraries begin with, when they are loaded.
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "BLIS_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-    "NUMBA_NUM_THREADS",
-)
 
 
 def main(channel_fd: int, slot_fd: int, lifeline_fd: int, settings_fd: int, begin: Callable[[], object] | None = None) -> None:

@@ -16,5 +16,24 @@
 ==========================  ==================================================================
 """
 
-from manyhands.compat.installing import install as install
-from manyhands.compat.installing import uninstall as uninstall
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from manyhands.compat.installing import install as install
+    from manyhands.compat.installing import uninstall as uninstall
+
+__all__ = ["install", "uninstall"]
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    from manyhands.compat import installing  # noqa: PLC0415 - takes dis, and who imports one of the modules here needs none of it
+
+    return getattr(installing, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__} - {"TYPE_CHECKING", "annotations"})

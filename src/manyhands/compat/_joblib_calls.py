@@ -8,8 +8,8 @@ import os
 from joblib import parallel_config
 from joblib._parallel_backends import SequentialBackend, ThreadingBackend
 
+from manyhands._core.thread_variables import THREAD_VARIABLES
 from manyhands._engine import _notices
-from manyhands._engine._worker_process import THREAD_VARIABLES
 from manyhands.compat._set_up import limit_threads
 
 TYPE_CHECKING = False

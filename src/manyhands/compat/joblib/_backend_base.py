@@ -10,8 +10,7 @@ import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from manyhands._engine._worker_process import THREAD_VARIABLES
-from manyhands.backends.sequential import SequentialStream
+from manyhands._core.thread_variables import THREAD_VARIABLES
 from manyhands.compat._jobs import count_jobs
 from manyhands.compat.joblib._processors import cpu_count
 
@@ -209,6 +208,8 @@ class SequentialBackend(ParallelBackendBase):
         return get_active_backend()
 
     def native_stream(self, plan: Plan, inputs: Iterator[Any]) -> TaskStream:
+        from manyhands.backends.sequential import SequentialStream  # noqa: PLC0415 - takes concurrent.futures
+
         """The calls as a stream, in the calling thread."""
         return SequentialStream(plan._replace(policy=plan.policy._replace(timeout=None)), _in_batches(inputs, plan.chunk or 1))
 

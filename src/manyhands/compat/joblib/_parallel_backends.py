@@ -13,12 +13,12 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from manyhands._core.options import BESIDE_JOBLIB
-from manyhands._engine._worker_process import THREAD_VARIABLES
-from manyhands.backends.threads import ThreadExecutor, ThreadStream
+from manyhands._core.thread_variables import THREAD_VARIABLES
 from manyhands.compat._jobs import count_jobs
 from manyhands.compat.joblib._auto_batching import AutoBatchingMixin
 from manyhands.compat.joblib._backend_base import FallbackToBackend, ParallelBackendBase, SequentialBackend
 from manyhands.compat.joblib._processors import cpu_count
+from manyhands.compat.joblib._workers import SetUp, Workers
 from manyhands.settings import UNSET, resolved
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from manyhands.backends import Plan, TaskStream
-    from manyhands.compat.joblib._workers import Workers
 
 __all__ = [
     "AutoBatchingMixin",
@@ -144,11 +143,14 @@ class ThreadingBackend(PoolManagerMixin, ParallelBackendBase):
 
     def _get_pool(self) -> Any:
         if self._pool is None:
+            from manyhands.backends.threads import ThreadExecutor  # noqa: PLC0415 - takes concurrent.futures
+
             self._pool = ThreadExecutor(self._n_jobs)
         return self._pool
 
     def native_stream(self, plan: Plan, inputs: Iterator[Any]) -> TaskStream:
         """The calls as a stream, on threads of its own."""
+        from manyhands.backends.threads import ThreadStream  # noqa: PLC0415 - takes concurrent.futures
         from manyhands.compat.joblib._config import enter_task  # noqa: PLC0415 - it knows this class
 
         nested = self.get_nested_backend()
@@ -192,8 +194,6 @@ class _ProcessBackend(AutoBatchingMixin, ParallelBackendBase):
         return None
 
     def _make_workers(self, n_jobs: int, given: dict[str, Any]) -> Workers:
-        from manyhands.compat.joblib._workers import SetUp, Workers  # noqa: PLC0415 - takes concurrent.futures
-
         given = {name: value for name, value in given.items() if name not in _OF_PARALLEL | _OF_POOLS}
         threads = self.inner_max_num_threads
         variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) if threads else {}

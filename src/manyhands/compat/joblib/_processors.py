@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-from pathlib import Path
 
 import manyhands._wire._cpus
 
-_CPUS = Path("/sys/devices/system/cpu")
+_CPUS = "/sys/devices/system/cpu"
 
 
 def cpu_count(only_physical_cores: bool = False) -> int:
@@ -34,8 +33,10 @@ def cpu_count(only_physical_cores: bool = False) -> int:
 
 def _cores() -> int:
     """How many cores the machine has, as far as it tells."""
+    from pathlib import Path  # noqa: PLC0415 - 3 ms, and few ask
+
     cores: set[tuple[str, str]] = set()
-    for topology in _CPUS.glob("cpu[0-9]*/topology"):
+    for topology in Path(_CPUS).glob("cpu[0-9]*/topology"):
         with contextlib.suppress(OSError):
             cores.add(((topology / "physical_package_id").read_text(), (topology / "core_id").read_text()))
     return len(cores)

@@ -6,7 +6,6 @@ import contextlib
 import os
 import sys
 import time
-import uuid
 import warnings
 import weakref
 from collections.abc import Sized
@@ -206,8 +205,9 @@ class Runner(Counting, Logger):
             plan = plan._replace(watch=self._arrived)
         if n_jobs == 1:
             return SequentialBackend().native_stream(plan, inputs)
-        self._call_id = uuid.uuid4().hex
-        self._print(f"Using backend {type(self._backend).__name__} with {n_jobs} concurrent workers.")
+        self._call_id = os.urandom(16).hex()
+        if self.verbose:
+            self._print(f"Using backend {type(self._backend).__name__} with {n_jobs} concurrent workers.")
         self._calling = True
         if not is_native(self._backend):
             return self._contract_stream(inputs, n_jobs, ahead)

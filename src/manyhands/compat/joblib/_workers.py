@@ -9,11 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands._core.options import OF_WORKERS
 from manyhands._engine import _state
-from manyhands.backends._process_stream import ProcessStream
-from manyhands.backends._views import SharedExecutor
-from manyhands.backends.processes import shared_pool
-from manyhands.compat._set_up import begin
-from manyhands.compat.loky import get_reusable_executor
+from manyhands.backends.processes import ProcessBackend
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -22,6 +18,7 @@ if TYPE_CHECKING:
     from manyhands._core.options import Options
     from manyhands.backends import Plan
     from manyhands.backends._process_executor import Executor
+    from manyhands.backends._process_stream import ProcessStream
 
 
 class SetUp(NamedTuple):
@@ -60,13 +57,18 @@ class Workers:
 
     def stream(self, plan: Plan, inputs: Iterator[object]) -> ProcessStream:
         """Begin a call."""
-        pool = shared_pool(plan.function, self.options) if self._own is None else self._own._pool  # noqa: SLF001 - the package's own
-        return ProcessStream(pool, plan, inputs)
+        if self._own is None:
+            return ProcessBackend().stream(plan, inputs, self.options)
+        from manyhands.backends._process_stream import ProcessStream  # noqa: PLC0415 - of the others, the zygote starts before it
+
+        return ProcessStream(self._own._pool, plan, inputs)  # noqa: SLF001 - the package's own
 
     def submit(self, func: Callable[..., Any], *args: Any) -> Future[Any]:
         """Begin one task, for backends that submit their batches themselves."""
         if self._submitter is None:
             if self._own is None:
+                from manyhands.backends._views import SharedExecutor  # noqa: PLC0415 - takes concurrent.futures
+
                 self._submitter = SharedExecutor(self.n_jobs, self.options)
             else:
                 self._submitter = self._own.with_options()
@@ -90,6 +92,7 @@ _latest: tuple[SetUp, Options, Executor] | None = None
 def _set_up(n_jobs: int, options: Options, wanted: SetUp) -> Executor:
     """Workers that are set up so: those of the latest call, if that wanted the same."""
     from manyhands.backends._process_executor import Executor  # noqa: PLC0415 - few want it
+    from manyhands.compat._set_up import begin  # noqa: PLC0415 - as above
 
     global _latest  # noqa: PLW0603 - that there is one is what it is for
     kept = {name: getattr(options, name) for name in OF_WORKERS}
@@ -115,6 +118,8 @@ class SharedWorkers:
 
     def submit(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Future[Any]:
         """Run ``fn(*args, **kwargs)`` in a worker."""
+        from manyhands.compat.loky import get_reusable_executor  # noqa: PLC0415 - takes concurrent.futures
+
         return get_reusable_executor().submit(fn, *args, **kwargs)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 import time
 from typing import Any
@@ -111,6 +110,8 @@ class PrintTime:
             for number in range(_GENERATIONS - 1, 0, -1):
                 with contextlib.suppress(OSError):
                     os.replace(f"{path}.{number}", f"{path}.{number + 1}")
+            import shutil  # noqa: PLC0415 - few have a log file
+
             shutil.copy(path, f"{path}.1")  # not moved: who follows the file goes on doing so
         with open(path, "w", encoding="utf-8") as file:
             file.write(f"\nLogging joblib python script\n\n---{time.ctime(self.last_time)}---\n")

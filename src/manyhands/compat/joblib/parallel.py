@@ -5,8 +5,8 @@ Programs put things in their place in this module (``DEFAULT_BACKEND``, ``BatchC
 
 from __future__ import annotations
 
+import os
 import threading
-import uuid
 from typing import TYPE_CHECKING, Any, Literal
 
 from manyhands._core.options import parse_size
@@ -216,7 +216,7 @@ class Parallel(Runner):
         n_jobs = chosen(default_parallel_config["n_jobs"] if n_jobs is None else n_jobs, config, "n_jobs")
         self.n_jobs = _checked_jobs(self._backend.default_n_jobs if n_jobs is None else n_jobs)
         self._check_backend(require)
-        self._id = uuid.uuid4().hex
+        self._id = os.urandom(16).hex()
         self._lock = threading.RLock()
 
     def _check_backend(self, require: Any) -> None:
