@@ -27,6 +27,10 @@ def add(x, y=1):
     return x + y
 
 
+def too_long():
+    raise TimeoutError("the task's own")
+
+
 def odd_only(x):
     if x % 2 == 0:
         raise ValueError(x)
@@ -124,6 +128,15 @@ def test_iterators_go_on_after_a_failure(kind):
             next(results)
         with pytest.raises(StopIteration):
             next(results)
+
+
+@KINDS
+@pytest.mark.parametrize("timeout", [None, 30])
+def test_a_timeout_error_of_a_task_is_its_own(kind, timeout):
+    with kind(1) as pool:
+        result = pool.apply_async(too_long)
+        with pytest.raises(TimeoutError, match="the task's own"):
+            result.get(timeout)
 
 
 @KINDS

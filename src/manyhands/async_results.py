@@ -47,9 +47,10 @@ class AsyncResult(Generic[T]):
             multiprocessing.TimeoutError: it is not there after ``timeout`` seconds; the task goes on.
             Exception: what the task raised.
         """
-        self.wait(timeout)
-        if not self._future.done():
-            _too_late()
+        if timeout is not None:  # then it has to be told apart from a TimeoutError of the task's own
+            self.wait(timeout)
+            if not self._future.done():
+                _too_late()
         return self._future.result()
 
     def wait(self, timeout: float | None = None) -> None:
