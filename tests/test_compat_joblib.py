@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import inspect
 import multiprocessing
 import os
@@ -11,6 +13,7 @@ import sys
 import threading
 import time
 import warnings
+import weakref
 
 import joblib
 import joblib_tasks as tasks
@@ -60,9 +63,6 @@ print(Parallel(n_jobs=2)(delayed(lambda x: x + 1)(x) for x in range(3)), effecti
     assert ran.stdout == "[1, 2, 3] 2 True\n", ran.stderr
 
 
-# ------------------------------------------------------------ the calls
-
-
 def test_a_call_loads_little_more_than_one_of_our_own_parallel():
     heavy = {"concurrent.futures", "dis", "logging", "multiprocessing", "numpy", "pathlib", "random", "shutil", "tempfile", "uuid"}
     done = scripts.run(f"""
@@ -83,6 +83,9 @@ def test_what_is_loaded_by_need_is_found(backend, n_jobs):
         print(Parallel(n_jobs={n_jobs}, backend={backend!r})(delayed(abs)(x) for x in (-1, -2)))
     """)
     assert (done.stdout, done.stderr) == ("[1, 2]\n", "")
+
+
+# ------------------------------------------------------------ the calls
 
 
 def test_delayed_notes_a_call():
@@ -347,6 +350,34 @@ def test_processes_do_not_multiply():
 
 
 # ------------------------------------------------------------ workers
+
+
+@pytest.mark.parametrize("backend", ["loky", "multiprocessing"])
+def test_nothing_is_left_of_a_call_for_the_garbage_collector(backend):
+    parallel = Parallel(n_jobs=2, backend=backend)
+    parallel(delayed(tasks.square)(i) for i in range(4))
+    gone = weakref.ref(parallel)
+    gc.disable()
+    try:
+        del parallel
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_results_are_taken_within_the_context_of_the_backend():
+    said = []
+
+    class Mine(names.ThreadingBackend):
+        @contextlib.contextmanager
+        def retrieval_context(self):
+            said.append("in")
+            with super().retrieval_context():
+                yield
+            said.append("out")
+
+    assert Parallel(n_jobs=2, backend=Mine())(delayed(tasks.square)(i) for i in range(4)) == [0, 1, 4, 9]
+    assert said == ["in", "out"]
 
 
 def test_an_initializer_runs_once_in_each_worker(tmp_path):

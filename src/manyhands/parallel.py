@@ -225,7 +225,7 @@ def _count_jobs(n_jobs: float) -> int:
     if count == 0:
         msg = "n_jobs=0 is not allowed; n_jobs is a number of workers, or negative to count from the number of processors"
         raise ValueError(msg)
-    return workers_for(count, cpu_count())
+    return workers_for(count, cpu_count)
 
 
 def _count_batch(batch_size: object) -> int | Literal["auto"]:

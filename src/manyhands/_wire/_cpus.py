@@ -9,6 +9,10 @@ import time
 import warnings
 from functools import lru_cache
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 _GROUPS = "/sys/fs/cgroup"
 _OWN = "/proc/self"
 # By users, and by manyhands in its workers; and what loky and joblib look at.
@@ -33,9 +37,9 @@ def cpu_count() -> int:
     return max(1, min(counts))
 
 
-def workers_for(n_jobs: int, processors: int) -> int:
+def workers_for(n_jobs: int, processors: Callable[[], int]) -> int:
     """How many workers ``n_jobs`` other than 0 means: -1 is one for each processor, -2 one less, and so on; at least 1."""
-    return n_jobs if n_jobs > 0 else max(1, processors + 1 + n_jobs)
+    return n_jobs if n_jobs > 0 else max(1, processors() + 1 + n_jobs)
 
 
 def _wanted() -> int | None:

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from manyhands._wire._cpus import workers_for
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
-def count_jobs(n_jobs: int | None, processors: int) -> int:
-    """How many workers ``n_jobs`` asks for where there are so many processors.
+
+def count_jobs(n_jobs: int | None, processors: Callable[[], int]) -> int:
+    """How many workers ``n_jobs`` asks for.
+
+    Args:
+        processors: how many there are; only asked where ``n_jobs`` depends on it, since asking takes longer than all else here.
 
     Raises:
         ValueError: it is 0.

@@ -48,7 +48,7 @@ class ManyhandsBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
         Raises:
             ValueError: it is 0.
         """
-        count = count_jobs(n_jobs, cpu_count())
+        count = count_jobs(n_jobs, cpu_count)
         return min(count, cpu_count()) if "MANYHANDS_WORKER" in os.environ else count
 
     def configure(

@@ -155,10 +155,9 @@ class ParallelBackendBase(ABC):
 
         return ThreadingBackend(nesting_level=level), None
 
-    @contextlib.contextmanager
-    def retrieval_context(self) -> Iterator[None]:
+    def retrieval_context(self) -> contextlib.AbstractContextManager[None]:
         """What the results of a call are taken within."""
-        yield
+        return contextlib.nullcontext()
 
     def _prepare_worker_env(self, n_jobs: int) -> dict[str, str]:
         """Variables with which numeric libraries in the workers share the processors."""
@@ -198,7 +197,7 @@ class SequentialBackend(ParallelBackendBase):
         Raises:
             ValueError: ``n_jobs`` is 0.
         """
-        count_jobs(n_jobs, cpu_count())
+        count_jobs(n_jobs, cpu_count)
         return 1
 
     def get_nested_backend(self) -> tuple[Any, int | None]:
@@ -208,9 +207,9 @@ class SequentialBackend(ParallelBackendBase):
         return get_active_backend()
 
     def native_stream(self, plan: Plan, inputs: Iterator[Any]) -> TaskStream:
+        """The calls as a stream, in the calling thread."""
         from manyhands.backends.sequential import SequentialStream  # noqa: PLC0415 - takes concurrent.futures
 
-        """The calls as a stream, in the calling thread."""
         return SequentialStream(plan._replace(policy=plan.policy._replace(timeout=None)), _in_batches(inputs, plan.chunk or 1))
 
 

@@ -40,8 +40,8 @@ __all__ = [
 
 # What Parallel hands to every backend.
 _OF_PARALLEL = frozenset({"max_nbytes", "mmap_mode", "temp_folder", "verbose", "context", "prefer", "require"})
-# What joblib's own pools take besides, which has no meaning here.
-_OF_POOLS = frozenset({"prewarm", "reuse", "forward_reducers", "backward_reducers"})
+# What joblib's own pools take besides has no meaning here.
+_NOT_FOR_WORKERS = _OF_PARALLEL | {"prewarm", "reuse", "forward_reducers", "backward_reducers"}
 _START_METHODS = {"fork": "fork", "spawn": "spawn", "forkserver": "zygote"}
 
 
@@ -56,7 +56,7 @@ class PoolManagerMixin:
         Raises:
             ValueError: it is 0.
         """
-        return count_jobs(n_jobs, cpu_count())
+        return count_jobs(n_jobs, cpu_count)
 
     def _get_pool(self) -> Any:
         return self._pool
@@ -174,7 +174,7 @@ class _ProcessBackend(AutoBatchingMixin, ParallelBackendBase):
         Raises:
             ValueError: it is 0.
         """
-        count = count_jobs(n_jobs, cpu_count())
+        count = count_jobs(n_jobs, cpu_count)
         refusal = self._refusal() if n_jobs is not None and n_jobs != 1 else None
         if refusal is not None:
             warnings.warn(f"{self._label}-backed parallel loops cannot {refusal}, setting n_jobs=1", stacklevel=3)
@@ -189,12 +189,12 @@ class _ProcessBackend(AutoBatchingMixin, ParallelBackendBase):
         process = sys.modules.get("multiprocessing.process")
         if process is not None and process.current_process().daemon:
             return "be nested below a daemonic process of multiprocessing"
-        if not self.in_main_thread() and self.nesting_level != 0:
+        if self.nesting_level != 0 and not self.in_main_thread():
             return "be nested below threads"
         return None
 
     def _make_workers(self, n_jobs: int, given: dict[str, Any]) -> Workers:
-        given = {name: value for name, value in given.items() if name not in _OF_PARALLEL | _OF_POOLS}
+        given = {name: value for name, value in given.items() if name not in _NOT_FOR_WORKERS}
         threads = self.inner_max_num_threads
         variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) if threads else {}
         variables.update({name: str(value) for name, value in (given.pop("env", None) or {}).items()})
@@ -205,6 +205,10 @@ class _ProcessBackend(AutoBatchingMixin, ParallelBackendBase):
             raise TypeError(msg)
         options = resolved(workers=n_jobs, backend="processes", **given, **of_call(self.parallel))
         return Workers(n_jobs, options, set_up, self.parallel)
+
+    def _end(self) -> None:
+        self.reset_batch_stats()
+        self.parallel = None  # which has this backend: the two would wait for the garbage collector, with all that the call was given
 
     @property
     def workers(self) -> Workers:
@@ -277,7 +281,7 @@ class MultiprocessingBackend(PoolManagerMixin, _ProcessBackend):
     def terminate(self) -> None:
         """The call, or the ``with`` block, is over. The workers stay warm."""
         super().terminate()
-        self.reset_batch_stats()
+        self._end()
 
 
 class LokyBackend(_ProcessBackend):
@@ -340,7 +344,7 @@ class LokyBackend(_ProcessBackend):
         if self._workers is not None:
             self._workers.close()
             self._workers = None
-        self.reset_batch_stats()
+        self._end()
 
     def abort_everything(self, ensure_ready: bool = True) -> None:
         """Stop what this call has under way. Others, and the workers, go on."""

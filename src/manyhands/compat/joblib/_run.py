@@ -8,7 +8,6 @@ import sys
 import time
 import warnings
 import weakref
-from collections.abc import Sized
 from typing import TYPE_CHECKING, Any
 
 from manyhands._core.options import OF_TASKS
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from manyhands._noted_calls import Noted
     from manyhands.backends import TaskStream
 
-_OF_FILES = frozenset({"temp_folder", "max_nbytes", "mmap_mode"})
-
 
 class Runner(Counting, Logger):
     """What :class:`Parallel` does with what it was given."""
@@ -50,7 +47,7 @@ class Runner(Counting, Logger):
     chosen_context: Any  # of multiprocessing, in place of a backend
     _given: dict[str, Any]  # for the backend
     _shared: dict[str, Any]  # for every backend
-    _asked: set[str]  # what of that somebody has named
+    _asked: set[str]  # what somebody has named of that which is for files
 
     # What changes.
     _backend: Any
@@ -177,7 +174,7 @@ class Runner(Counting, Logger):
                     msg += " A generator of it has not come to its end: exhaust it, or drop it, before the next call."
                 raise RuntimeError(msg)
             self._running = True
-        self.n_tasks = len(iterable) if isinstance(iterable, Sized) else None
+        self.n_tasks = len(iterable) if hasattr(iterable, "__len__") else None  # type: ignore[arg-type] # it has one
         self._start_time = time.time()
         self._narration = Narration(self.verbose)
         self.n_dispatched_batches = self._taken = 0
@@ -198,10 +195,11 @@ class Runner(Counting, Logger):
         # What is called whenever calls have ended may be the user's.
         calls = self._calls = Calls(noted)
         options = self._options(n_jobs)
-        quiet = n_jobs > 1 and not self._is_watched() and is_quiet(noted)
+        is_watched = self._is_watched()
+        quiet = n_jobs > 1 and not is_watched and is_quiet(noted)
         plan = make_plan(options, n_jobs, ahead, self.return_as, calls.total, quiet=quiet)
         inputs = calls.inputs(eager=plan.eager)
-        if self._is_watched():
+        if is_watched:
             plan = plan._replace(watch=self._arrived)
         if n_jobs == 1:
             return SequentialBackend().native_stream(plan, inputs)
@@ -248,7 +246,7 @@ class Runner(Counting, Logger):
         return self._files
 
     def _wants_files(self) -> bool:
-        if getattr(self._backend, "supports_sharedmem", False) or self._asked.isdisjoint(_OF_FILES):
+        if not self._asked or getattr(self._backend, "supports_sharedmem", False):
             return False
         return self._shared["max_nbytes"] is not None and self._shared["mmap_mode"] is not None and "numpy" in sys.modules
 

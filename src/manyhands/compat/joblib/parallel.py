@@ -5,6 +5,7 @@ Programs put things in their place in this module (``DEFAULT_BACKEND``, ``BatchC
 
 from __future__ import annotations
 
+import functools
 import os
 import threading
 from typing import TYPE_CHECKING, Any, Literal
@@ -196,9 +197,10 @@ class Parallel(Runner):
     ) -> None:
         super().__init__()
         active, config = _choosing.active_backend(prefer, require, verbose, DEFAULT_BACKEND)
-        given = {"max_nbytes": max_nbytes, "temp_folder": temp_folder, "mmap_mode": mmap_mode}
-        given.update(prefer=prefer, require=require, verbose=verbose)
-        self.verbose: float = chosen(verbose, config, "verbose")
+        of_files = {"max_nbytes": max_nbytes, "temp_folder": temp_folder, "mmap_mode": mmap_mode}
+        given = {**of_files, "prefer": prefer, "require": require, "verbose": verbose}
+        self._shared = {name: chosen(value, config, name) for name, value in given.items()}
+        self.verbose: float = self._shared["verbose"]
         self.timeout = timeout
         self.pre_dispatch = pre_dispatch
         self.batch_size = _checked_size(batch_size)
@@ -206,11 +208,10 @@ class Parallel(Runner):
         self.return_generator = return_as != "list"
         self.return_ordered = return_as != "generator_unordered"
         self._given = backend_kwargs
-        self._shared = {name: chosen(value, config, name) for name, value in given.items()}
         if isinstance(self._shared["max_nbytes"], str):
             self._shared["max_nbytes"] = _checked_bytes(self._shared["max_nbytes"])
         self._shared["verbose"] = max(0, self.verbose - 50)
-        self._asked = {name for name, value in given.items() if is_given(value, config, name)}
+        self._asked = {name for name, value in of_files.items() if is_given(value, config, name)}
         self.chosen_context = backend if hasattr(backend, "Pool") and hasattr(backend, "Lock") else None
         self._backend = _choosing.named_backend(backend, active, DEFAULT_BACKEND)
         n_jobs = chosen(default_parallel_config["n_jobs"] if n_jobs is None else n_jobs, config, "n_jobs")
@@ -281,6 +282,7 @@ def _checked_size(batch_size: Any) -> Any:
     raise ValueError(msg)
 
 
+@functools.lru_cache(maxsize=8)  # nearly always the default
 def _checked_bytes(max_nbytes: str) -> int:
     try:
         return parse_size(max_nbytes)
