@@ -50,6 +50,26 @@ def test_futures_tell_worker_and_times():
         assert 0.05 <= future.run_time <= after - before
 
 
+def test_futures_show_where_they_stand(tmp_path):
+    """In the standard library's words."""
+
+    def shown(future):
+        return repr(future).partition(" state=")[2].rstrip(">")
+
+    with manyhands.Executor(1) as executor:
+        future = executor.submit(waiting.noted, str(tmp_path), "go")
+        waits = executor.submit(abs, 1)
+        waiting.until(future.running)
+        assert (shown(future), shown(waits)) == ("running", "pending")
+        waits.cancel()
+        tasks.note(tmp_path, "go")
+        concurrent.futures.wait([future])
+        assert (shown(future), shown(waits)) == ("finished returned list", "cancelled")
+        failed = executor.submit(tasks.raise_value_error, 3)
+        concurrent.futures.wait([failed])
+        assert shown(failed) == "finished raised ValueError"
+
+
 def test_wait_and_as_completed(tmp_path):
     with manyhands.Executor(2) as executor:
         futures = [executor.submit(tasks.square, i) for i in range(20)]

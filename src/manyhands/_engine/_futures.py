@@ -297,8 +297,16 @@ class Future(concurrent.futures.Future[T]):
                 _base.LOGGER.exception("exception calling callback for %r", self)
 
     def __repr__(self) -> str:
-        state = "running" if self.running() else self._state.split("_")[0].lower()
-        return f"<{type(self).__name__} at {id(self):#x} state={state}>"
+        return f"<{type(self).__name__} at {id(self):#x} state={self._standing()}>"
+
+    def _standing(self) -> str:
+        if self.running():
+            return "running"
+        state = self._state
+        if state != _FINISHED:
+            return state.split("_")[0].lower()
+        error = self._exception
+        return f"finished returned {type(self._result).__name__}" if error is None else f"finished raised {type(error).__name__}"
 
 
 class FutureSink:
