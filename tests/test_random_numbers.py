@@ -79,6 +79,40 @@ def test_seeds():
             manyhands.map(draw, range(2), rng=bad)
 
 
+def first_numbers(generators):
+    return [(x, rng.random(3).tolist()) for x, rng in enumerate(generators)]
+
+
+@pytest.mark.parametrize("bits", [np.random.PCG64, np.random.Philox])
+def test_a_generator_spawns_others(bits):
+    """One child for each call, whose children are those of the tasks; of its own kind, and the same in the next run of the program."""
+
+    def draw_of_kind(x, rng):
+        assert type(rng.bit_generator) is bits
+        return draw(x, rng)
+
+    rng, twin = (np.random.Generator(bits(SEED)) for _ in range(2))
+    found = [manyhands.map(draw_of_kind, range(4), rng=rng), list(manyhands.imap(draw_of_kind, range(4), rng=rng))]
+    assert found == [first_numbers(child.spawn(4)) for child in twin.spawn(2)]
+    assert rng.random() == twin.random()  # what it draws itself is as it was
+
+
+def test_seeds_that_mix_more():
+    expected = first_numbers(map(np.random.default_rng, np.random.SeedSequence(SEED, pool_size=8).spawn(3)))
+    assert manyhands.map(draw, range(3), rng=np.random.SeedSequence(SEED, pool_size=8)) == expected
+
+
+def test_a_generator_that_cannot_spawn():
+    legacy = np.random.Generator(np.random.RandomState(1)._bit_generator)
+    with pytest.raises(ValueError, match="Generator that can spawn"):
+        manyhands.map(draw, range(2), rng=legacy)
+
+
+def test_it_belongs_to_a_call():
+    with pytest.raises(TypeError, match=r"not for a block.*rng=rng"), manyhands.options(rng=1):
+        pass
+
+
 def test_a_failure_names_the_function():
     def fail(x, rng):
         raise KeyError(x)

@@ -107,7 +107,9 @@ def map(  # noqa: A001
             from this process, as if it had written them; by default without a tag.
         rng: a seed (a number, a list of numbers, a ``numpy.random.SeedSequence``): ``fn`` is called with ``rng=``, a
             ``numpy.random.Generator`` of its own for each task. Task number n draws the same numbers, whatever the workers, their
-            number, the order, the batches, repetitions and the backend. None (the default): it is not.
+            number, the order, the batches, repetitions and the backend; the same in each call with that seed. A
+            ``numpy.random.Generator``: its next child (see its ``spawn``) is the seed, so that the next call with it draws other numbers.
+            What reproduces a single call is a number or a ``SeedSequence``. None (the default): ``fn`` is called without.
 
     These are the defaults where neither :func:`manyhands.options` nor the environment (``MANYHANDS_WORKERS`` and so on) says otherwise.
 

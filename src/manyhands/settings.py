@@ -29,9 +29,15 @@ def options(**values: object) -> Iterator[None]:
         [1, 2]
 
     Raises:
-        TypeError: an option is not known.
+        TypeError: an option is not known; or it is ``rng``, which belongs to a call.
         ValueError: a value is not allowed.
     """
+    if "rng" in values:
+        msg = (
+            "rng= is not for a block: all of its calls would draw the same numbers, and functions would be given rng= that do not take it. "
+            "Make rng = numpy.random.default_rng(seed) before the calls, and give it to each: map(f, xs, rng=rng)"
+        )
+        raise TypeError(msg)
     merged = {**block.get(), **values}
     resolve(merged, {}, {})  # an error at once, not at the first call
     token = block.set(merged)
