@@ -269,6 +269,59 @@ def test_nothing_is_kept(run, executor):
     waiting.until(lambda: gc.collect() is not None and [ref() for ref in kept] == [None, None])  # the thread that told us is done with it
 
 
+# ------------------------------------------------------------ async with
+
+
+@pytest.fixture(params=["its own", "others'"])
+def opened(request, executor):
+    """An executor whose block is to be left, with workers of that kind."""
+    return manyhands.Executor(2) if request.param == "its own" else executor.with_options(priority=1)
+
+
+def test_leaving_a_block_waits_and_the_loop_goes_on(run, opened, tmp_path):
+    async def main():
+        async with opened as entered:
+            assert entered is opened
+            future = entered.submit(waiting.noted, str(tmp_path), "go")
+            asyncio.get_running_loop().call_soon(tasks.note, tmp_path, "go")
+        assert future.done()
+        with pytest.raises(manyhands.PoolClosed):
+            entered.submit(abs, 1)
+
+    run(main())
+
+
+def test_a_block_that_is_left_by_an_error_waits_too(run, opened):
+    async def main():
+        futures = []
+        with contextlib.suppress(LookupError):
+            async with opened:
+                futures.append(opened.submit(tasks.square, 2))
+                raise LookupError
+        assert [future.result(0) for future in futures] == [4]
+
+    run(main())
+
+
+@pytest.mark.parametrize("where", ["in the block", "while it is left"])
+def test_who_is_cancelled_leaves_a_block_at_once(run, opened, tmp_path, where):
+    async def main():
+        async def work():
+            async with opened:
+                opened.submit(begin, tmp_path)
+                if where == "in the block":
+                    await asyncio.Event().wait()
+
+        working = asyncio.create_task(work())
+        pids = await begun(tmp_path)
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        await gone(pids)
+
+    run(main())
+
+
 # ------------------------------------------------------------ the standard library's ways
 
 

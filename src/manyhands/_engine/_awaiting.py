@@ -1,12 +1,15 @@
-"""``await future``. Loaded where somebody does, since ``asyncio`` takes 40 ms."""
+"""``await future``, and ``async with executor``. Loaded where somebody does, since ``asyncio`` takes 40 ms."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from manyhands._engine._futures import Future
 
 T = TypeVar("T")
@@ -39,3 +42,17 @@ async def _until_done(future: Future[T]) -> None:
     except asyncio.CancelledError:
         future.cancel(running=True)
         raise
+
+
+async def leave(exit_block: Callable[[type[BaseException] | None], object], kind: type[BaseException] | None) -> None:
+    """Leave a block, which may take long, in a thread. Who is cancelled meanwhile leaves it at once, as if that had been in it."""
+    threads = ThreadPoolExecutor(2, thread_name_prefix="manyhands-exit")
+    leaving = asyncio.wrap_future(threads.submit(exit_block, kind))
+    try:
+        await asyncio.shield(leaving)
+    except asyncio.CancelledError:
+        await asyncio.shield(asyncio.wrap_future(threads.submit(exit_block, asyncio.CancelledError)))
+        await asyncio.shield(leaving)
+        raise
+    finally:
+        threads.shutdown(wait=leaving.done())

@@ -63,7 +63,8 @@ class Executor(Submitter):
     so are ``timeout``, ``retries``, ``retry_on``, ``backoff``, ``priority`` and ``on_stale``, which :meth:`with_options` changes.
 
     **Promises.** A task that ends its worker fails alone, with ``WorkerDied``; all others go on, and the executor remains usable.
-    Arguments are copied when ``submit`` is called. When a ``with`` block has been left, nothing runs any more.
+    Arguments are copied when ``submit`` is called. When a ``with`` block has been left, nothing runs any more; in a coroutine, where it is
+    ``async with``, the event loop goes on until then, and who is cancelled in it stops what runs.
     No ``if __name__ == "__main__"`` guard is needed, except with ``start_method="fork"``.
 
     **Not promised.** A task that ended its worker may have had effects before; ``retries`` runs it again.

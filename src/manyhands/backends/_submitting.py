@@ -22,6 +22,7 @@ from manyhands.backends._process_stream import ProcessStream
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from typing import Self
 
     from manyhands._core.options import Options
     from manyhands._engine._calls import PoolCall
@@ -164,6 +165,15 @@ class Submitter(concurrent.futures.Executor):
         stream.owner = self
         self._streams.add(stream)
         return stream
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        """Like the end of a ``with`` block. The event loop goes on meanwhile; who is cancelled there stops what runs."""
+        from manyhands._engine import _awaiting  # noqa: PLC0415 - asyncio takes 40 ms
+
+        await _awaiting.leave(lambda kind: self.__exit__(kind, None, None), kind)
 
     def _width(self) -> int:
         raise NotImplementedError
