@@ -6,6 +6,7 @@ import ctypes
 import gc
 import multiprocessing
 import os
+import pickle
 import signal
 import weakref
 from multiprocessing import resource_tracker
@@ -251,6 +252,9 @@ def test_tasks_are_given_none(context):
             manyhands.map(print, [one])
     with pytest.raises(manyhands.NotSerializable, match="through inheritance"):
         manyhands.map(lambda x: queue.put(x), [1])
+    with Executor(1) as executor, pytest.raises(RuntimeError, match=r"argument 0 .*through inheritance.*args= of a Process") as caught:
+        executor.submit(keep, queue).result()  # what multiprocessing raises, of which it is one
+    assert isinstance(pickle.loads(pickle.dumps(caught.value)), manyhands.NotSerializable)
     drop(queue)
     assert manyhands.map(abs, [-1]) == [1]
     assert [v.value for v in manyhands.map(lambda value: value, [ctypes.c_int(3)])] == [3]  # memory of its own is copied

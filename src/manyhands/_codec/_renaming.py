@@ -42,9 +42,9 @@ def part_of(part: errors.Part, what: str) -> errors.Part:
 
 
 def _renamed(error: BaseException, what: str, rename: Callable[[Way], Way]) -> BaseException:
-    if type(error) is not errors.NotSerializable:
+    if not isinstance(error, errors.NotSerializable):
         return error
-    return errors.NotSerializable(what, [_with_way(part, rename(part.way)) for part in error.parts], error.more)
+    return type(error)(what, [_with_way(part, rename(part.way)) for part in error.parts], error.more)
 
 
 def _with_way(part: errors.Part, way: Way) -> errors.Part:

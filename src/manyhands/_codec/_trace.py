@@ -16,7 +16,7 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands import errors
-from manyhands._codec import _advice, _bytecode, _naming, _pickling, _steps
+from manyhands._codec import _advice, _bytecode, _inherited, _naming, _pickling, _steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -68,7 +68,8 @@ def not_serializable(obj: object, error: BaseException, *, is_result: bool = Fal
     search = Search(obj, _ENDLESS_SECONDS if isinstance(error, RecursionError) else _SECONDS, is_result=is_result)
     parts = search.run() or [search.otherwise(error)]
     name = errors.RESULT if is_result else _steps.root_name(obj)
-    return errors.NotSerializable(name, parts, search.cut_short(len(parts)))
+    kind = errors.NotInherited if any(part.reason == _inherited.REASON for part in parts) else errors.NotSerializable
+    return kind(name, parts, search.cut_short(len(parts)))
 
 
 class Search:

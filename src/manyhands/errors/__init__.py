@@ -6,6 +6,7 @@ error                  whose fault                                              
 ``WorkerDied``         a task ended its process (crash, ``os._exit``, out of memory)   ``BrokenProcessPool``
 ``TaskTimeout``        a task took longer than its ``timeout``                         ``TimeoutError``
 ``NotSerializable``    an argument, result or function cannot be sent                  ``pickle.PicklingError``
+``NotInherited``       the same, of what only a new process can be given (a queue)     ``RuntimeError``, too
 ``StaleCode``          a worker has other code than the program, and cannot be sent it  ``ImportError``
 ``RemoteError``        a task raised what cannot be rebuilt in this process            ``RuntimeError``
 ``PoolClosed``         a pool was used after its end                                   ``RuntimeError``
@@ -34,6 +35,7 @@ __all__ = [
     "Failure",
     "InternalError",
     "ManyhandsError",
+    "NotInherited",
     "NotSerializable",
     "Part",
     "PoolClosed",
@@ -147,6 +149,10 @@ class NotSerializable(ManyhandsError, pickle.PicklingError):
         self.type_name = parts[0].type_name
         self.more = more
         super().__init__(_text(what, parts, more))
+
+
+class NotInherited(NotSerializable, RuntimeError):
+    """What cannot be sent is what only a new process can be given: a queue or a lock of ``multiprocessing``, say."""
 
 
 def _text(what: str, parts: list[Part], more: str) -> str:
