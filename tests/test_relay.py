@@ -350,6 +350,70 @@ manyhands.map(task, [1])
     assert (done.stdout, done.stderr) == ("root says one\nx says two\n", "")
 
 
+CLASS = """
+import logging
+
+class Telling(logging.Logger):
+    def tell(self, text):
+        self.warning("told %s", text)
+"""
+USER = """
+import logging
+log = logging.getLogger(__name__)
+
+def task(x):
+    log.tell(x)
+"""
+
+
+@pytest.mark.parametrize("class_is_in", ["the script", "a module"])
+def test_loggers_of_a_class_of_the_programs(tmp_path, class_is_in):
+    (tmp_path / "module_with_a_class.py").write_text(CLASS)
+    (tmp_path / "module_that_logs.py").write_text(USER)
+    program = f"""
+{CLASS if class_is_in == "the script" else "import logging; from module_with_a_class import Telling"}
+import manyhands
+logging.basicConfig(format="%(name)s: %(message)s")
+logging.getLogger("of the script").setLevel(logging.INFO)
+executor = manyhands.Executor(1)
+executor.submit(abs, 1).result()  # the worker is there
+
+logging.setLoggerClass(Telling)
+import module_that_logs
+log = logging.getLogger("app")
+log.setLevel(logging.INFO)
+
+def task(x):
+    log.tell(x)
+    logging.setLoggerClass(logging.Logger)  # what a task sets, stays
+
+executor.submit(module_that_logs.task, 1).result()
+executor.submit(task, 2).result()
+log.setLevel(logging.DEBUG)
+print(executor.submit(lambda: logging.getLoggerClass() is logging.Logger).result())
+logging.setLoggerClass(logging.Logger)
+print(executor.submit(lambda: type(logging.getLogger("new")).__name__).result())
+"""
+    done = scripts.run(program, PYTHONPATH=str(tmp_path))
+    assert (done.stderr, done.stdout) == ("module_that_logs: told 1\napp: told 2\n", "True\nLogger\n")
+
+
+def test_loggers_of_a_class_that_cannot_be_sent():
+    """Tasks that need it fail, and others do not."""
+    program = """
+import logging, manyhands
+
+class Telling(logging.Logger):
+    texts = (text for text in ["one"])
+
+logging.setLoggerClass(Telling)
+logging.basicConfig(format="%(message)s")
+manyhands.map(lambda _: logging.getLogger("app").warning("two"), [1])
+"""
+    done = scripts.run(program)
+    assert (done.stdout, done.stderr) == ("", "two\n")
+
+
 def test_a_program_without_handlers():
     program = "import logging, manyhands\nmanyhands.map(lambda _: logging.getLogger('x').warning('two') or logging.warning('one'), [1])"
     done = scripts.run(program)

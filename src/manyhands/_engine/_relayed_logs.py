@@ -7,10 +7,12 @@ done so here and there, and a record is to be seen once.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import marshal
 from typing import TYPE_CHECKING, Any
 
+from manyhands._codec import _pickling
 from manyhands._core import worker_ids
 from manyhands._engine._surroundings import ROOT, handler_key
 from manyhands._wire import _messages
@@ -31,6 +33,7 @@ class Logs:
         self._say = say
         self._levels: dict[str, int] = {}  # as the parent has told them
         self._handlers: dict[str, list[str]] = {}
+        self._kind = b""
         self._imported: set[int] = set()  # ids of handlers that came with modules
         # In the place of the parent's, so that logging.warning() does not think that nothing has been set up.
         self._stand_in = logging.NullHandler()
@@ -43,6 +46,9 @@ class Logs:
 
     def adopt(self, state: LogState) -> None:
         """The parent's levels and handlers, as they are by now. What the worker's own code has set besides stays."""
+        if state["kind"] != self._kind:  # before loggers are made
+            self._kind = state["kind"]
+            _make_loggers_of(self._kind)
         for name in self._levels.keys() - state["levels"].keys():
             _logger(name).setLevel(logging.NOTSET)
         for name, level in state["levels"].items():
@@ -91,6 +97,11 @@ class Logs:
     def _is_theirs(self, handler: logging.Handler, theirs: list[str]) -> bool:
         """Whether one of the parent's does what this one does."""
         return id(handler) in self._imported and handler_key(handler) in theirs
+
+
+def _make_loggers_of(kind: bytes) -> None:
+    with contextlib.suppress(Exception):  # of the module that has it: then tasks fail that need it
+        logging.setLoggerClass(_pickling.decode(kind) if kind else logging.Logger)
 
 
 def _logger(name: str) -> logging.Logger:

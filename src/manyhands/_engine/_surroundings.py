@@ -10,6 +10,8 @@ import os
 import sys
 import warnings
 
+from manyhands import errors
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
@@ -17,11 +19,15 @@ if TYPE_CHECKING:
     from typing import Any, TypedDict
 
     class LogState(TypedDict):
-        """``levels`` of the loggers that have one of their own, and what kind of ``handlers`` they have; see :func:`handler_key`."""
+        """``levels`` of the loggers that have one of their own, and what kind of ``handlers`` they have; see :func:`handler_key`.
+
+        ``kind``: the class of loggers that are made from now on, pickled; empty if it is what it always is.
+        """
 
         disable: int
         levels: dict[str, int]
         handlers: dict[str, list[str]]
+        kind: bytes
 
 
 ROOT = ""  # the root logger's name, here
@@ -37,14 +43,15 @@ class Surroundings:
         self._filters = list(warnings.filters)
         self._root: logging.RootLogger | None = None  # as soon as logging is loaded
         self._handlers: list[Any] = []
-        self._made = 0  # handlers, of any logger
+        self._made: tuple[int, object] = (0, None)
+        self._kind = b""  # of loggers, pickled
         self._tracker: int | None = None
         self._note_logs()
 
     def for_new(self, worker_id: int) -> tuple[bytes, list[int]]:
         """What a worker has to know that is started now, and descriptors for it; its import path it knows already."""
         self._tracker = _tracker()
-        around = {"worker_id": worker_id, "program": os.getpid(), "warnings": _encode_filters(), "logs": log_state()}
+        around = {"worker_id": worker_id, "program": os.getpid(), "warnings": _encode_filters(), "logs": _log_state(self._kind)}
         return marshal.dumps(around), [] if self._tracker is None else [self._tracker]
 
     def changed(self) -> tuple[bytes, list[int]] | None:
@@ -54,7 +61,7 @@ class Surroundings:
         root = self._root or _root_logger()
         # Loggers remember for which levels they are enabled, and forget it whenever any level is set: so what is noted there is gone.
         logs = root is not None and (
-            self._mark not in getattr(root, "_cache", ()) or root.handlers != self._handlers or _handlers_made() != self._made
+            self._mark not in getattr(root, "_cache", ()) or root.handlers != self._handlers or _made() != self._made
         )
         tracker = _TRACKER in sys.modules and _tracker() != self._tracker
         if not (path or filters or logs or tracker):
@@ -68,7 +75,7 @@ class Surroundings:
             changes["warnings"] = _encode_filters()
         if logs:
             self._note_logs()
-            changes["logs"] = log_state()
+            changes["logs"] = _log_state(self._kind)
         if tracker:
             self._tracker = _tracker()
         return marshal.dumps(changes), [self._tracker] if tracker and self._tracker is not None else []
@@ -82,13 +89,29 @@ class Surroundings:
         root = self._root = _root_logger()
         if root is not None:
             self._handlers = list(root.handlers)
-            self._made = _handlers_made()
+            made = _made()
+            if made[1] is not self._made[1]:
+                self._kind = _encode_kind(made[1])
+            self._made = made
             if hasattr(root, "_cache"):
                 root._cache[self._mark] = True  # noqa: SLF001 - see above; there is no public way that takes less than a look at each
 
 
-def _handlers_made() -> int:
-    return len(getattr(sys.modules.get("logging"), "_handlerList", ()))
+def _made() -> tuple[int, object]:
+    """How many handlers there are, of any logger; and the class of which new loggers are."""
+    module = sys.modules.get("logging")
+    return len(getattr(module, "_handlerList", ())), getattr(module, "_loggerClass", None)
+
+
+def _encode_kind(kind: Any) -> bytes:
+    if kind is None or kind is getattr(sys.modules["logging"], "Logger", None):
+        return b""
+    from manyhands._codec import _pickling  # noqa: PLC0415 - few programs have one of their own
+
+    try:
+        return _pickling.encode_whole(kind)
+    except errors.NotSerializable:  # tasks need not log, or not by what only this class has
+        return b""
 
 
 _TRACKER = "multiprocessing.resource_tracker"
@@ -107,10 +130,10 @@ def _root_logger() -> logging.RootLogger | None:
     return getattr(module, "root", None)
 
 
-def log_state() -> LogState:
+def _log_state(kind: bytes) -> LogState:
     """What loggers are set to in this process."""
     root = _root_logger()
-    state: LogState = {"disable": 0, "levels": {}, "handlers": {}}
+    state: LogState = {"disable": 0, "levels": {}, "handlers": {}, "kind": kind}
     if root is None:
         return state
     state["disable"] = root.manager.disable
