@@ -86,6 +86,15 @@ def test_a_line_that_is_not_ended(capsys):
     assert capsys.readouterr().out.endswith("last words")
 
 
+def test_a_line_that_the_program_ends(capsys):
+    """Workers of the next call begin no other line: no empty one follows."""
+    with Executor(1) as first, Executor(1) as second:
+        list(first.map(lambda _: print(".", end=""), range(3), chunksize=3))
+        print()
+        list(second.map(say, [1], chunksize=3))
+    assert capsys.readouterr().out == "...\nout 1\n"
+
+
 def dots(folder):
     print("..", end="", flush=True)
     waiting.until(lambda: os.path.exists(f"{folder}/go"))

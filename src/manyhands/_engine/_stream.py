@@ -17,7 +17,7 @@ from manyhands._core.ordering import Reorder
 from manyhands._core.policy import Failed, add_note
 from manyhands._core.slowest import LEAST
 from manyhands._core.tasks import Batch
-from manyhands._engine import _calls
+from manyhands._engine import _calls, _echo
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
@@ -401,3 +401,4 @@ class Stream:
             self._pool.cancel_call(self.call, at_once=at_once)
             self._pool.notify()
         self._pool.watch()
+        _echo.forget_open_lines()
