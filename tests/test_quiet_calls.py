@@ -1,11 +1,12 @@
 """Which generator expressions run none of the user's code between two calls; and that what does is still sent as it was."""
 
 import functools
+import weakref
 
 import numpy as np
 import pytest
 
-from manyhands import Parallel, delayed, readonly
+from manyhands import NotSerializable, Parallel, Pool, delayed, readonly
 from manyhands._codec import _sealed
 from manyhands._engine import _store
 from manyhands.compat import joblib
@@ -211,6 +212,71 @@ def test_a_generator_that_changes_what_it_yields_sends_each_as_it_was(parallel):
 
     assert parallel(calls()) == [11 * i for i in range(5)]
     assert parallel(delayed(first)(a, changed(i)) for i in range(5)) == [11 * i for i in range(5)]
+
+
+@pytest.fixture(params=["map", "map in chunks", "Pool.starmap", "Pool.starmap_async"])
+def starmap(request):
+    """``starmap(function, first arguments, second arguments)`` of executors and pools, which read all inputs at once."""
+    if request.param.startswith("map"):
+        with executor_of_two() as executor:
+            chunksize = 2 if "chunks" in request.param else 1
+            yield lambda *given: list(executor.map(*given, chunksize=chunksize))
+        return
+    with Pool(2) as pool:
+        if request.param == "Pool.starmap":
+            yield lambda fn, *given: pool.starmap(fn, list(zip(*given, strict=True)))
+        else:
+            yield lambda fn, *given: pool.starmap_async(fn, list(zip(*given, strict=True))).get()
+        pool.close()
+        pool.join()
+
+
+def test_within_a_map_over_lists_nothing_is_compared(starmap, compared):
+    a = np.zeros(LARGE)
+    for number in range(3):
+        a[0] = number
+        assert starmap(first, [a] * 20, range(20)) == [number + i for i in range(20)]
+    assert starmap(lambda *given: first(*given), [a] * 5, range(5)) == [2 + i for i in range(5)]
+    assert len(compared) == 3  # once in each call after the first
+
+
+def test_pickling_may_change_an_array_in_a_map_over_lists(starmap):
+    a = np.zeros(LARGE)
+    assert starmap(first, [a] * 3, [0, Changing(a), 0])[2] == 1
+
+
+def test_a_map_over_what_changes_an_array_sends_each_as_it_was():
+    a = np.zeros(LARGE)
+
+    def arrays():
+        for number in range(5):
+            a[0] = number
+            yield a
+
+    with executor_of_two() as executor:
+        assert list(executor.map(first, arrays(), range(5))) == [2 * i for i in range(5)]
+        a[0] = 0
+        for i, found in enumerate(executor.map(first, [a] * 20, range(20), buffersize=2)):
+            assert found >= i
+            a[0] += 1
+        assert found > i
+
+
+def test_a_map_does_not_keep_what_it_has_sent():
+    a = np.zeros(LARGE)
+    kept = weakref.ref(a)
+    with executor_of_two() as executor:
+        results = executor.map(first, [a], [1])
+        del a
+        assert kept() is None
+        assert list(results) == [1]
+
+
+def test_a_map_of_what_cannot_be_sent():
+    with executor_of_two() as executor:
+        results = executor.map(functools.partial(g, (n for n in ())), [1])
+        with pytest.raises(NotSerializable, match="a generator"):
+            next(results)
 
 
 def failing(array, i):

@@ -10,6 +10,7 @@ from manyhands import errors
 from manyhands._core.policy import Failed, Policy
 from manyhands.backends import Plan
 from manyhands.backends._choice import choose
+from manyhands.backends._contract import are_settled
 from manyhands.backends._ending import Readable, first_failure
 from manyhands.errors import Failure
 from manyhands.reports import Recording
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 
     from manyhands._core.options import Options
     from manyhands.backends import TaskStream
-
-# Reading these runs no code of the user's.
-_SETTLED = frozenset({list, tuple, range, str, bytes, set, frozenset, dict})
 
 
 class Call:
@@ -44,7 +42,7 @@ class Call:
             raise TypeError(msg)
         self._options = options
         self._failed: list[Failed] = []
-        settled, self.total = all(type(iterable) in _SETTLED for iterable in iterables), _length(iterables)
+        settled, self.total = are_settled(iterables), _length(iterables)
         _check_iterables(iterables)
         if rng is not None:
             from manyhands.random_numbers import Drawing  # noqa: PLC0415 - only where it is asked for

@@ -84,7 +84,7 @@ class _Base:
         self._check_running()
         inputs = _listed(iterable)
         chunk = None if chunksize is None else _checked_chunk(chunksize)
-        plan = Plan(func, star=star, settled=True, workers=self._size, chunk=chunk, eager=True, total=len(inputs))
+        plan = Plan(func, star=star, settled=True, quiet=True, workers=self._size, chunk=chunk, eager=True, total=len(inputs))
         return _gather(self._stream(plan, iter(inputs)), len(inputs))
 
     def map_async(
@@ -123,7 +123,7 @@ class _Base:
         inputs = _listed(iterable)
         # As multiprocessing does: there is no time to measure.
         chunk = -(-len(inputs) // (4 * self._size)) or 1 if chunksize is None else _checked_chunk(chunksize)
-        plan = Plan(func, star=star, settled=True, workers=self._size, chunk=chunk, ahead=_ALL, eager=True, total=len(inputs))
+        plan = Plan(func, star=star, settled=True, quiet=True, workers=self._size, chunk=chunk, ahead=_ALL, eager=True, total=len(inputs))
         stream = self._stream(plan, iter(inputs))
         stream.start()
         future: concurrent.futures.Future[list[T]] = concurrent.futures.Future()
@@ -294,7 +294,10 @@ def _checked_chunk(chunksize: int) -> int:
 
 
 def _listed(iterable: Iterable[Any]) -> list[Any] | tuple[Any, ...] | range:
-    return iterable if isinstance(iterable, list | tuple | range) else list(iterable)
+    """What is there beforehand, so that no code of the user's runs while it is read."""
+    if type(iterable) is list or type(iterable) is tuple or type(iterable) is range:
+        return iterable
+    return list(iterable)
 
 
 def _gather(stream: OngoingStream, total: int) -> list[Any]:

@@ -219,18 +219,20 @@ def _named(error: BaseException, form: Form) -> BaseException:
 _TAKEN = frozenset({Snapshot, Refusal})
 
 
-def encode_one(function: Function, args: tuple[object, ...], kwargs: dict[str, object], pool: ProcessPool) -> tuple[Form, tuple[Encoded]]:
-    """One call, for :class:`Batch`.
+def encode_one(
+    function: Function, args: tuple[object, ...], kwargs: dict[str, object], pool: ProcessPool, encoder: ArgumentEncoder | None = None
+) -> tuple[Form, tuple[Encoded]]:
+    """One call, for :class:`Batch`; ``encoder``: that of all calls of which this is one.
 
     Raises:
         NotSerializable: the arguments cannot be sent.
     """
     try:
         if kwargs:
-            return function.with_keywords, (ArgumentEncoder(pool).encode((args, kwargs)),)
+            return function.with_keywords, ((encoder or ArgumentEncoder(pool)).encode((args, kwargs)),)
         if _packing.are_atoms(args):
             return function.with_arguments, ((_packing.pickle_atoms(args), ()),)
-        return function.with_arguments, (ArgumentEncoder(pool).encode(args),)
+        return function.with_arguments, ((encoder or ArgumentEncoder(pool)).encode(args),)
     except errors.NotSerializable as error:
         # Kept in no variable: its traceback would keep this frame, and this frame the error.
         raise _noted(_named(error, function.with_keywords if kwargs else function.with_arguments), function) from None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from manyhands._core.policy import Failed, Policy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from concurrent.futures import Executor
 
     from manyhands._core.ledger import Ledger
@@ -69,6 +69,15 @@ class Plan(NamedTuple):
     fail_fast: bool = False
     total: int | None = None
     watch: Callable[[int], object] | None = None
+
+
+# Reading these runs no code of the user's.
+_SETTLED = frozenset({list, tuple, range, str, bytes, set, frozenset, dict})
+
+
+def are_settled(iterables: Iterable[object]) -> bool:
+    """Whether these are inputs that exist beforehand: no code of the user's runs between two of them."""
+    return all(type(iterable) in _SETTLED for iterable in iterables)
 
 
 class Counts(NamedTuple):

@@ -16,8 +16,9 @@ from manyhands._core.options import checked_count
 from manyhands._core.policy import Failed, Policy, add_note
 from manyhands._core.tasks import Batch
 from manyhands._engine import _feed
+from manyhands._engine._arguments import ArgumentEncoder
 from manyhands._engine._futures import Future, FutureSink
-from manyhands.backends._contract import Plan
+from manyhands.backends._contract import Plan, are_settled
 from manyhands.backends._process_stream import ProcessStream
 
 if TYPE_CHECKING:
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
     from typing import Self
 
     from manyhands._core.options import Options
-    from manyhands._engine._calls import PoolCall
+    from manyhands._engine._calls import Function, PoolCall
     from manyhands._engine._pool import ProcessPool
+
+    # What tasks have in common between which nothing of the user's runs: the function as it is now, and what knows what has been sent.
+    Once = tuple[Function, ArgumentEncoder]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -63,15 +67,17 @@ class Submitter(concurrent.futures.Executor):
         """
         return self._submit(self._call, fn, args, kwargs)
 
-    def _submit(self, call: PoolCall, fn: Callable[..., T], args: tuple[object, ...], kwargs: dict[str, object]) -> Future[T]:
+    def _submit(
+        self, call: PoolCall, fn: Callable[..., T], args: tuple[object, ...], kwargs: dict[str, object], once: Once | None = None
+    ) -> Future[T]:
         pool = self._pool
         if pool.closed or self._closed or pool.pid != os.getpid():
             self._check_open()
         index = next(call.indices)
         future: Future[T] = Future(pool)
         try:
-            function = pool.function(fn, self._options.on_stale)
-            form, items = _feed.encode_one(function, args, kwargs, pool)
+            function, encoder = once or (pool.function(fn, self._options.on_stale), None)
+            form, items = _feed.encode_one(function, args, kwargs, pool, encoder)
             if pool.set_up.inheritance is not None:
                 pool.settle()
         except Exception as error:  # noqa: BLE001 - this task fails, the others need not
@@ -121,16 +127,24 @@ class Submitter(concurrent.futures.Executor):
             checked_count("buffersize", buffersize, 1, "a number of tasks from 1 on, or None")
         self._check_open()
         deadline = None if timeout is None else time.monotonic() + timeout
+        settled = are_settled(iterables)
         if chunksize == 1:
-            submit = partial(self._submit, self._open(), fn)
-            return _one_by_one(submit, zip(*iterables, strict=False), buffersize, deadline)
+            once = self._once(fn) if settled and buffersize is None else None
+            submit = partial(self._submit, self._open(), fn, once=once)
+            results = _one_by_one(submit, zip(*iterables, strict=False), buffersize, deadline)
+            if once is not None:
+                once[1].forget()
+            return results
+        all_at_once = chunksize is not None and buffersize is None
         plan = Plan(
             function=fn,
             star=True,
+            settled=settled,
+            quiet=settled and all_at_once,
             workers=self._width(),
             chunk=chunksize,
             buffer=buffersize,
-            ahead=_ALL if chunksize and buffersize is None else None,
+            ahead=_ALL if all_at_once else None,
             eager=buffersize is None,
             policy=self._policy,
             priority=self._options.priority,
@@ -144,6 +158,13 @@ class Submitter(concurrent.futures.Executor):
             stream.owner = None
             raise
         return self._flat(stream)
+
+    def _once(self, fn: Callable[..., Any]) -> Once | None:
+        """For tasks that are submitted all at once; None: the function cannot be sent, of which each is to tell."""
+        try:
+            return self._pool.function(fn, self._options.on_stale), ArgumentEncoder(self._pool, quiet=True)
+        except Exception:  # noqa: BLE001 - as in _submit
+            return None
 
     def _flat(self, stream: ProcessStream) -> Iterator[Any]:
         try:
@@ -189,6 +210,8 @@ def _one_by_one(
     deadline: float | None,
 ) -> Iterator[T]:
     ahead = deque(submit(row, {}) for row in islice(rows, buffersize))
+    if buffersize is None:
+        rows = iter(())  # zip keeps its last row
 
     def take() -> Iterator[T]:
         try:
