@@ -12,6 +12,7 @@ import tempfile
 import textwrap
 import threading
 import time
+import traceback
 from pathlib import Path
 
 import psutil
@@ -224,15 +225,54 @@ def test_ctrl_c_ends_the_program_within_a_second(call, tmp_path):
         assert all(waiting.gone(pid) for pid in family)
 
 
-def test_ctrl_c_without_a_handler_shows_one_traceback(tmp_path):
-    code = f"import sys, tasks, manyhands\n{CALLS['map']}"
+@pytest.mark.parametrize("call", CALLS)
+def test_ctrl_c_without_a_handler_shows_one_traceback(call, tmp_path):
+    code = f"import sys, tasks, manyhands\n{CALLS[call]}"
     with scripts.started(code, str(tmp_path)) as process:
         waiting.noted(tmp_path, "started", 2)
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=10)
         assert errors.count("Traceback") == 1
         assert errors.rstrip().endswith("KeyboardInterrupt")
+        assert errors.count(f'File "{Path(manyhands.__file__).parent}') <= 3  # of our own frames those by which the program came in
         assert process.returncode in {130, -signal.SIGINT}
+
+
+def interrupted_reading(call):
+    def inputs():
+        yield 1
+        raise KeyboardInterrupt
+
+    call(inputs())
+
+
+def interrupted_by_a_handler(call):
+    def handler(*_):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    try:
+        call([tasks.BAD])
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.parametrize("interrupted", [interrupted_reading, interrupted_by_a_handler])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda inputs: manyhands.map(tasks.hang, inputs, workers=1),
+        lambda inputs: list(manyhands.imap(tasks.hang, inputs, workers=1)),
+        lambda inputs: manyhands.Parallel(2)(map(manyhands.delayed(tasks.hang), inputs)),
+    ],
+    ids=["map", "imap", "parallel"],
+)
+def test_the_traceback_of_an_interrupt_keeps_the_frames_of_the_program(call, interrupted):
+    with pytest.raises(KeyboardInterrupt) as caught:
+        interrupted(call)
+    names = [frame.name for frame in traceback.extract_tb(caught.value.__traceback__) if frame.filename == __file__]
+    assert names[-2:] == ["<lambda>", "inputs" if interrupted is interrupted_reading else "handler"]
 
 
 def test_ctrl_c_ends_what_other_threads_wait_for(tmp_path):

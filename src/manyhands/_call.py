@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
 from manyhands._core.policy import Failed, Policy
+from manyhands._engine._interrupts import tell_briefly
 from manyhands.backends import Plan
 from manyhands.backends._choice import choose
 from manyhands.backends._contract import are_settled
@@ -107,6 +108,7 @@ class Call:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         at_once = kind is not None and not issubclass(kind, Exception | GeneratorExit)
+        tell_briefly(error)
         try:
             self.stream.close(at_once=at_once)
         finally:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from manyhands._core.arithmetic import evaluate
 from manyhands._core.options import whole
 from manyhands._core.policy import Failed, Policy
+from manyhands._engine._interrupts import tell_briefly
 from manyhands.backends import Plan
 from manyhands.backends._ending import Readable, raise_first
 
@@ -154,6 +155,7 @@ def chunks(stream: TaskStream, calls: Calls, recording: Recording, finished: Cal
             finished()
     except BaseException as error:
         at_once = not isinstance(error, Exception | GeneratorExit)
+        tell_briefly(error)
         raise
     finally:
         stream.close(at_once=at_once)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from manyhands._core.living import Living
 from manyhands._core.options import checked_count
 from manyhands._core.policy import Failed
+from manyhands._engine._interrupts import tell_briefly
 from manyhands._wire._cpus import cpu_count
 from manyhands.async_results import AsyncResult, IMapIterator, MapResult
 from manyhands.backends import Plan
@@ -311,6 +312,9 @@ def _gather(stream: OngoingStream, total: int) -> list[Any]:
             if failed and not isinstance(failed[0], CancelledError):
                 raise failed[0]
             results = [] if failed else results
+    except KeyboardInterrupt as error:
+        tell_briefly(error)
+        raise
     finally:
         stream.close()
     if len(results) < total:

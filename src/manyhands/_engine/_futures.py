@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands import errors
 from manyhands._codec import _failures, _packing, _pickling
-from manyhands._engine._interrupts import is_interrupt
+from manyhands._engine._interrupts import is_interrupt, tell_briefly
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
@@ -140,7 +140,12 @@ class Future(concurrent.futures.Future[T]):
 
     def _await(self, timeout: float | None) -> None:
         deadline = None if timeout is None else time.monotonic() + timeout
-        if not self._pool.wait(self.done, deadline):
+        try:
+            ended = self._pool.wait(self.done, deadline)
+        except KeyboardInterrupt as error:
+            tell_briefly(error)
+            raise
+        if not ended:
             raise TimeoutError
 
     def __await__(self) -> Generator[Any, None, T]:

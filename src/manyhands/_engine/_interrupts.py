@@ -117,6 +117,20 @@ def is_interrupt(error: BaseException) -> bool:
     return isinstance(error, KeyboardInterrupt) and threading.get_ident() == _main_ident
 
 
+def tell_briefly(error: BaseException | None) -> None:
+    """Leave out of the traceback of Ctrl-C, behind the frame that has caught it, those of manyhands' own: they say that it waited.
+
+    The user's stay: those of inputs that were being read, say, or of a handler.
+    """
+    trace = error.__traceback__ if isinstance(error, KeyboardInterrupt) else None
+    while trace is not None:
+        behind = trace.tb_next
+        while behind is not None and str(behind.tb_frame.f_globals.get("__name__")).startswith("manyhands."):
+            behind = behind.tb_next
+        trace.tb_next = behind
+        trace = behind
+
+
 def _find_main_thread() -> None:
     """In a forked child the thread that forked is the main one."""
     global _main_ident  # noqa: PLW0603

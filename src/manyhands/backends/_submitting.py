@@ -18,6 +18,7 @@ from manyhands._core.tasks import Batch
 from manyhands._engine import _feed
 from manyhands._engine._arguments import ArgumentEncoder
 from manyhands._engine._futures import Future, FutureSink
+from manyhands._engine._interrupts import tell_briefly
 from manyhands.backends._contract import Plan, are_settled
 from manyhands.backends._process_stream import ProcessStream
 
@@ -174,6 +175,9 @@ class Submitter(concurrent.futures.Executor):
                         self._note_failure(value.error)
                         raise value.error
                     yield value
+        except KeyboardInterrupt as error:
+            tell_briefly(error)
+            raise
         finally:
             stream.close()
 
