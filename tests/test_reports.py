@@ -90,6 +90,21 @@ def test_parallel_reports_as_well(face):
     assert manyhands.last_report().tasks == 5
 
 
+@pytest.mark.parametrize("kind", [manyhands.Pool, manyhands.ThreadPool])
+def test_maps_of_pools_report_as_well(kind):
+    with kind(2) as pool:
+        pool.map(work, range(20), chunksize=5)
+        report = manyhands.last_report()
+        assert (report.function, report.tasks, report.workers, report.chunk) == ("work", 20, 2, 5)
+        assert report.backend == ("processes" if kind is manyhands.Pool else "threads")
+        assert report.wall > 0
+        assert sum(tasks for tasks, _ in report.per_worker.values()) == 20
+        with pytest.raises(TypeError):
+            pool.starmap(work, [(1,), ("x",)])
+        report = manyhands.last_report()
+        assert (report.tasks, report.failed) == (2, 1)
+
+
 def test_a_call_that_coroutines_await_reports_to_their_thread():
     async def run():
         return [x async for x in manyhands.aimap(work, range(7))]

@@ -20,6 +20,7 @@ from manyhands.backends._ending import Readable
 from manyhands.backends._process_executor import Executor
 from manyhands.backends.threads import ThreadExecutor
 from manyhands.errors import PoolClosed
+from manyhands.reports import Recording
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -38,6 +39,7 @@ class _Base:
     """What pools of processes and of threads have in common: calls on an executor."""
 
     _executor: Executor | ThreadExecutor
+    _backend: str
     _state = _TERMINATED  # until it has been made
     _size = 0
 
@@ -86,7 +88,12 @@ class _Base:
         inputs = _listed(iterable)
         chunk = None if chunksize is None else _checked_chunk(chunksize)
         plan = Plan(func, star=star, settled=True, quiet=True, workers=self._size, chunk=chunk, eager=True, total=len(inputs))
-        return _gather(self._stream(plan, iter(inputs)), len(inputs))
+        recording = Recording(func, self._backend, self._size, chunk)
+        stream = self._stream(plan, iter(inputs))
+        try:
+            return _gather(stream, len(inputs))
+        finally:
+            recording.finish(stream)
 
     def map_async(
         self,
@@ -239,6 +246,7 @@ class Pool(_Base):
     """
 
     _executor: Executor
+    _backend = "processes"
 
     def __init__(
         self,
@@ -266,6 +274,8 @@ class ThreadPool(_Base):
         ...     pool.starmap(pow, [(2, 3), (3, 2)])
         [8, 9]
     """
+
+    _backend = "threads"
 
     def __init__(
         self, processes: int | None = None, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()

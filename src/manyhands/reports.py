@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Report(NamedTuple):
-    """One call of ``map``, ``imap`` or ``Parallel`` that has ended. Times are seconds; ``str()`` gives it as text.
+    """One call of ``map``, ``imap``, ``Parallel`` or ``Pool.map`` that has ended. Times are seconds; ``str()`` gives it as text.
 
     Attributes:
         function: its name; empty if the call was of several.
@@ -107,7 +107,8 @@ def last_report() -> Report | None:
         (6, 2)
 
     ``print(manyhands.last_report())`` shows all of it; so does ``progress="report"``, on standard error, when a call ends. Calls are
-    those of ``map``, ``imap``, ``aimap`` and ``Parallel``; of executors and pools, which do many things at a time, there is none.
+    those of ``map``, ``imap``, ``aimap`` and ``Parallel``, and of ``map`` and ``starmap`` of pools. Of what executors and pools do while
+    the program does something else there is none.
     """
     return _last.make()
 
