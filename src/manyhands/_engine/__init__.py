@@ -12,7 +12,7 @@
 ``_relay.py``           what it says besides: ``_relayed_text.py``, ``_relayed_logs.py`` and ``_relayed_warnings.py``
 ``_on_import.py``       what is done as soon as a module has been loaded
 ``_sayer.py``           in the parent: the thread that says it in its place; ``_echo.py``: how
-``_surroundings.py``    what workers have to know of the program: import path, levels, filters; told again when that changes
+``_surroundings.py``    what workers have to know of the program: import path, loggers, filters; told again when that changes
 ``_zygote.py``          the small process that workers are forked from
 ``_spare.py``           the worker in reserve, forked before it is needed
 ``_rehearsal.py``       what that one does once, so that its first task costs what its second does
@@ -25,7 +25,7 @@
 ``_driving.py``         who runs the loop: whoever waits
 ``_outcomes.py``        what came of tasks, handed out
 ``_futures.py``         futures that need no thread
-``_awaiting.py``        futures that coroutines wait for
+``_awaiting.py``        futures that coroutines wait for, and blocks that they leave
 ``_stream.py``          one call over many inputs
 ``_feed.py``            a call's inputs, cut into batches
 ``_arguments.py``       arguments, encoded: the snapshot; what comes again is sent once
