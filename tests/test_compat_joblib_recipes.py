@@ -1,18 +1,17 @@
-"""What programs make of joblib: progress bars, backends of their own, files, manyhands in joblib's place."""
+"""What programs make of joblib: backends of their own, files, manyhands in joblib's place."""
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
 import os
 import queue
-import re
 import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import joblib
+import joblib_bars as bars
 import joblib_tasks as tasks
 import numpy as np
 import pytest
@@ -25,106 +24,6 @@ from manyhands.compat.joblib import Parallel, delayed, parallel_config, register
 from manyhands.compat.joblib import parallel as names
 
 BACKENDS = ["loky", "multiprocessing", "threading", "sequential"]
-
-
-# ------------------------------------------------------------ progress
-
-
-class Bar:
-    """As much of tqdm as the recipes use."""
-
-    def __init__(self):
-        self.n, self.total, self.seen = 0, None, []
-
-    def update(self, n=1):
-        self.n += n
-        self.seen.append(self.n)
-
-    def refresh(self):
-        self.seen.append(self.n)
-
-
-@contextlib.contextmanager
-def tqdm_joblib(bar):
-    class Told(names.BatchCompletionCallBack):
-        def __call__(self, *args, **kwargs):
-            bar.update(n=self.batch_size)
-            return super().__call__(*args, **kwargs)
-
-    before = names.BatchCompletionCallBack
-    names.BatchCompletionCallBack = Told
-    try:
-        yield bar
-    finally:
-        names.BatchCompletionCallBack = before
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("return_as", ["list", "generator", "generator_unordered"])
-def test_a_callback_that_is_put_in_place(backend, return_as):
-    with tqdm_joblib(Bar()) as bar:
-        assert len(list(Parallel(n_jobs=2, backend=backend, return_as=return_as)(delayed(tasks.square)(i) for i in range(20)))) == 20
-    assert bar.n == 20
-    Parallel(n_jobs=2)(delayed(tasks.square)(i) for i in range(20))
-    assert bar.n == 20
-
-
-class ProgressParallel(Parallel):
-    def __init__(self, bar, *args, total=None, **kwargs):
-        self.bar, self.total = bar, total
-        super().__init__(*args, **kwargs)
-
-    def __call__(self, *args, **kwargs):
-        return Parallel.__call__(self, *args, **kwargs)
-
-    def print_progress(self):
-        self.bar.total = self.n_dispatched_tasks if self.total is None else self.total
-        self.bar.n = self.n_completed_tasks
-        self.bar.refresh()
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_subclass_that_shows_progress(backend):
-    bar = Bar()
-    assert ProgressParallel(bar, n_jobs=2, backend=backend, batch_size=1)(delayed(tasks.square)(i) for i in range(20)) == [
-        i * i for i in range(20)
-    ]
-    assert (bar.n, bar.total) == (20, 20)
-    assert bar.seen == sorted(bar.seen)
-    assert len(bar.seen) > 5
-
-
-def test_a_method_that_is_put_in_place(monkeypatch):
-    seen = []
-    monkeypatch.setattr(names.Parallel, "print_progress", lambda self: seen.append(self.n_completed_tasks))
-    Parallel(n_jobs=2)(delayed(tasks.square)(i) for i in range(20))
-    assert seen[-1] == 20
-
-
-def test_progress_does_not_wait_for_the_first_call():
-    go = threading.Event()
-
-    class Going(Parallel):
-        def print_progress(self):
-            if self.n_completed_tasks >= 9:
-                go.set()
-
-    calls = [delayed(go.wait)(20), *(delayed(tasks.square)(i) for i in range(9))]
-    assert Going(n_jobs=2, backend="threading")(calls) == [True, *(i * i for i in range(9))]
-
-
-@pytest.mark.parametrize(("verbose", "stream"), [(1, "err"), (11, "err"), (51, "out")])
-@pytest.mark.parametrize("inputs", [list, iter])
-def test_verbose(verbose, stream, inputs, capsys):
-    Parallel(n_jobs=2, verbose=verbose, batch_size=1)(inputs([delayed(tasks.square)(i) for i in range(12)]))
-    captured = capsys.readouterr()
-    lines = getattr(captured, stream).splitlines()
-    assert lines[0] == "[Parallel(n_jobs=2)]: Using backend LokyBackend with 2 concurrent workers."
-    assert re.fullmatch(r"\[Parallel\(n_jobs=2\)\]: Done +12 out of +12 \| elapsed: +[\d.]+s finished", lines[-1])
-    pattern = r"\[Parallel\(n_jobs=2\)\]: Done +\d+ (out of +12|tasks +) ?\| elapsed: +[\d.]+s( remaining: +[\d.]+s)?"
-    assert all(re.fullmatch(pattern, line) for line in lines[1:-1])
-    assert len(lines) > 4 or verbose == 1
-    assert getattr(captured, "out" if stream == "err" else "err") == ""
 
 
 # ------------------------------------------------------------ backends of others
@@ -219,7 +118,7 @@ def test_a_backend_of_others_is_told_how_long_batches_take():
         def batch_completed(self, batch_size, duration):
             seen.append((batch_size, duration))
 
-    with tqdm_joblib(Bar()) as bar:
+    with bars.tqdm_joblib(bars.Bar()) as bar:
         Parallel(n_jobs=2, backend=Measured())(delayed(tasks.square)(i) for i in range(20))
     assert sum(size for size, _ in seen) == bar.n == 20
     assert all(duration >= 0 for _, duration in seen)

@@ -370,6 +370,7 @@ class Stream:
         if self._closed:  # meanwhile, by another thread
             return True
         self._submitted += count
+        self.arrivals.ledger.batches += len(made)
         for batch in made:
             if isinstance(batch, Batch):
                 self._pool.post(batch)

@@ -291,6 +291,7 @@ class ExecutorStream:
                 return
             raise
         self._under_way[future] = shipment
+        self._ledger.batches += 1
         self._ledger.chunk = max(self._ledger.chunk, len(shipment.rows))
         self._ledger.dispatched(self._submitted - self._ended)
         if self._closed:  # the same, and it has not seen this one

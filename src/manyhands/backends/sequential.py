@@ -69,6 +69,7 @@ class SequentialStream:
             else:
                 row = (plan.function, tuple(value) if plan.star else (value,), {})  # type: ignore[arg-type]
             self._busy = 1
+            self._ledger.batches += 1
             outcome = self._run(index, row)
             self._busy = 0
             self._ended += 1

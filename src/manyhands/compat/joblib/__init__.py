@@ -11,6 +11,7 @@
 ``_choosing.py``         which backend a call gets
 ``_batches.py``          what backends of others are given
 ``_contract_stream.py``  such a backend, driven as a stream
+``_dispatching.py``      what subclasses of ``Parallel`` override to be told of batches
 ``_array_files.py``      arrays by way of files, where the user asks for files
 ``_errors.py``           errors as callers of joblib catch them
 ``_processors.py``       ``cpu_count``

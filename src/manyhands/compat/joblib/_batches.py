@@ -51,7 +51,7 @@ class BatchCompletionCallBack:
         parallel: the :class:`Parallel` that it is of.
         job: what the backend's ``submit`` has returned, for backends that are given batches.
 
-    It is called in the thread that takes the results.
+    It is called in the thread that takes the results. ``parallel.n_completed_tasks`` counts its batch as soon as this one is called.
     """
 
     def __init__(self, dispatch_timestamp: float, batch_size: int, parallel: Any) -> None:
@@ -65,4 +65,4 @@ class BatchCompletionCallBack:
         self.job = job
 
     def __call__(self, *args: Any, **kwargs: Any) -> None:
-        self.parallel.print_progress()
+        self.parallel.completed(self.batch_size)

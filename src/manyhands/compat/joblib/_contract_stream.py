@@ -2,7 +2,8 @@
 
 **Guarantees.** The backend is asked for nothing but what joblib's base class has; it need not derive from ours. Its callbacks may come
 from any thread, also before ``submit`` returns. The calls are read in the thread that takes the results; only for backends of the old kind,
-whose callbacks bring no results, are they read in the thread of the callback, as joblib does.
+whose callbacks bring no results, are they read in the thread of the callback, as joblib does. Each batch is dispatched by
+``Parallel.dispatch_one_batch`` or ``dispatch_next``, which subclasses override.
 """
 
 from __future__ import annotations
@@ -35,17 +36,19 @@ class ContractStream:
         self._parallel = parallel
         self._backend = parallel._backend  # noqa: SLF001 - of its contract
         self._n_jobs = n_jobs
-        self._inputs = inputs
+        self.unread: Iterator[Noted] | None = inputs  # None: nothing more is to be read
         self._first = first  # how many calls are dispatched at once, at the beginning; None: all
         self._timeout = timeout
-        self._ready: deque[list[Noted]] = deque()  # batches that have been read
+        self.ready: deque[list[Noted]] = deque()  # batches that have been read, and not dispatched
         self._under_way: dict[int, BatchCompletionCallBack] = {}  # by the index of the first call, in order
         self._came: queue.SimpleQueue[tuple[int, Any]] = queue.SimpleQueue()
         self._failed: list[Failed] = []
+        self._unreadable: BaseException | None = None  # what reading the calls has raised where nobody would have heard of it
         self._order: Reorder[Any] = Reorder()
         self._head = -1  # the batch that is waited for, and until when
         self._until = 0.0
         self._submitted = self._ended = 0
+        self.batches = 0  # that have been submitted
         self._started = self._closed = False
 
     def start(self) -> None:
@@ -55,43 +58,73 @@ class ContractStream:
         self._started = True
         if hasattr(self._backend, "start_call"):
             self._backend.start_call()
-        while not self._closed and (self._first is None or self._submitted < self._first):
-            most = None if self._first is None else self._first - self._submitted
-            if not self.dispatch_next(most):
-                return
+        first = self.unread if self._first is None or self.unread is None else islice(self.unread, self._first)
+        while first is not None and not self._closed and self._dispatch_one(first):
+            pass
 
     # ------------------------------------------------------------ batches
 
-    def dispatch_next(self, most: int | None = None) -> bool:
-        """Submit a batch; whether there was one. ``most``: calls that may be read for it."""
-        batch = self._next_batch(most)
+    @property
+    def _asks(self) -> bool:
+        """Whether ``Parallel`` is to dispatch: not if it has begun another call, and all of this one has been read."""
+        return self._parallel.dispatcher is self
+
+    def _dispatch_one(self, calls: Iterator[Noted]) -> bool:
+        """Have a batch dispatched; whether there was one."""
+        before = self._submitted
+        said = self._parallel.dispatch_one_batch(calls) if self._asks else self.dispatch(calls)
+        return self._submitted > before if said is None else bool(said)  # a subclass may forget to return it
+
+    def _dispatch_next(self) -> None:
+        """Have another batch dispatched, if there is one."""
+        if self.unread is None or self._closed:
+            return
+        if self._asks:
+            self._parallel.dispatch_next()
+        else:
+            self.go_on()
+
+    def go_on(self) -> None:
+        """Dispatch a batch of what has not been read; where there was none, that was all."""
+        if self.unread is not None and not self._dispatch_one(self.unread):
+            self.unread = None
+
+    def dispatch(self, calls: Iterator[Noted]) -> bool:
+        """Submit a batch of these calls, or of what has been read before; whether there was one."""
+        batch = self._next_batch(calls)
         if batch is None or self._closed:
             return False
-        parallel = self._parallel
-        first, self._submitted = self._submitted, self._submitted + len(batch)
-        parallel.n_dispatched_batches += 1
-        tracker = self._under_way[first] = parallel.make_callback(time.time(), len(batch))
         work = BatchedCalls(batch, self._backend.get_nested_backend())
+        if self._asks:
+            self._parallel._dispatch(work)  # noqa: SLF001 - what subclasses override
+        else:
+            self.submit(work)
+        return True
+
+    def submit(self, work: BatchedCalls) -> None:
+        """Give a batch to the backend."""
+        first, self._submitted = self._submitted, self._submitted + len(work)
+        self.batches += 1
+        tracker = self._under_way[first] = self._parallel.make_callback(time.time(), len(work))
         submit = getattr(self._backend, "submit", None) or self._backend.apply_async
         tracker.register_job(submit(work, callback=partial(self._told, first)))
-        return True
 
     def _told(self, first: int, out: Any = None) -> None:
         """The backend's callback, in whatever thread."""
         self._came.put((first, out))
 
-    def _next_batch(self, most: int | None) -> list[Noted] | None:
+    def _next_batch(self, inputs: Iterator[Noted]) -> list[Noted] | None:
         """Some are read for all workers, and shared out among them: the last ones in smaller batches, so that all end together."""
-        if not self._ready:
+        if not self.ready:
             fixed = self._parallel.batch_size != "auto"
             size = self._parallel.batch_size if fixed else self._backend.compute_batch_size()
             wanted = size * self._n_jobs
-            calls = list(islice(self._inputs, wanted if most is None else min(wanted, most)))
+            calls = list(islice(inputs, wanted))
             if not fixed:
-                is_last = most is None and len(calls) < wanted
+                is_last = inputs is self.unread and len(calls) < wanted
                 size = max(1, len(calls) // (10 * self._n_jobs if is_last else self._n_jobs))
-            self._ready += [calls[i : i + size] for i in range(0, len(calls), size)]
-        return self._ready.popleft() if self._ready else None
+            self.ready += [calls[i : i + size] for i in range(0, len(calls), size)]
+        return self.ready.popleft() if self.ready else None
 
     # ------------------------------------------------------------ results
 
@@ -106,9 +139,9 @@ class ContractStream:
         self.start()
         while not self._closed:
             if not self._under_way:
-                if not self.dispatch_next():
+                self._dispatch_next()
+                if not self._under_way:
                     return
-                continue
             arrival = self._wait()
             if arrival is None:
                 return
@@ -142,13 +175,13 @@ class ContractStream:
             self._fail(first, error)
             return None
         self._completed(tracker, out)
-        self.dispatch_next()
+        self._dispatch_next()
         return values
 
     def _completed(self, tracker: BatchCompletionCallBack, out: Any) -> None:
         self._backend.batch_completed(tracker.batch_size, time.time() - tracker.dispatch_timestamp)
         self._ended += tracker.batch_size
-        tracker(out)
+        self._parallel.report(tracker, tracker.batch_size, out)
 
     def _fail(self, index: int, error: BaseException) -> None:
         self._failed.append(Failed(index, error))
@@ -179,10 +212,10 @@ class OldContractStream(ContractStream):
         self._lock = threading.RLock()  # held while calls are read, and while a batch is taken off
         self._told_of: set[int] = set()
 
-    def dispatch_next(self, most: int | None = None) -> bool:
-        """Submit a batch; whether there was one."""
+    def dispatch(self, calls: Iterator[Noted]) -> bool:
+        """Submit a batch of these calls, or of what has been read before; whether there was one."""
         with self._lock:
-            return super().dispatch_next(most)
+            return super().dispatch(calls)
 
     def _told(self, first: int, out: Any = None) -> None:
         """The callback: the next batch is submitted from here, since whoever takes the results waits for one of them."""
@@ -190,14 +223,19 @@ class OldContractStream(ContractStream):
             if self._closed or first in self._told_of:
                 return
             self._told_of.add(first)
-            self.dispatch_next()
+            try:
+                self._dispatch_next()
+            except BaseException as error:  # noqa: BLE001 - it would end a thread of the backend, and be heard of by nobody
+                self._unreadable, self.unread = error, None
 
     def _as_they_come(self) -> Iterator[tuple[int, list[Any]]]:
         self.start()
         while not self._closed:
             with self._lock:
-                if not self._under_way and not self.dispatch_next():
-                    return
+                if not self._under_way:
+                    self._dispatch_next()
+                if not self._under_way:
+                    break
                 first = next(iter(self._under_way))
                 tracker = self._under_way[first]
             try:
@@ -209,6 +247,8 @@ class OldContractStream(ContractStream):
                 del self._under_way[first]
                 self._completed(tracker, None)
             yield first, values
+        if self._unreadable is not None:
+            raise self._unreadable
 
     def _retrieve(self, job: Any) -> Any:
         timeout = self._timeout if getattr(self._backend, "supports_timeout", False) else None

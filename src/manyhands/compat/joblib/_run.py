@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._core.options import OF_TASKS
 from manyhands._narration import Narration
-from manyhands._noted_calls import ALL, Calls, Counting, all_of, chunks, make_plan, one_by_one, tasks_ahead
+from manyhands._noted_calls import ALL, Calls, all_of, chunks, make_plan, one_by_one, tasks_ahead
 from manyhands.compat.joblib import _choosing, _config
 from manyhands.compat.joblib._backend_base import SequentialBackend
+from manyhands.compat.joblib._dispatching import Dispatching
 from manyhands.compat.joblib._errors import as_joblib_raises
 from manyhands.compat.joblib._parallel_backends import LokyBackend, MultiprocessingBackend, is_native, of_call
 from manyhands.compat.joblib.logger import Logger
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from manyhands.backends import TaskStream
 
 
-class Runner(Counting, Logger):
+class Runner(Dispatching, Logger):
     """What :class:`Parallel` does with what it was given."""
 
     # What it was given.
@@ -63,9 +64,7 @@ class Runner(Counting, Logger):
     _start_time = 0.0
     _narration: Narration
     _files: Any = None  # of arrays, if there are any
-    _calls: Calls | None = None
     _generator: weakref.ref[Generator[Any]] | None = None  # its results, if somebody still holds them
-    n_dispatched_batches = 0
     n_tasks: int | None = None
 
     # ------------------------------------------------------------ the backend
@@ -177,9 +176,9 @@ class Runner(Counting, Logger):
         self.n_tasks = len(iterable) if hasattr(iterable, "__len__") else None  # type: ignore[arg-type] # it has one
         self._start_time = time.time()
         self._narration = Narration(self.verbose)
-        self.n_dispatched_batches = self._taken = 0
+        self._taken = 0
         self._aborting = self._aborted = self._is_over = False
-        self._stream = None
+        self._stream = self.dispatcher = self._reported = None
 
     def _is_running(self) -> bool:
         """Whether results are still to come: those that are there may be taken later."""
@@ -201,13 +200,14 @@ class Runner(Counting, Logger):
         inputs = calls.inputs(eager=plan.eager)
         if is_watched:
             plan = plan._replace(watch=self._arrived)
+            self._reported = 0
         if n_jobs == 1:
             return SequentialBackend().native_stream(plan, inputs)
         self._call_id = os.urandom(16).hex()
         if self.verbose:
             self._print(f"Using backend {type(self._backend).__name__} with {n_jobs} concurrent workers.")
         self._calling = True
-        if not is_native(self._backend):
+        if not is_native(self._backend) or self._has_say():
             return self._contract_stream(inputs, n_jobs, ahead)
         return self._filed(self._backend.native_stream(plan, inputs))
 
@@ -225,7 +225,10 @@ class Runner(Counting, Logger):
         backend = self._backend
         kind = _contract_stream.ContractStream if backend.supports_retrieve_callback else _contract_stream.OldContractStream
         first = None if ahead == ALL else ahead if ahead > 0 else 2 * n_jobs
-        return kind(self, n_jobs, inputs, first, self.timeout if getattr(backend, "supports_timeout", False) else None)
+        timeout = self.timeout if getattr(backend, "supports_timeout", False) else None
+        self._reported = 0
+        self.dispatcher = kind(self, n_jobs, inputs, first, timeout)
+        return self._filed(self.dispatcher)
 
     def _filed(self, stream: TaskStream) -> TaskStream:
         """The stream, with arrays by way of files, if somebody wants them."""
@@ -246,7 +249,7 @@ class Runner(Counting, Logger):
         return self._files
 
     def _wants_files(self) -> bool:
-        if not self._asked or getattr(self._backend, "supports_sharedmem", False):
+        if not self._asked or not isinstance(self._backend, LokyBackend | MultiprocessingBackend):
             return False
         return self._shared["max_nbytes"] is not None and self._shared["mmap_mode"] is not None and "numpy" in sys.modules
 
@@ -301,15 +304,12 @@ class Runner(Counting, Logger):
 
     def _arrived(self, count: int) -> None:
         """So many calls have ended."""
-        self.print_progress()
+        self.completed(count)
 
     def _finished(self) -> None:
         self._is_over = True
         if self._is_watched():
             self.print_progress()
-
-    def print_progress(self) -> None:
-        """Say how far the call is."""
 
     def _print(self, msg: str) -> None:
         """Say something, if ``verbose`` is above 0."""

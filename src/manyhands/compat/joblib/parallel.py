@@ -27,6 +27,7 @@ from manyhands.compat.joblib._config import (
     parallel_backend,
     parallel_config,
 )
+from manyhands.compat.joblib._dispatching import is_overridden
 from manyhands.compat.joblib._parallel_backends import (
     AutoBatchingMixin,
     FallbackToBackend,
@@ -82,6 +83,12 @@ __all__ = [
 ]
 
 _OwnCallBack = BatchCompletionCallBack
+_own_call = BatchCompletionCallBack.__call__
+
+
+def _is_called_back() -> bool:
+    """Whether somebody's own callback is in the place of ours, or its ``__call__`` is."""
+    return BatchCompletionCallBack is not _OwnCallBack or BatchCompletionCallBack.__call__ is not _own_call
 
 
 def register_parallel_backend(name: str, factory: Callable[..., Any], make_default: bool = False) -> None:
@@ -169,6 +176,7 @@ class Parallel(Runner):
     Attributes:
         n_dispatched_tasks: how many calls of the last run have been read.
         n_completed_tasks: how many have ended.
+        n_dispatched_batches: in how many batches they have gone so far.
 
     Raises:
         ValueError: an argument is not allowed.
@@ -176,7 +184,9 @@ class Parallel(Runner):
         Exception: what the first call that failed has raised, with a note that names it; ``multiprocessing.TimeoutError`` after
             ``timeout``.
 
-    Subclasses may override :meth:`print_progress`, which is called whenever calls have ended.
+    Subclasses may override :meth:`print_progress`, which is called whenever calls have ended; and :meth:`dispatch_one_batch` or
+    :meth:`dispatch_next`, which are called for each batch that goes to the workers. Where these are overridden, calls go in batches, as
+    they do in joblib, and not as a stream.
     """
 
     def __init__(
@@ -231,22 +241,25 @@ class Parallel(Runner):
 
     # ------------------------------------------------------------ progress
 
-    @property
-    def _original_iterator(self) -> Any:
-        """The calls that have not been read; None if all have. Private there, and looked at in recipes."""
-        return None if self._calls is None or self._calls.exhausted else self._calls
-
     def _is_watched(self) -> bool:
         """Whether anybody is to be told of each arrival: else that costs nothing."""
-        overridden = type(self).print_progress is not _own_progress  # by a subclass, or in this class itself
-        return bool(self.verbose) or overridden or BatchCompletionCallBack is not _OwnCallBack
+        return bool(self.verbose) or self._shows_progress() or _is_called_back()
+
+    def _shows_progress(self) -> bool:
+        """Whether that is done by somebody's own :meth:`print_progress`."""
+        return is_overridden(self, "print_progress", _own_progress)
 
     def _arrived(self, count: int) -> None:
         """So many calls have ended."""
-        if BatchCompletionCallBack is _OwnCallBack:
-            self.print_progress()
+        if _is_called_back():
+            self.report(self.make_callback(self._start_time, count), count, None)
         else:
-            self.make_callback(self._start_time, count)(None)
+            self.completed(count)
+
+    def _finished(self) -> None:
+        self._is_over = True
+        if self.verbose and not self._shows_progress():  # that has been called for the last batch
+            self.print_progress()
 
     def make_callback(self, dispatch_timestamp: float, batch_size: int) -> Any:
         """What is told when a batch has ended: of the class that is now under its name in this module."""
@@ -257,7 +270,8 @@ class Parallel(Runner):
         if not self.verbose:
             return
         now = Standing(self.n_completed_tasks, self.n_dispatched_tasks, self.n_tasks, self._original_iterator is not None)
-        text = self._narration.finished(now) if self._is_over else self._narration.progress(now)
+        is_over = self._is_over or (self._shows_progress() and self._is_completed())
+        text = self._narration.finished(now) if is_over else self._narration.progress(now)
         if text is not None:
             self._print(text)
 
