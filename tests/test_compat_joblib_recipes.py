@@ -7,8 +7,10 @@ import os
 import queue
 import subprocess
 import sys
+import tempfile
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import joblib
 import joblib_bars as bars
@@ -245,7 +247,46 @@ def test_an_array_that_is_changed_between_two_calls_of_a_block(tmp_path):
         assert len(set(paths)) == 1
         array[:] = 1
         assert parallel(delayed(np.sum)(array) for _ in range(2)) == [100, 100]
-        assert len(os.listdir(tmp_path)) == 1
+        [folder] = tmp_path.iterdir()
+        before = set(folder.iterdir())
+        other = np.full(100, 2.0)
+        assert parallel(delayed(np.sum)(one) for one in (array, other)) == [100, 200]
+        assert len(set(folder.iterdir()) - before) == 1
+        assert len(list(folder.iterdir())) == 2  # what it had been is not needed any more
+        del other
+        parallel([delayed(np.sum)(array)])
+        assert len(list(folder.iterdir())) == 1
+
+
+def test_where_the_files_are(tmp_path, monkeypatch):
+    def folders(**given):
+        files = Parallel(n_jobs=2, max_nbytes=1, **given)(delayed(tasks.file_of)(np.zeros(9)) for _ in range(2))
+        return {Path(file).parent.parent for file in files}
+
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    assert folders(temp_folder="~/files") == {tmp_path / "home" / "files"}
+    assert folders(temp_folder="here") == {tmp_path / "here"}
+    assert folders(temp_folder=tmp_path / "there") == {tmp_path / "there"}
+    [default] = folders()
+    room = os.statvfs("/dev/shm")
+    assert default == Path("/dev/shm" if room.f_bsize * room.f_bavail > 2e9 else tempfile.gettempdir())
+    monkeypatch.setenv("JOBLIB_TEMP_FOLDER", str(tmp_path / "set"))
+    assert folders() == {tmp_path / "set"}
+    assert folders(temp_folder="here") == {tmp_path / "here"}
+
+
+@pytest.mark.parametrize("base", ["LokyBackend", "MultiprocessingBackend"])
+def test_files_for_who_wants_batches(tmp_path, base):
+    class Derived(getattr(names, base)):
+        def submit(self, func, callback=None):
+            return super().submit(func, callback)
+
+    array = np.zeros(100)
+    for return_as in ("list", "generator"):
+        parallel = Parallel(n_jobs=2, backend=Derived(), temp_folder=str(tmp_path), max_nbytes=1, return_as=return_as)
+        assert len(set(parallel(delayed(tasks.file_of)(array) for _ in range(9)))) == 1
+        assert os.listdir(tmp_path) == []
 
 
 def test_files_go_also_when_the_program_is_killed(tmp_path):

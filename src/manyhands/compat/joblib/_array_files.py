@@ -33,6 +33,10 @@ if TYPE_CHECKING:
 # Removes the folder when its standard input ends: when this process closes it, or has ended, however that came.
 _WATCH = 'cat > /dev/null; rm -rf -- "$1"'
 
+# Files in memory, if there is room for so many bytes: as joblib has it.
+_IN_MEMORY = "/dev/shm"
+_LEAST_ROOM = 2_000_000_000
+
 _encoding = threading.local()  # ``files``: those of the call whose arguments are being encoded in this thread
 
 
@@ -40,13 +44,15 @@ class ArrayFiles:
     """The files of one call. ``mode``: of the maps, in the workers."""
 
     def __init__(self, folder: str | None, max_bytes: int, mode: str) -> None:
-        self._parent = os.fspath(folder or os.environ.get("JOBLIB_TEMP_FOLDER") or tempfile.gettempdir())
+        parent = folder or os.environ.get("JOBLIB_TEMP_FOLDER") or _default_parent()
+        self._parent = os.path.abspath(os.path.expanduser(parent))
         self._max_bytes = max_bytes
         self._mode = "r+" if mode == "w+" else mode  # the file is written here; a worker that emptied it would lose what is in it
         self._folder: str | None = None
         self._watcher: subprocess.Popen[bytes] | None = None
         # What has been written, by the id of the array: the array, if it still lives, its content, and where that is.
         self._known: dict[int, tuple[weakref.ref[Array], bytes, str]] = {}
+        self._outdated: list[str] = []  # files of content that their arrays have no more
         self._count = 0
         _rules.set_array_rule(_reduce)
 
@@ -70,6 +76,8 @@ class ArrayFiles:
         known = self._known.get(id(array))
         if known is not None and known[0]() is array and known[1] == content:
             return known[2]
+        if known is not None:
+            self._outdated.append(known[2])
         self._count += 1
         path = os.path.join(self.folder(), f"{os.getpid()}-{self._count}.array")
         array.T.tofile(path) if _is_columns_first(array) else array.tofile(path)
@@ -81,10 +89,19 @@ class ArrayFiles:
         order = "F" if _is_columns_first(array) else "C"
         return map_file, (self.path_of(array), array.dtype, array.shape, order, self._mode)
 
+    def tidy(self) -> None:
+        """Remove the files that nobody can ask for any more. To be called when no task is under way that has been given one."""
+        gone = [key for key, (array, _, _) in self._known.items() if array() is None]
+        for path in [*self._outdated, *(self._known.pop(key)[2] for key in gone)]:
+            with contextlib.suppress(FileNotFoundError):  # somebody has tidied up before
+                os.unlink(path)
+        self._outdated.clear()
+
     def remove(self) -> None:
         """Remove the folder, with all that is in it."""
         folder, self._folder, watcher, self._watcher = self._folder, None, self._watcher, None
         self._known.clear()
+        self._outdated.clear()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
         if watcher is not None and watcher.stdin is not None:
@@ -100,6 +117,15 @@ class ArrayFiles:
             yield
         finally:
             _encoding.files = before
+
+
+def _default_parent() -> str:
+    try:
+        room = os.statvfs(_IN_MEMORY)
+    except OSError:
+        return tempfile.gettempdir()
+    has_room = room.f_bsize * room.f_bavail > _LEAST_ROOM
+    return _IN_MEMORY if has_room and os.access(_IN_MEMORY, os.W_OK | os.X_OK) else tempfile.gettempdir()
 
 
 def _is_columns_first(array: Array) -> bool:

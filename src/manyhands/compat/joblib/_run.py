@@ -178,6 +178,8 @@ class Runner(Dispatching, Logger):
         self._narration = Narration(self.verbose)
         self._taken = 0
         self._aborting = self._aborted = self._is_over = False
+        if self._files is not None:
+            self._files.tidy()  # what the call before was given is not under way any more
         self._stream = self.dispatcher = self._reported = None
 
     def _is_running(self) -> bool:

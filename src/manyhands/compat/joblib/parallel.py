@@ -165,9 +165,10 @@ class Parallel(Runner):
         pre_dispatch: how many messages are sent ahead: a number, an expression like "2 * n_jobs", or "all".
         batch_size: calls in one message, or "auto": by measured time.
         temp_folder, max_nbytes, mmap_mode: arrays need no files. Where one of them is given, arrays of more than ``max_nbytes`` (a number,
-            or a text like "1M") are written to files in ``temp_folder`` and arrive as ``numpy.memmap``, in the mode ``mmap_mode``, or, if
-            that is not given, as a copy of the task's own ("c"). The files are removed at the end of the call, or of the ``with`` block.
-            None for ``max_nbytes`` or ``mmap_mode``: no files.
+            or a text like "1M") are written to files and arrive as ``numpy.memmap``, in the mode ``mmap_mode``, or, if that is not given,
+            as a copy of the task's own ("c"). The files are in ``temp_folder``, or, if that is not given, in ``$JOBLIB_TEMP_FOLDER``, in
+            ``/dev/shm`` if that has 2 GB left, or where temporary files are; they are removed at the end of the call, or of the ``with``
+            block. None for ``max_nbytes`` or ``mmap_mode``: no files.
         prefer: "processes" or "threads", where no backend is named.
         require: "sharedmem": threads, whose calls share the caller's objects.
         backend_kwargs: ``initializer`` and ``initargs`` for workers, ``idle_worker_timeout``, and the options of
