@@ -164,8 +164,9 @@ def test_a_backend_of_the_old_kind():
         assert Parallel(n_jobs=2, backend=Old())(delayed(tasks.square)(i) for i in range(40)) == [i * i for i in range(40)]
     with pytest.warns(DeprecationWarning, match="apply_async"), pytest.raises(KeyError):
         Parallel(n_jobs=2, backend=Old())(delayed(tasks.fail)(i) for i in range(40))
-    with pytest.raises(ValueError, match="does not support return_as='generator'"):
-        Parallel(n_jobs=2, backend=Old(), return_as="generator")
+    for return_as in ("generator", "generator_unordered"):
+        with pytest.warns(DeprecationWarning, match="apply_async"):
+            assert sorted(Parallel(n_jobs=2, backend=Old(), return_as=return_as)(delayed(tasks.square)(i) for i in range(3))) == [0, 1, 4]
 
 
 @pytest.mark.parametrize("base", ["LokyBackend", "ThreadingBackend", "MultiprocessingBackend"])

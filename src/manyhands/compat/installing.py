@@ -131,12 +131,28 @@ def uninstall(library: str) -> None:
         _settings.MODULES.remove(_IN_WORKERS[library])
 
 
+def is_installed(library: str) -> bool:
+    """Whether manyhands is in the place of a library."""
+    return library in _before
+
+
 def original(place: str) -> ModuleType:
     """A module as it is where manyhands is not in its place."""
+    return loaded(place) or importlib.import_module(place)
+
+
+def loaded(place: str) -> ModuleType | None:
+    """The same, if it has been loaded."""
     for kept in _before.values():
         if (place, "") in kept:
             return kept[place, ""]  # type: ignore[no-any-return]
-    return importlib.import_module(place)
+    return sys.modules.get(place)
+
+
+def lends(place: str, name: str) -> bool:
+    """Whether a module that manyhands may be in the place of has something that ours has not: others import many things from there."""
+    module = loaded(place)
+    return module is not None and module.__name__ == place and not name.startswith("__") and hasattr(module, name)
 
 
 def _ours(source: str) -> ModuleType:

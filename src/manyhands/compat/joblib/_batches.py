@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
+from manyhands.compat import installing
 from manyhands.compat.joblib._config import parallel_config
 
 if TYPE_CHECKING:
@@ -36,10 +38,18 @@ class BatchedCalls:
             return [function(*args, **kwargs) for function, args, kwargs in self.items]
 
     def __reduce__(self) -> Any:
-        return BatchedCalls, (self.items, self._nested)
+        # In our own workers, we are in joblib's place if we are so here; in those of others, this sees to it.
+        return _load, (self.items, self._nested, installing.is_installed("joblib"))
 
     def __len__(self) -> int:
         return len(self.items)
+
+
+def _load(items: list[Noted], nested: Any, installed: bool) -> BatchedCalls:
+    if installed:
+        with contextlib.suppress(ImportError):
+            installing.install("joblib")
+    return BatchedCalls(items, nested)
 
 
 class BatchCompletionCallBack:

@@ -11,6 +11,9 @@ from manyhands.compat.joblib._config import BACKENDS, chosen, default_parallel_c
 if TYPE_CHECKING:
     from manyhands.compat.joblib._config import Config
 
+# Where joblib's own backends are found; the second, while we are in joblib's place.
+_OF_JOBLIB = frozenset({"joblib._parallel_backends", "manyhands.compat._joblib_before"})
+
 VALID_BACKEND_HINTS = ("processes", "threads", None)
 VALID_BACKEND_CONSTRAINTS = ("sharedmem", None)
 
@@ -22,7 +25,7 @@ def active_backend(prefer: Any, require: Any, verbose: Any, default: str) -> tup
         ValueError: a hint or a constraint is not known, or they do not agree.
     """
     config = _config.current()
-    backend = chosen(default_parallel_config["backend"], config, "backend")
+    backend = ours(chosen(default_parallel_config["backend"], config, "backend"))
     prefer, require = chosen(prefer, config, "prefer"), chosen(require, config, "require")
     _check_hints(prefer, require)
     is_named = backend is not None
@@ -81,7 +84,7 @@ def is_backend(obj: object) -> bool:
 def ours(backend: Any) -> Any:
     """Our own backend in place of joblib's of the same name, which drives joblib's own pools; others are what they are."""
     kind = type(backend)
-    if kind.__module__ != "joblib._parallel_backends":
+    if kind.__module__ not in _OF_JOBLIB:
         return backend
     own = getattr(_parallel_backends, kind.__name__)
     return own(nesting_level=backend.nesting_level, inner_max_num_threads=backend.inner_max_num_threads, **backend.backend_kwargs)

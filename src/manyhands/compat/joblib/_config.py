@@ -10,6 +10,7 @@ import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from manyhands.compat import installing
 from manyhands.compat.joblib._parallel_backends import LokyBackend, MultiprocessingBackend, SequentialBackend, ThreadingBackend
 
 if TYPE_CHECKING:
@@ -114,9 +115,22 @@ def factory_of(name: Any, default: str, stacklevel: int = 4) -> Callable[..., An
             )
             BACKENDS[name] = BACKENDS[default]
         else:
-            msg = f"Invalid backend: {name}, expected one of {sorted(BACKENDS)}"
-            raise ValueError(msg)
+            return _factory_of_joblib(name)
     return BACKENDS[name]
+
+
+def _factory_of_joblib(name: Any) -> Callable[..., Any]:
+    """What makes the backend of a name that was made known to joblib itself: before we came into its place, for instance.
+
+    Raises:
+        ValueError: there is none of that name.
+    """
+    joblib = installing.loaded("joblib.parallel")
+    known: dict[str, Callable[..., Any]] = {} if joblib is None else joblib.BACKENDS
+    if name not in known:
+        msg = f"Invalid backend: {name}, expected one of {sorted(BACKENDS.keys() | known.keys())}"
+        raise ValueError(msg)
+    return known[name]
 
 
 class parallel_config:

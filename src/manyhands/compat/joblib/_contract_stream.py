@@ -21,6 +21,7 @@ from manyhands._core.ordering import Reorder
 from manyhands._core.policy import Failed
 from manyhands.backends._contract import Counts
 from manyhands.compat.joblib._batches import BatchedCalls
+from manyhands.compat.joblib._errors import results_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -253,5 +254,5 @@ class OldContractStream(ContractStream):
     def _retrieve(self, job: Any) -> Any:
         timeout = self._timeout if getattr(self._backend, "supports_timeout", False) else None
         if hasattr(self._backend, "retrieve_result"):
-            return self._backend.retrieve_result(job, timeout=timeout)
-        return job.get(timeout) if timeout is not None else job.get()
+            return results_of(self._backend.retrieve_result(job, timeout=timeout))
+        return results_of(job.get(timeout) if timeout is not None else job.get())

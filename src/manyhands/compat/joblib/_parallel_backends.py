@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._core.options import BESIDE_JOBLIB
 from manyhands._core.thread_variables import THREAD_VARIABLES
+from manyhands.compat import installing
 from manyhands.compat._jobs import count_jobs
 from manyhands.compat.joblib._auto_batching import AutoBatchingMixin
 from manyhands.compat.joblib._backend_base import FallbackToBackend, ParallelBackendBase, SequentialBackend
+from manyhands.compat.joblib._errors import Outcome, results_of
 from manyhands.compat.joblib._processors import cpu_count
 from manyhands.compat.joblib._workers import SetUp, Workers
 from manyhands.settings import UNSET, resolved
@@ -65,7 +67,7 @@ class PoolManagerMixin:
         """Begin a batch."""
         pool = self._get_pool()
         if hasattr(pool, "apply_async"):
-            return pool.apply_async(_Outcome(func), (), callback=callback, error_callback=callback)
+            return pool.apply_async(Outcome(func), (), callback=callback, error_callback=callback)
         future = pool.submit(func)
         if callback is not None:
             future.add_done_callback(callback)
@@ -73,13 +75,7 @@ class PoolManagerMixin:
 
     def retrieve_result_callback(self, out: Any) -> Any:
         """The results of a batch, or what it has raised."""
-        if hasattr(out, "result"):
-            return out.result()
-        if isinstance(out, BaseException):
-            raise out
-        if isinstance(out, _Raised):
-            raise out.error
-        return out
+        return out.result() if hasattr(out, "result") else results_of(out)
 
     def terminate(self) -> None:
         """The pool is not used any more."""
@@ -100,24 +96,6 @@ class PoolManagerMixin:
         self.terminate()
         if ensure_ready:
             self.configure(n_jobs=parallel.n_jobs, parallel=parallel, **parallel._backend_kwargs)  # type: ignore[attr-defined] # noqa: SLF001
-
-
-class _Raised:
-    def __init__(self, error: BaseException) -> None:
-        self.error = error
-
-
-class _Outcome:
-    """A batch that tells what it has raised, where the pool's callback could not be told."""
-
-    def __init__(self, func: Callable[[], list[Any]]) -> None:
-        self.func = func
-
-    def __call__(self) -> Any:
-        try:
-            return self.func()
-        except BaseException as error:  # noqa: BLE001 - it is raised where the results are wanted
-            return _Raised(error)
 
 
 class ThreadingBackend(PoolManagerMixin, ParallelBackendBase):
@@ -262,6 +240,11 @@ class MultiprocessingBackend(PoolManagerMixin, _ProcessBackend):
         if n_jobs == 1:
             raise FallbackToBackend(SequentialBackend(nesting_level=self.nesting_level))
         given = {**self.backend_kwargs, **options}
+        pool_of_others = None if type(self).configure is MultiprocessingBackend.configure else _pool_of_others()
+        if pool_of_others is not None:
+            self.parallel = parallel
+            self._pool = pool_of_others(n_jobs, **given)
+            return n_jobs
         if "maxtasksperchild" in given:
             given["max_tasks_per_child"] = given.pop("maxtasksperchild")
         method = os.environ.get("JOBLIB_START_METHOD", "").strip()
@@ -355,6 +338,14 @@ class LokyBackend(_ProcessBackend):
             self.configure(n_jobs=self.parallel.n_jobs, parallel=self.parallel)
 
 
+def _pool_of_others() -> Any:
+    """joblib's class of pools, if somebody has given it another base: so has Ray's backend its own pool made by ours. None: nobody has."""
+    module = sys.modules.get("joblib.pool")
+    if module is None or module.PicklingPool.__bases__[0].__module__ == "multiprocessing.pool":
+        return None
+    return module.MemmappingPool
+
+
 # What a subclass may override to have batches its own way.
 _WAYS = (
     "configure",
@@ -379,3 +370,10 @@ def is_native(backend: object) -> bool:
         ours = next((cls for cls in kind.__mro__ if cls in _NAMED), None)
         _natives[kind] = ours is not None and all(getattr(kind, name, None) is getattr(ours, name, None) for name in _WAYS)
     return _natives[kind]
+
+
+def __getattr__(name: str) -> Any:
+    if installing.lends("joblib._parallel_backends", name):
+        return getattr(installing.original("joblib._parallel_backends"), name)
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

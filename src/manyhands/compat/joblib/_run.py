@@ -74,6 +74,11 @@ class Runner(Dispatching, Logger):
         """What backends of others are configured with."""
         return {**self._given, **self._shared, "context": self.chosen_context or _default_context()}
 
+    @property
+    def _backend_args(self) -> dict[str, Any]:
+        """What these were called before joblib 1.5; Spark's backend asks so."""
+        return self._backend_kwargs
+
     def _configuration(self) -> dict[str, Any]:
         """What this one is: ours need no context of multiprocessing, which takes time to load."""
         if is_native(self._backend) and self.chosen_context is None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from manyhands._core.options import parse_size
 from manyhands._narration import Standing
+from manyhands.compat import installing
 from manyhands.compat.joblib import _choosing, _config
 from manyhands.compat.joblib._backend_base import SequentialBackend
 from manyhands.compat.joblib._batches import BatchCompletionCallBack, BatchedCalls
@@ -35,7 +36,6 @@ from manyhands.compat.joblib._parallel_backends import (
     MultiprocessingBackend,
     ParallelBackendBase,
     ThreadingBackend,
-    is_native,
 )
 from manyhands.compat.joblib._processors import cpu_count
 from manyhands.compat.joblib._run import Runner
@@ -45,6 +45,7 @@ from manyhands.parallel import delayed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from manyhands.compat.joblib._config import Config
 
 DEFAULT_BACKEND = _config.DEFAULT_PROCESS_BACKEND
 DEFAULT_PROCESS_BACKEND = _config.DEFAULT_PROCESS_BACKEND
@@ -120,8 +121,17 @@ def get_active_backend(
     Args:
         prefer, require, verbose: as for :class:`Parallel`.
     """
-    backend, config = _choosing.active_backend(prefer, require, verbose, DEFAULT_BACKEND)
+    backend, config = _get_active_backend(prefer, require, verbose)
     return backend, chosen(default_parallel_config["n_jobs"], config, "n_jobs")
+
+
+def _get_active_backend(
+    prefer: Any = default_parallel_config["prefer"],
+    require: Any = default_parallel_config["require"],
+    verbose: Any = default_parallel_config["verbose"],
+) -> tuple[Any, Config]:
+    """The same with all that holds for it. Private there, and imported by others."""
+    return _choosing.active_backend(prefer, require, verbose, DEFAULT_BACKEND)
 
 
 def effective_n_jobs(n_jobs: int | None = -1) -> int:
@@ -236,9 +246,6 @@ class Parallel(Runner):
         if require == "sharedmem" and not getattr(backend, "supports_sharedmem", False):
             msg = f"require='sharedmem': backend {backend} does not support shared memory; leave backend out, or use 'threading'"
             raise ValueError(msg)
-        if self.return_generator and not (is_native(backend) or backend.supports_return_generator):
-            msg = f"Backend {backend} does not support return_as={self.return_as!r}; return_as='list' it does"
-            raise ValueError(msg)
 
     # ------------------------------------------------------------ progress
 
@@ -319,5 +326,7 @@ def __getattr__(name: str) -> Any:
         import multiprocessing  # noqa: PLC0415 - as above
 
         return multiprocessing if _config.HAS_PROCESSES else None
+    if installing.lends("joblib.parallel", name):
+        return getattr(installing.original("joblib.parallel"), name)
     msg = f"module {__name__!r} has no attribute {name!r}"
     raise AttributeError(msg)
