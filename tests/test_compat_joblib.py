@@ -17,6 +17,7 @@ import weakref
 
 import joblib
 import joblib_tasks as tasks
+import numpy as np
 import pytest
 import scripts
 import waiting
@@ -141,7 +142,13 @@ def test_what_is_dispatched_ahead():
     Parallel(n_jobs=2, pre_dispatch="all", backend="threading")(delayed(time.sleep)(0) for _ in range(3))
 
 
+@pytest.mark.parametrize("given", [{"pre_dispatch": 3.7}, {"batch_size": True}, {"batch_size": np.int64(2)}, {"n_jobs": np.float64(2.5)}])
+def test_numbers_of_all_kinds(given):
+    assert Parallel(**{"n_jobs": 2, **given})(delayed(tasks.square)(i) for i in range(9)) == [i * i for i in range(9)]
+
+
 def test_one_job_is_a_loop():
+    assert Parallel(n_jobs=1, pre_dispatch=0)(delayed(tasks.square)(i) for i in range(3)) == [0, 1, 4]
     order = []
 
     def calls():
@@ -403,7 +410,11 @@ def test_a_context_of_multiprocessing(method):
 
 def test_a_start_method_by_the_environment(monkeypatch):
     monkeypatch.setenv("JOBLIB_START_METHOD", "spawn")
-    assert Parallel(n_jobs=2, backend="multiprocessing")(delayed(tasks.square)(i) for i in range(4)) == [0, 1, 4, 9]
+    parallel = Parallel(n_jobs=2, backend="multiprocessing")
+    assert parallel(delayed(tasks.square)(i) for i in range(4)) == [0, 1, 4, 9]
+    monkeypatch.setenv("JOBLIB_START_METHOD", "magic")
+    with pytest.raises(ValueError, match=r"cannot find context for 'magic'; .*JOBLIB_START_METHOD"):
+        parallel([])
 
 
 def test_a_global_that_is_set_later(monkeypatch):

@@ -44,7 +44,7 @@ __all__ = [
 _OF_PARALLEL = frozenset({"max_nbytes", "mmap_mode", "temp_folder", "verbose", "context", "prefer", "require"})
 # What joblib's own pools take besides has no meaning here.
 _NOT_FOR_WORKERS = _OF_PARALLEL | {"prewarm", "reuse", "forward_reducers", "backward_reducers"}
-_START_METHODS = {"fork": "fork", "spawn": "spawn", "forkserver": "zygote"}
+_START_METHODS = {"fork": "fork", "spawn": "spawn", "forkserver": "zygote", "loky": "zygote", "loky_init_main": "zygote"}
 
 
 class PoolManagerMixin:
@@ -251,7 +251,7 @@ class MultiprocessingBackend(PoolManagerMixin, _ProcessBackend):
         if getattr(parallel, "chosen_context", None) is not None:
             method = parallel.chosen_context.get_start_method()
         if method:
-            given.setdefault("start_method", _START_METHODS[method])
+            given.setdefault("start_method", _start_method(method))
         self.parallel = parallel
         self._pool = self._make_workers(n_jobs, given)
         return n_jobs
@@ -336,6 +336,13 @@ class LokyBackend(_ProcessBackend):
             self._workers = None
         if ensure_ready:
             self.configure(n_jobs=self.parallel.n_jobs, parallel=self.parallel)
+
+
+def _start_method(named: str) -> str:
+    if named not in _START_METHODS:
+        msg = f"cannot find context for {named!r}; a start method (JOBLIB_START_METHOD) is one of {', '.join(_START_METHODS)}"
+        raise ValueError(msg)
+    return _START_METHODS[named]
 
 
 def _pool_of_others() -> Any:

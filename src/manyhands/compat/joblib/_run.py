@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._core.options import OF_TASKS
 from manyhands._narration import Narration
-from manyhands._noted_calls import ALL, Calls, all_of, chunks, make_plan, one_by_one, tasks_ahead
+from manyhands._noted_calls import ALL, AUTO, Calls, all_of, chunks, make_plan, one_by_one, tasks_ahead
 from manyhands.compat.joblib import _choosing, _config
 from manyhands.compat.joblib._backend_base import SequentialBackend
 from manyhands.compat.joblib._dispatching import Dispatching
@@ -196,7 +196,7 @@ class Runner(Dispatching, Logger):
 
     def _open(self, iterable: Iterable[Noted], n_jobs: int) -> TaskStream:
         """The stream of a call."""
-        ahead = tasks_ahead(self.pre_dispatch, n_jobs, self.batch_size)
+        ahead = AUTO if n_jobs == 1 else tasks_ahead(self.pre_dispatch, n_jobs, self.batch_size)
         noted = list(iterable) if ahead == ALL and n_jobs > 1 else iterable
         # What is called whenever calls have ended may be the user's.
         calls = self._calls = Calls(noted)

@@ -223,7 +223,7 @@ class Parallel(Runner):
         self._shared = {name: chosen(value, config, name) for name, value in given.items()}
         self.verbose: float = self._shared["verbose"]
         self.timeout = timeout
-        self.pre_dispatch = pre_dispatch
+        self.pre_dispatch = int(pre_dispatch) if isinstance(pre_dispatch, float) else pre_dispatch
         self.batch_size = _checked_size(batch_size)
         self.return_as = _checked_return(return_as)
         self.return_generator = return_as != "list"
@@ -298,8 +298,10 @@ def _checked_return(return_as: Any) -> Any:
 
 
 def _checked_size(batch_size: Any) -> Any:
-    if batch_size == "auto" or (hasattr(batch_size, "__index__") and batch_size > 0):
+    if batch_size == "auto":
         return batch_size
+    if hasattr(batch_size, "__index__") and batch_size > 0:
+        return int(batch_size)
     msg = f"batch_size must be 'auto' or a positive integer, got: {batch_size!r}"
     raise ValueError(msg)
 
