@@ -30,7 +30,7 @@ def __getattr__(name: str) -> object:
     if name not in __all__:
         msg = f"module {__name__!r} has no attribute {name!r}"
         raise AttributeError(msg)
-    from manyhands.compat import installing  # noqa: PLC0415 - takes dis, and who imports one of the modules here needs none of it
+    from manyhands.compat import installing  # noqa: PLC0415 - who imports one of the modules here needs little of it
 
     return getattr(installing, name)
 

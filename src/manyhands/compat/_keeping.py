@@ -5,7 +5,6 @@ Its functions look up what they use in their module, at each call, where some of
 
 from __future__ import annotations
 
-import dis
 import types
 from typing import TYPE_CHECKING, Any
 
@@ -74,6 +73,8 @@ def _with_own_names(code: types.CodeType, names: Set[str]) -> types.CodeType:
 
 def _only_read(code: types.CodeType, names: Set[str]) -> set[str]:
     """Of these names, those that code reads as globals, and mentions as nothing else: as no attribute, and nothing to import."""
+    import dis  # noqa: PLC0415 - 4 ms; only who puts manyhands in a library's place needs it
+
     uses = {(instruction.argval, instruction.opname) for instruction in dis.get_instructions(code) if instruction.opcode in dis.hasname}
     return {name for name, how in uses if name in names and how == "LOAD_GLOBAL"} - {name for name, how in uses if how != "LOAD_GLOBAL"}
 
