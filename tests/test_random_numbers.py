@@ -1,14 +1,16 @@
-"""``rng=``: the same random numbers, however the work is spread."""
+"""``rng=``: the same random numbers, however the work is spread; and those that tasks draw without it."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import random
 
 import numpy as np
 import pytest
 
 import manyhands
+from manyhands import Parallel, delayed
 
 SEED = 20_26
 
@@ -120,3 +122,40 @@ def test_a_failure_names_the_function():
     with pytest.raises(KeyError) as found:
         manyhands.map(fail, [5], rng=1)
     assert "fail" in "".join(found.value.__notes__)
+
+
+def distinct(values):
+    return len(set(values))
+
+
+def test_functions_of_modules_draw_from_the_workers_own_generator():
+    """They are methods of one generator; a copy of that would give all tasks the same number."""
+    assert distinct(manyhands.map(random.uniform, [0] * 8, [1] * 8, workers=2, chunk=1)) == 8
+    assert distinct(manyhands.map(np.random.normal, [0] * 8, workers=2, chunk=2)) == 8
+    assert distinct(Parallel(2)(delayed(random.random)() for _ in range(8))) == 8
+    with manyhands.Executor(2) as executor:
+        assert distinct(executor.submit(np.random.rand).result() for _ in range(8)) == 8
+
+
+def test_nor_does_a_function_bring_one_that_it_names():
+    draw, generator = random.random, np.random.mtrand._rand
+
+    def both(_):
+        return draw(), generator.rand()
+
+    values = manyhands.map(both, range(8), workers=2, chunk=1)
+    assert distinct(first for first, _ in values) == distinct(second for _, second in values) == 8
+
+
+def test_an_initializer_seeds_the_workers_own():
+    with manyhands.Pool(1, random.seed, (SEED,)) as pool:
+        assert pool.apply(random.random) == random.Random(SEED).random()
+    with manyhands.Pool(1, np.random.mtrand._rand.seed, (SEED,)) as pool:
+        assert pool.apply(np.random.rand) == np.random.RandomState(SEED).rand()
+
+
+@pytest.mark.parametrize("make", [random.Random, np.random.RandomState])
+def test_a_generator_of_ones_own_is_an_argument_like_others(make):
+    numbers = [make(SEED).uniform(0, 1)] * 4
+    assert manyhands.map(make(SEED).uniform, [0] * 4, [1] * 4, workers=2, chunk=2) == numbers
+    assert manyhands.map(lambda generator: generator.uniform(0, 1), [make(SEED)] * 4, workers=2, chunk=1) == numbers

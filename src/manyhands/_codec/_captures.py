@@ -119,7 +119,7 @@ class Captures:
         elif isinstance(value, types.FunctionType):
             self._look_at_function(value)
         elif (parts := _parts(value)) is None:
-            self.mutable = True
+            self.mutable = self.mutable or _naming.global_generator(value) is None
         else:
             for part in parts:
                 self._look(part)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 # Whose a module is, by its name; the module is kept, since another may take its name.
 _projects: dict[str, tuple[types.ModuleType, bool]] = {}
 _makeshift: dict[str, tuple[types.ModuleType | None, bool]] = {}
+# Where the generators of random numbers are that functions of modules draw from: random.random is a method of one.
+_GENERATORS = ("random", "_inst"), ("numpy.random.mtrand", "_rand")
 _STANDARD_LIBRARY = os.path.dirname(os.__file__) + os.sep
 
 
@@ -29,6 +31,18 @@ def found_by_name(obj: object) -> bool:
     except AttributeError:
         return False
     return found is obj and not is_makeshift(name)
+
+
+def global_generator(obj: object) -> tuple[str, str] | None:
+    """Module and name of the generator that the functions of ``random`` or ``numpy.random`` draw from; None for any other object.
+
+    Each process has its own, which is meant wherever a task draws: as a copy it would give each task the same numbers.
+    """
+    for module, name in _GENERATORS:
+        loaded = sys.modules.get(module)
+        if loaded is not None and getattr(loaded, name, None) is obj:
+            return module, name
+    return None
 
 
 def is_makeshift(name: str) -> bool:

@@ -11,7 +11,7 @@ import types
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _by_value, _classes, _copied, _exceptions, _inherited, _mended, _pickling
+from manyhands._codec import _by_value, _classes, _copied, _exceptions, _inherited, _mended, _naming, _pickling
 from manyhands._codec._pickling import by_name_or_value
 
 if TYPE_CHECKING:
@@ -108,6 +108,12 @@ def _constant(_: Encoder, value: Any) -> Any:
     return NotImplemented
 
 
+def _generator(_: Encoder, value: Any) -> Any:
+    """A generator of random numbers: the receiver's own for the one that a module draws from, else a copy."""
+    place = _naming.global_generator(value)
+    return NotImplemented if place is None else (getattr, (sys.modules[place[0]], place[1]))
+
+
 _RULES: dict[type, Rule] = {
     types.FunctionType: by_name_or_value,
     types.MethodType: _by_value.method,
@@ -147,6 +153,8 @@ _RULES_BY_NAME: dict[tuple[str, str], Rule] = {
     ("manyhands._codec._fingerprint", "ModuleUse"): _by_value.module_use,
     **{("typing", name): _by_value.type_parameter for name in ("TypeVar", "ParamSpec", "TypeVarTuple")},
     ("typing", "TypeAliasType"): _by_value.type_alias,
+    ("random", "Random"): _generator,
+    ("numpy.random.mtrand", "RandomState"): _generator,
     **{("dataclasses", name): _constant for name in ("_FIELD_BASE", "_MISSING_TYPE", "_HAS_DEFAULT_FACTORY_CLASS", "_KW_ONLY_TYPE")},
 }
 
