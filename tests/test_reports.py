@@ -7,6 +7,7 @@ import importlib
 import threading
 import time
 
+import numpy as np
 import pytest
 import scripts
 
@@ -68,6 +69,28 @@ def test_what_was_moved():
     assert report.preparing > 0
     manyhands.map(bytes, [1_000_000] * 3, workers=2)
     assert manyhands.last_report().received >= 3_000_000
+
+
+def test_what_a_function_carries_is_counted_for_each_worker_that_is_sent_it():
+    table = np.ones(200_000)
+    look_up = lambda i: float(table[i])  # noqa: E731
+
+    manyhands.map(look_up, range(4), workers=1)
+    first = manyhands.last_report()
+    assert table.nbytes < first.sent < table.nbytes + 10_000
+    manyhands.map(look_up, range(4), workers=1)
+    assert manyhands.last_report().sent < 10_000  # the worker knows it
+
+
+def test_workers_that_are_warm_are_not_blamed_for_what_a_function_carries():
+    table = np.ones(1_200_000)
+    with manyhands.options(workers=2, chunk=1):
+        manyhands.map(work, range(20))
+        while len(manyhands.last_report().per_worker) < 2:
+            manyhands.map(work, range(20))
+        manyhands.map(lambda i: float(table[i]), range(2))
+    assert "Serial would have been faster" in str(manyhands.last_report())
+    assert "starting workers" not in str(manyhands.last_report())
 
 
 def test_how_far_tasks_were_dispatched_ahead():
@@ -159,6 +182,7 @@ GOOD = Figures(
     slowest=0.04,
     fixed=None,
     sent=1000,
+    hired=True,
 )
 
 
@@ -174,6 +198,7 @@ GOOD = Figures(
         ),
         ({"tasks": 1_000_000, "busy": 0.9, "fixed": 1}, "one by one; use larger chunks"),
         ({"busy": 0.1, "start": 0.81}, "starting workers took 800 ms of 1 s; they stay warm"),
+        ({"busy": 0.1, "start": 0.81, "hired": False}, "800 ms of 1 s went by until a worker was free and had loaded the function"),
         ({"busy": 0.5, "preparing": 0.8, "sent": 10**9}, "810 ms went into reading inputs and moving 1 GB"),
         ({"busy": 0.5}, "do more in each of them"),
         ({"busy": 0.5, "away": 0.8}, "the program was busy with the results, or with other things, for 800 ms of 1 s"),
@@ -186,6 +211,7 @@ GOOD = Figures(
             "the work was uneven, so that workers waited at the end: use more and smaller tasks, in smaller",
         ),
         ({"busy": 2.0, "longest": 0.6, "start": 0.41}, "starting workers took 400 ms"),
+        ({"busy": 2.0, "longest": 0.6, "start": 0.41, "hired": False}, "400 ms of 1 s went by until a worker was free"),
         ({"busy": 2.0, "longest": 0.6, "preparing": 0.4}, "sending them took 400 ms of 1 s, while workers waited"),
         ({"busy": 2.0, "longest": 0.6, "collecting": 0.4}, "reading the results took 400 ms"),
         ({"busy": 2.0, "longest": 0.6, "processors": 2}, "4 workers had 2 processors"),

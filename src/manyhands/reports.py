@@ -33,9 +33,10 @@ class Report(NamedTuple):
         busy: of all workers together, in tasks, with what it took there to read arguments and to pickle results.
         idle: of all workers together, from the first task's start on.
         start: until the first task began; with workers that have to be started, mostly that.
-        preparing: reading the inputs, pickling and sending them.
+        preparing: pickling the function, reading the inputs, pickling and sending them.
         collecting: reading the results.
-        sent, received: bytes of arguments, and of results.
+        sent: bytes of arguments, of each task; and of the function with what it carries, for each worker that it was new to.
+        received: bytes of results.
         chunk: tasks in the largest message.
         ahead: the most tasks that had been dispatched and not ended, at a time.
         per_worker: for each, by process id or name of the thread: how many tasks, and seconds.
@@ -157,6 +158,7 @@ class Recording:
             slowest=max((each for each, _ in slowest), default=0.0),
             fixed=self._chunk,
             sent=ledger.sent,
+            hired=ledger.hired,
         )
         return Report(
             function=self._function,

@@ -122,9 +122,16 @@ def _version(number: int, value: object) -> object:
     from manyhands._codec import _digests, _pickling  # noqa: PLC0415 - most functions bring no such value
 
     try:
-        return _digests.of(_pickling.encode_whole(value))
+        payload, views = _pickling.encode_views(value)
     except Exception:  # noqa: BLE001 - __reduce__ may raise anything
         return number
+    if not views:
+        return _digests.of(payload)
+    if any(hasattr(view.obj, "is_shared_memory") for view in views):  # it is what all processes make of it
+        return number
+    import xxhash  # noqa: PLC0415 - most functions hold nothing large, of which a copy would take longer than all else
+
+    return _digests.of(payload), *map(xxhash.xxh3_128_digest, views)
 
 
 class _MainUnpickler(pickle.Unpickler):

@@ -10,7 +10,7 @@ NEVER = 2**63
 class Ledger:
     """Times are nanoseconds, ``first_start`` on the monotonic clock; for the rest see ``manyhands.reports.Report``."""
 
-    __slots__ = ("ahead", "away", "batches", "chunk", "collecting", "first_start", "preparing", "received", "sent", "slowest")
+    __slots__ = ("ahead", "away", "batches", "chunk", "collecting", "first_start", "hired", "preparing", "received", "sent", "slowest")
 
     def __init__(self) -> None:
         self.first_start: int = NEVER
@@ -19,6 +19,7 @@ class Ledger:
         self.away: int = 0  # the program was elsewhere with what it had been given
         self.sent: int = 0
         self.received: int = 0
+        self.hired: bool = False  # workers had to be started
         self.chunk: int = 0
         self.batches: int = 0
         self.ahead: int = 0

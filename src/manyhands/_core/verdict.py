@@ -13,9 +13,9 @@ _TINY = 200e-6  # seconds: tasks below are for large messages
 class Figures(NamedTuple):
     """Of one call, in seconds. ``busy``: of all workers together; ``longest``: of the one that worked longest; ``slowest``: of one task.
 
-    ``workers`` are those that might have worked at a time; ``start``: until the first task began, ``preparing`` of the first inputs with
-    it; ``away``: the program did something else with what it had been given; ``fixed``: the size of a message as the user has chosen it,
-    None if it was not.
+    ``workers`` are those that might have worked at a time, ``hired``: some of them had to be started; ``start``: until the first task
+    began, ``preparing`` of the function and the first inputs with it; ``away``: the program did something else with what it had been
+    given; ``fixed``: the size of a message as the user has chosen it, None if it was not.
     """
 
     tasks: int
@@ -31,12 +31,13 @@ class Figures(NamedTuple):
     slowest: float
     fixed: int | None
     sent: int
+    hired: bool
 
 
 def verdict(figures: Figures) -> str:
     """One sentence: how well it went, and what would make it better.
 
-    >>> verdict(Figures(10**6, 2, 2, 9.0, 3.0, 1.5, 0, 4, 0, 0, 0, 1, 10**8))
+    >>> verdict(Figures(10**6, 2, 2, 9.0, 3.0, 1.5, 0, 4, 0, 0, 0, 1, 10**8, False))
     'Serial would have been faster: tasks take 3 µs, less than it takes to send them one by one; use larger chunks (chunk="auto").'
     """
     if not figures.tasks:
@@ -74,7 +75,7 @@ def _why_slow(figures: Figures) -> str:
     if moving > lost / 2:
         return (
             f"tasks take {duration(each)}, and {duration(moving)} went into reading inputs and moving "
-            f"{size(figures.sent)} of arguments and what came back; do more in each task, or move less."
+            f"{size(figures.sent)} to workers and what came back; do more in each task, or move less."
         )
     return f"tasks take {duration(each)}; do more in each of them."
 
@@ -111,7 +112,11 @@ def _starting(figures: Figures) -> float:
 
 
 def _started(figures: Figures) -> str:
-    return f"starting workers took {duration(_starting(figures))} of {duration(figures.wall)}; they stay warm, so the next call is quicker."
+    took = f"{duration(_starting(figures))} of {duration(figures.wall)}"
+    if figures.hired:
+        return f"starting workers took {took}; they stay warm, so the next call is quicker."
+    until = "until a worker was free and had loaded the function with what it needs"
+    return f"{took} went by {until}; what is loaded stays, so the next call is quicker."
 
 
 def duration(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 import types
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -149,15 +150,17 @@ def name_after(function: Function, name: str) -> None:
 
 
 class PoolCall(Call):
-    """A call as the pool runs it."""
+    """A call as the pool runs it. ``hired``: it has waited for a worker that was started since it began."""
 
-    __slots__ = ("__weakref__", "history", "indices", "policy", "sent", "sink")
+    __slots__ = ("__weakref__", "hired", "history", "indices", "opened", "policy", "sent", "sink")
 
     def __init__(self, number: int, sink: Sink, policy: Policy, *, limit: int, priority: int = 0) -> None:
         super().__init__(number, limit=limit, priority=priority, timeout=int((policy.timeout or 0) * NS))
         self.sink: Sink = sink
         self.policy: Policy = policy
-        self.sent: int = 0  # bytes, to workers
+        self.sent: int = 0  # bytes, to workers: of arguments, and of functions to each that did not know them
+        self.opened: int = time.monotonic_ns()
+        self.hired: bool = False
         self.indices: Iterator[int] = itertools.count()  # of tasks that are submitted one by one, by any thread
         self.history: dict[int, list[str]] = {}  # index of a task: its failed attempts
 

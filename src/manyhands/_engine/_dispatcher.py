@@ -192,16 +192,18 @@ class Dispatcher:
         if peer is None:
             return  # it could not be started; its window has been taken back
         form: Form = run.batch.form  # type: ignore[assignment]
+        call: PoolCall = run.batch.call  # type: ignore[assignment]
         function = form.function
         if function.number not in peer.known:
+            call.sent += function.size
+            call.hired = call.hired or peer.asked_for > call.opened
             peer.known.add(function.number)
             _parcels.queue(peer.channel, peer.lent, _frames.FUNCTION, function.payload, function.buffers, a=function.number)
         peer.tell_gone()
         items = run.batch.items
-        if run.batch.call.policy.tag_output:  # type: ignore[attr-defined]
+        if call.policy.tag_output:
             name = form.function.name.encode()
             peer.channel.queue(_frames.pack(_frames.TAG, name, count=len(items), a=run.ordinal, b=run.batch.first))
-        call: PoolCall = run.batch.call  # type: ignore[assignment]
         if form.is_placed(items):
             peer.lent.send(form.pack_placed(items[0], run.ordinal, worker.epoch), peer.channel)
             call.sent += form.placed_size(items[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -48,6 +49,7 @@ class Peer:
         self.worker_id = worker_id  # the least that no other worker has
         self.number = worker.number
         self.pid: int | None = None
+        self.asked_for = time.monotonic_ns()
         self.known: set[int] = set()
         self.leaving: Frame | None = None  # its own word that it goes
         self.hung_up = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from manyhands._engine import _feed
@@ -25,7 +26,9 @@ class ProcessStream:
     def __init__(self, pool: ProcessPool, plan: Plan, inputs: Iterator[object]) -> None:
         pool.prepare(plan.function)
         self._arrivals = Arrivals()
+        begin = time.monotonic_ns()
         feed = _make_feed(pool, plan, inputs)
+        self._arrivals.ledger.preparing += time.monotonic_ns() - begin  # of a function that carries much, mostly that
         self._call = pool.open_call(self._arrivals, plan.policy, limit=plan.workers, priority=plan.priority)
         self._stream = Stream(
             pool,
@@ -84,7 +87,7 @@ class ProcessStream:
         """Where the call stands."""
         work = dict(self._arrivals.work)
         ledger = self._arrivals.ledger
-        ledger.sent = self._call.sent
+        ledger.sent, ledger.hired = self._call.sent, self._call.hired
         return Counts(self._stream.submitted, self._arrivals.ended, self._arrivals.failures, len(self._call.running), work, ledger)
 
 
