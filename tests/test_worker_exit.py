@@ -89,6 +89,22 @@ def test_one_that_raises():
         executor.exit_results(errors="skip")
 
 
+def test_one_that_raises_costs_no_result_of_the_others():
+    def leave():
+        if manyhands.worker_id() == 0:
+            raise KeyError("missing")
+        return "fine"
+
+    with Executor(2, worker_exit=leave) as executor:
+        executor.start_workers()
+        waiting.until(lambda: len(executor.worker_pids()) == 2)
+    with pytest.raises(KeyError) as found:
+        executor.exit_results()
+    (note,) = [note for note in found.value.__notes__ if "worker_exit failed in 1 of 2 workers" in note]
+    assert 'exit_results(errors="return")' in note
+    assert {str(result) for result in executor.exit_results(errors="return") if result} == {"fine"}
+
+
 def test_a_result_that_cannot_be_sent():
     with Executor(1, worker_exit=lambda: (n for n in range(3))) as executor:
         executor.submit(int).result()

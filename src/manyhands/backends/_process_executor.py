@@ -10,6 +10,7 @@ from manyhands import errors
 from manyhands._codec import _failures, _pickling
 from manyhands._core.living import Living
 from manyhands._core.options import UNSET, block, checked_count, is_chosen, refuse, resolve
+from manyhands._core.policy import add_note
 from manyhands._engine import _state
 from manyhands._engine._set_up import Hooks
 from manyhands._wire import _frames
@@ -228,14 +229,17 @@ class Executor(Submitter):
             True
 
         Args:
-            errors: "raise": if one has raised an exception, that is raised. "return": in its place there is a :class:`manyhands.Failure`.
+            errors: "raise": if one has raised an exception, that is raised, with a note of how many have not; what those have returned
+                is still there, and can be asked for. "return": in its place there is a :class:`manyhands.Failure`.
         """
         if errors not in {"raise", "return"}:
             raise refuse("errors", errors, "'raise' or 'return'")
         found = [_farewell(index, frame) for index, frame in enumerate(self._pool.farewells())]
-        failed = next((value for value in found if isinstance(value, Failure)), None)
-        if failed is not None and errors == "raise":
-            raise failed.error
+        failed = [value.error for value in found if isinstance(value, Failure)]
+        if failed and errors == "raise":
+            which = f"worker_exit failed in {len(failed)} of {len(found)} workers"
+            add_note(failed[0], f'{which}; exit_results(errors="return") gives what it has returned in the others, and all failures')
+            raise failed[0]
         return found
 
     @property
