@@ -131,6 +131,57 @@ def test_its_names_are_loaded_when_they_are_used():
         compat.instal  # noqa: B018
 
 
+DYING = {
+    "compat.loky": """
+        from manyhands.compat.loky import get_reusable_executor
+        call = lambda: get_reusable_executor(1).submit(os._exit, 1).result()
+    """,
+    "compat.joblib": """
+        from manyhands.compat.joblib import Parallel, delayed
+        call = lambda: Parallel(2)(delayed(os._exit)(1) for _ in range(2))
+    """,
+    "register_joblib": """
+        manyhands.register_joblib()
+        call = lambda: joblib.Parallel(2, backend="manyhands")(joblib.delayed(os._exit)(1) for _ in range(2))
+    """,
+    "install": """
+        manyhands.compat.install("joblib")
+        call = lambda: joblib.Parallel(2)(joblib.delayed(os._exit)(1) for _ in range(2))
+    """,
+}
+
+
+@pytest.mark.parametrize("face", DYING)
+def test_the_death_of_a_worker_is_caught_as_lokys_error(face):
+    imports = """
+        import os, pickle, joblib, loky, manyhands, manyhands.compat
+        from loky.process_executor import BrokenProcessPool, TerminatedWorkerError
+        from joblib.externals.loky.process_executor import TerminatedWorkerError as Inner
+    """
+    catching = """
+        for kind in (TerminatedWorkerError, BrokenProcessPool, Inner, manyhands.WorkerDied):
+            try:
+                call()
+            except kind as error:
+                again = pickle.loads(pickle.dumps(error))
+                print(type(again) is type(error), str(again) == str(error), type(error).__module__, type(error).__name__)
+    """
+    assert said(imports + DYING[face] + catching) == ["True True manyhands.errors WorkerDied"] * 4
+
+
+def test_that_error_travels_between_processes_with_loky_and_without():
+    code = """
+        import sys, manyhands
+        from joblib.externals.loky.process_executor import TerminatedWorkerError
+        def there_and_back(error):
+            return error, type(error) is manyhands.WorkerDied, "joblib" in sys.modules
+        error = manyhands.WorkerDied("it has ended", pid=3, exit_code=1)
+        ((again, is_plain, has_joblib),) = manyhands.map(there_and_back, [error])
+        print(isinstance(again, TerminatedWorkerError), again.exit_code, is_plain != has_joblib)
+    """
+    assert said(code) == ["True 1 True"]
+
+
 def test_a_library_that_is_not_known():
     with pytest.raises(ValueError, match="is one of"):
         compat.install("numpy")

@@ -27,9 +27,6 @@ _JOBLIB = (
     "wrap_non_picklable_objects",
 )
 
-# All that their errors for dead workers are is what ours is: concurrent.futures' own.
-_LOKY_ERRORS = dict.fromkeys(("BrokenProcessPool", "BrokenExecutor", "TerminatedWorkerError"), ("loky", "BrokenProcessPool"))
-
 # Module: what is put into it, and where that comes from.
 _PLACES: dict[str, dict[str, dict[str, tuple[str, str]]]] = {
     "concurrent.futures": {
@@ -44,20 +41,12 @@ _PLACES: dict[str, dict[str, dict[str, tuple[str, str]]]] = {
         "multiprocessing.pool": {name: ("multiprocessing", name) for name in ("Pool", "ThreadPool", "RemoteTraceback")},
     },
     "loky": {
-        "loky": {
-            name: ("loky", name)
-            for name in ("BrokenProcessPool", "ProcessPoolExecutor", "get_reusable_executor", "cpu_count", "set_loky_pickler")
-        },
-        "loky.process_executor": _LOKY_ERRORS,
+        "loky": {name: ("loky", name) for name in ("ProcessPoolExecutor", "get_reusable_executor", "cpu_count", "set_loky_pickler")},
     },
     "joblib": {
         "joblib": {name: ("joblib", name) for name in _JOBLIB},
         "joblib._utils": {"eval_expr": ("joblib._utils", "eval_expr")},
-        "joblib.externals.loky": {
-            "BrokenProcessPool": ("loky", "BrokenProcessPool"),
-            "get_reusable_executor": ("joblib._workers", "shared_workers"),
-        },
-        "joblib.externals.loky.process_executor": _LOKY_ERRORS,
+        "joblib.externals.loky": {"get_reusable_executor": ("joblib._workers", "shared_workers")},
     },
 }
 # Modules that are replaced as a whole: programs put things into them that ours are to see.

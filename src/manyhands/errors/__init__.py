@@ -1,9 +1,9 @@
 """What can go wrong, one class for each party that is at fault.
 
-=====================  ==============================================================  ================================
+=====================  ==============================================================  =======================================
 error                  whose fault                                                     also caught as
-=====================  ==============================================================  ================================
-``WorkerDied``         a task ended its process (crash, ``os._exit``, out of memory)   ``BrokenProcessPool``
+=====================  ==============================================================  =======================================
+``WorkerDied``         a task ended its process (crash, ``os._exit``, out of memory)   ``BrokenProcessPool``, loky's as well
 ``TaskTimeout``        a task took longer than its ``timeout``                         ``TimeoutError``
 ``NotSerializable``    an argument, result or function cannot be sent                  ``pickle.PicklingError``
 ``NotInherited``       the same, of what only a new process can be given (a queue)     ``RuntimeError``, too
@@ -13,7 +13,7 @@ error                  whose fault                                              
 ``CannotStart``        the machine has no room for another worker                      ``OSError``
 ``BackendMissing``     a backend is not known or not installed                         ``ImportError``
 ``InternalError``      manyhands                                                       ``RuntimeError``
-=====================  ==============================================================  ================================
+=====================  ==============================================================  =======================================
 
 An exception that a task raises is none of these: it comes back as itself.
 """
