@@ -412,3 +412,14 @@ def test_an_initializer_that_raises_breaks_what_bears_the_name_of_the_standard_l
             with pytest.raises(manyhands.WorkerDied, match="not today") as caught:
                 executor.submit(abs, 1).result()
             assert caught.value.in_setup
+
+
+def test_processors_as_loky_counts_them():
+    code = """
+        import loky, manyhands
+        from manyhands import compat
+        before = loky.cpu_count(only_physical_cores=True)
+        compat.install("loky")
+        print(loky.cpu_count() == manyhands.cpu_count(), loky.cpu_count(only_physical_cores=True) == before, loky.cpu_count(True) == before)
+    """
+    assert said(code) == ["True True True"]

@@ -13,6 +13,7 @@
 ``_joblib_calls.py``        what of that runs in workers
 ``_joblib_in_workers.py``   manyhands in joblib's place, in workers
 ``_set_up.py``              workers that are set up specially
+``_processors.py``          how many processors there are, as loky has it
 ==========================  ==================================================================
 """
 

@@ -24,8 +24,8 @@ from concurrent.futures.process import BrokenProcessPool
 from typing import TYPE_CHECKING, Any
 
 from manyhands._core.options import checked_count
-from manyhands._wire._cpus import cpu_count
 from manyhands.compat import concurrent_futures
+from manyhands.compat._processors import cpu_count
 from manyhands.compat._set_up import begin
 from manyhands.compat._wrapping import wrap_non_picklable_objects
 
