@@ -23,6 +23,7 @@ import scripts
 import waiting
 
 import manyhands
+from manyhands._engine import _notices
 from manyhands.compat import joblib as ours
 from manyhands.compat.joblib import Parallel, delayed, effective_n_jobs, parallel_backend, parallel_config
 from manyhands.compat.joblib import parallel as names
@@ -281,7 +282,19 @@ def test_bad_arguments(parameters, text):
     with pytest.raises(ValueError, match=text):
         Parallel(**{"n_jobs": 2, **parameters})([])
     with pytest.raises(TypeError, match="has no parameter 'colour'"):
-        Parallel(n_jobs=2, colour="red")([])
+        Parallel(n_jobs=2, backend="multiprocessing", colour="red")([])
+
+
+def test_what_joblib_takes_is_taken(monkeypatch, caplog):
+    monkeypatch.setattr(_notices, "_told", set())
+    caplog.set_level("INFO", "manyhands")
+    calls = [delayed(tasks.square)(i) for i in range(3)]
+    assert Parallel(n_jobs=2, colour="red")(calls) == [0, 1, 4]
+    with parallel_config("loky", colour="red"):
+        assert Parallel(n_jobs=2)(calls) == [0, 1, 4]
+    assert [record.message for record in caplog.records if "'colour'" in record.message and "ignored" in record.message] != []
+    with pytest.raises(ValueError, match=r"pre_dispatch=2\.7 is not allowed"):
+        manyhands.Parallel(n_jobs=2, pre_dispatch=2.7)(calls)
 
 
 # ------------------------------------------------------------ blocks, hints, levels

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._core.options import BESIDE_JOBLIB
 from manyhands._core.thread_variables import THREAD_VARIABLES
+from manyhands._engine import _notices
 from manyhands.compat import installing
 from manyhands.compat._jobs import count_jobs
 from manyhands.compat.joblib._auto_batching import AutoBatchingMixin
@@ -177,12 +178,16 @@ class _ProcessBackend(AutoBatchingMixin, ParallelBackendBase):
         variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) if threads else {}
         variables.update({name: str(value) for name, value in (given.pop("env", None) or {}).items()})
         set_up = SetUp(tuple(sorted(variables.items())), threads, given.pop("initializer", None), tuple(given.pop("initargs", None) or ()))
-        unknown = given.keys() - BESIDE_JOBLIB
-        if unknown:
-            msg = f"{type(self).__name__} has no parameter {min(unknown)!r}; besides joblib's it takes {', '.join(sorted(BESIDE_JOBLIB))}"
-            raise TypeError(msg)
+        for name in given.keys() - BESIDE_JOBLIB:
+            self._refuse(name)
+            del given[name]
         options = resolved(workers=n_jobs, backend="processes", **given, **of_call(self.parallel))
         return Workers(n_jobs, options, set_up, self.parallel)
+
+    def _refuse(self, name: str) -> None:
+        """It has been given a parameter that nobody knows."""
+        msg = f"{type(self).__name__} has no parameter {name!r}; besides joblib's it takes {', '.join(sorted(BESIDE_JOBLIB))}"
+        raise TypeError(msg)
 
     def _end(self) -> None:
         self.reset_batch_stats()
@@ -286,7 +291,7 @@ class LokyBackend(_ProcessBackend):
 
         Raises:
             FallbackToBackend: one needs no process.
-            TypeError, ValueError: one of the options is not known, or is not for this backend.
+            ValueError: one of the options is not for this backend. What nobody knows is ignored, as joblib does: the log tells.
         """
         n_jobs = self.effective_n_jobs(n_jobs)
         if n_jobs == 1:
@@ -305,6 +310,9 @@ class LokyBackend(_ProcessBackend):
         self.parallel = parallel
         self._workers = self._make_workers(n_jobs, given)
         return n_jobs
+
+    def _refuse(self, name: str) -> None:
+        _notices.info(f"Parallel was given {name!r}, which is no parameter of {type(self).__name__}, and is ignored, as it is by joblib")
 
     @property
     def workers(self) -> Workers:

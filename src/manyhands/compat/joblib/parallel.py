@@ -182,7 +182,8 @@ class Parallel(Runner):
         prefer: "processes" or "threads", where no backend is named.
         require: "sharedmem": threads, whose calls share the caller's objects.
         backend_kwargs: ``initializer`` and ``initargs`` for workers, ``idle_worker_timeout``, and the options of
-            :class:`manyhands.Parallel` (``retries``, ``memory_limit`` and so on).
+            :class:`manyhands.Parallel` (``retries``, ``memory_limit`` and so on). As with joblib, "multiprocessing" refuses others, and the
+            other backends ignore them: the log (``manyhands``) of "loky" tells.
 
     Attributes:
         n_dispatched_tasks: how many calls of the last run have been read.
