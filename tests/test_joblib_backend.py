@@ -162,3 +162,30 @@ def test_a_nested_call_that_runs_alone_says_so():
     told = first or second  # one worker may have run both
     assert [entry[:2] for entry in told] == [("manyhands", "INFO")]
     assert "within a task" in told[0][2]
+
+
+def end(x, code=3):
+    os._exit(code)
+
+
+def test_errors_tell_of_the_calls_rather_than_of_what_runs_them():
+    with pytest.raises(manyhands.WorkerDied, match=r"while it ran task \d: end\(1, code=4\)\. "):
+        Parallel(n_jobs=2)(delayed(end)(1, code=4) for _ in range(2))
+    with pytest.raises(manyhands.WorkerDied, match=r"task 0: square\(0\), or (the call|one of the \d calls) behind it\. "):
+        Parallel(n_jobs=2, batch_size=4, pre_dispatch="all")(delayed(end if x == 1 else square)(x) for x in range(12))
+    with pytest.raises(manyhands.WorkerDied, match=r"task 0: <lambda>\(\)\. "):
+        Parallel(n_jobs=2)(delayed(lambda: os._exit(1))() for _ in range(1))
+    with pytest.raises(KeyError) as found:
+        Parallel(n_jobs=2, batch_size=1)(delayed(fail)(3) for _ in range(2))
+    assert any(": fail(3) in worker" in note for note in found.value.__notes__)
+
+
+def test_an_argument_that_cannot_be_sent_is_named_as_in_the_call():
+    generator = (x for x in range(3))
+    with pytest.raises(manyhands.NotSerializable, match=r"^argument 'x' \[1\] \(a generator\)") as found:
+        Parallel(n_jobs=2)(delayed(square)([0, generator]) for _ in range(2))
+    assert "run()" not in "".join(found.value.__notes__)
+    with pytest.raises(manyhands.NotSerializable, match=r"^argument 'code' \(a generator\)"):
+        Parallel(n_jobs=2)(delayed(end)(1, code=generator) for _ in range(2))
+    with pytest.raises(manyhands.NotSerializable, match=r"<lambda> → variable 'generator'"):
+        Parallel(n_jobs=2)(delayed(lambda: generator)() for _ in range(2))

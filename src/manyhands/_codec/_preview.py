@@ -158,6 +158,11 @@ def show(value: object) -> str:
     return _short.repr(value)
 
 
+def name(function: object) -> str:
+    """What is called, where that is behind ``payload``."""
+    return str(vars(function)["_name"]) if isinstance(function, _Function) else show(function)
+
+
 def guarded(make: Callable[[], str]) -> str:
     """The text that ``make`` gives; another if it cannot."""
     try:

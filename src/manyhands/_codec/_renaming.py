@@ -22,6 +22,20 @@ def of_arguments(error: BaseException, function: str, names: Sequence[str], *, k
     return _renamed(error, f"what {function}() is called with", renamed)
 
 
+def of_calls(error: BaseException, calls: Sequence[tuple[str, Sequence[str]]]) -> BaseException:
+    """The error of several calls that were sent as a list of triples: of each, the name of its function and those of its parameters."""
+
+    def renamed(way: Way) -> Way:
+        _, steps = way
+        if len(steps) < 3 or any(kind != _steps.ITEM for kind, _ in steps[:3]):
+            return "the calls", steps
+        function, names = calls[int(steps[1][1])]
+        kind, inner = steps[2][1], steps[3:]
+        return (function, inner) if kind == "0" else _from_call(("", ((_steps.ITEM, "0" if kind == "1" else "1"), *inner)), names)
+
+    return _renamed(error, "what is called", renamed)
+
+
 def of_initializer(error: BaseException) -> BaseException:
     """The error of an initializer, which was sent as a tuple with its arguments."""
     return _renamed(error, "the initializer", _from_initializer)

@@ -121,10 +121,17 @@ class Form:
         """Whether these are one item, of which something lies in a segment."""
         return len(items) == 1 and not self.flags & _frames.ONE_PICKLE and _parcels.is_placed(*items[0])  # type: ignore[misc]
 
+    def name(self, item: object) -> str:
+        """What is called."""
+        return self.function.name
+
+    def title(self, item: object) -> str:
+        """The call of one item, as it would be written."""
+        return f"{self.function.name}({_preview.guarded(lambda: self.show(item))})"
+
     def show(self, item: object) -> str:
         """The arguments of one item, shortened, as they would stand in a call. Runs no code of the user's."""
-        args, kwargs = self._arguments(item)
-        return ", ".join([_preview.show(value) for value in args] + [f"{name}={_preview.show(v)}" for name, v in kwargs.items()])
+        return _shown(*self._arguments(item))
 
     def _arguments(self, item: object) -> Any:
         """Something that looks like what the function is called with: by position, by name."""
@@ -141,6 +148,37 @@ class Through(Form):
     def _arguments(self, item: object) -> Any:
         (*_, args, kwargs), _ = super()._arguments(item)
         return args, kwargs
+
+
+class Batched(Form):
+    """One whose function makes the calls in its first argument: triples, as ``delayed`` notes them. Messages tell of the first."""
+
+    __slots__ = ()
+
+    def name(self, item: object) -> str:
+        return _preview.guarded(lambda: _preview.name(self._calls(item)[0][0]))
+
+    def title(self, item: object) -> str:
+        return _preview.guarded(lambda: self._title(self._calls(item)))
+
+    def _title(self, calls: list[Any]) -> str:
+        function, args, kwargs = calls[0]
+        more = f", or one of the {len(calls) - 1} calls behind it" if len(calls) > 2 else ", or the call behind it"
+        return f"{_preview.name(function)}({_shown(args, kwargs)}){more if len(calls) > 1 else ''}"
+
+    def _calls(self, item: object) -> list[Any]:
+        (calls, *_), _ = self._arguments(item)
+        return calls  # type: ignore[no-any-return]
+
+
+def _shown(args: Sequence[object], kwargs: dict[str, object]) -> str:
+    return ", ".join([_preview.show(value) for value in args] + [f"{name}={_preview.show(v)}" for name, v in kwargs.items()])
+
+
+def name_its_calls(function: Function) -> None:
+    """In messages, ``function`` is what it calls: see :class:`Batched`."""
+    if type(function.with_arguments) is not Batched:
+        function.with_arguments = Batched(function, _frames.STAR)
 
 
 def name_after(function: Function, name: str) -> None:
@@ -168,8 +206,7 @@ class PoolCall(Call):
 def describe(batch: Batch) -> str:
     """``task 3: square(3)``, for messages."""
     form: Form = batch.form  # type: ignore[assignment]
-    text = _preview.guarded(lambda: form.show(batch.items[0]))
-    return f"task {batch.first}: {form.function.name}({text})"
+    return f"task {batch.first}: {form.title(batch.items[0])}"
 
 
 def parameters(function: object) -> tuple[str, ...]:

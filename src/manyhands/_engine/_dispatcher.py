@@ -202,7 +202,7 @@ class Dispatcher:
         peer.tell_gone()
         items = run.batch.items
         if call.policy.tag_output:
-            name = form.function.name.encode()
+            name = form.name(items[0]).encode()
             peer.channel.queue(_frames.pack(_frames.TAG, name, count=len(items), a=run.ordinal, b=run.batch.first))
         if form.is_placed(items):
             peer.lent.send(form.pack_placed(items[0], run.ordinal, worker.epoch), peer.channel)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 from manyhands import errors
 from manyhands._codec import _packing, _pickling
 from manyhands._core.batching import FunctionCost
+from manyhands._core.naming import function_name
 from manyhands._core.policy import add_note
 from manyhands._core.tasks import Batch
 from manyhands._engine._arguments import ArgumentEncoder, Refusal, Snapshot
-from manyhands._engine._calls import Form
+from manyhands._engine._calls import Batched, Form, parameters
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
@@ -234,8 +235,16 @@ def encode_one(
             return function.with_arguments, ((_packing.pickle_atoms(args), ()),)
         return function.with_arguments, ((encoder or ArgumentEncoder(pool)).encode(args),)
     except errors.NotSerializable as error:
+        if type(function.with_arguments) is Batched:
+            raise _of_calls(error, args[0]) from None
         # Kept in no variable: its traceback would keep this frame, and this frame the error.
         raise _noted(_named(error, function.with_keywords if kwargs else function.with_arguments), function) from None
+
+
+def _of_calls(error: BaseException, calls: Any) -> BaseException:
+    from manyhands._codec import _renaming  # noqa: PLC0415 - only after a failure
+
+    return _renaming.of_calls(error, [(function_name(function), parameters(function)) for function, _, _ in calls])
 
 
 def _noted(error: BaseException, function: Function) -> BaseException:

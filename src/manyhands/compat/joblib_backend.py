@@ -9,6 +9,7 @@ from joblib import ParallelBackendBase, register_parallel_backend
 from joblib._parallel_backends import AutoBatchingMixin, FallbackToBackend, SequentialBackend
 
 from manyhands._core.options import BESIDE_JOBLIB
+from manyhands._engine import _calls
 from manyhands._wire._cpus import cpu_count
 from manyhands.backends._views import SharedExecutor
 from manyhands.compat import _joblib_calls
@@ -30,6 +31,15 @@ def register(*, make_default: bool = False) -> None:
     register_parallel_backend("manyhands", ManyhandsBackend, make_default=make_default)
 
 
+class _Workers(SharedExecutor):
+    """Workers that take batches of calls."""
+
+    def submit_calls(self, calls: list[_joblib_calls.Call], level: int, threads: int | None) -> Future[Any]:
+        """Begin a batch. Errors tell of what it calls."""
+        _calls.name_its_calls(self._pool.function(_joblib_calls.run, self._options.on_stale))
+        return self.submit(_joblib_calls.run, calls, level, threads)
+
+
 class ManyhandsBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[misc] # joblib is not typed
     """joblib's calls on the warm workers that all calls of this process share."""
 
@@ -39,7 +49,7 @@ class ManyhandsBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
     MIN_IDEAL_BATCH_DURATION = 0.02
     MAX_IDEAL_BATCH_DURATION = 0.2
 
-    _workers: SharedExecutor | None = None
+    _workers: _Workers | None = None
     _options: Options  # of the last call
 
     def effective_n_jobs(self, n_jobs: int | None) -> int:
@@ -71,14 +81,14 @@ class ManyhandsBackend(AutoBatchingMixin, ParallelBackendBase):  # type: ignore[
             raise TypeError(msg)
         self.parallel = parallel
         self._options = resolved(workers=n_jobs, backend="processes", **given)
-        self._workers = SharedExecutor(n_jobs, self._options)
+        self._workers = _Workers(n_jobs, self._options)
         return n_jobs
 
     def submit(self, func: Any, callback: Callable[[Any], object] | None = None) -> Future[Any]:
         """Begin a batch of calls."""
         if self._workers is None:  # all Parallels of a parallel_config share this backend, and another one has been terminated
-            self._workers = SharedExecutor(self._options.workers or 1, self._options)
-        future = self._workers.submit(_joblib_calls.run, func.items, (self.nesting_level or 0) + 1, self.inner_max_num_threads)
+            self._workers = _Workers(self._options.workers or 1, self._options)
+        future = self._workers.submit_calls(func.items, (self.nesting_level or 0) + 1, self.inner_max_num_threads)
         if callback is not None:
             future.add_done_callback(callback)
         return future
