@@ -6,12 +6,13 @@ import multiprocessing
 import multiprocessing.pool
 import os
 import pickle
+import queue
+import sys
 import threading
 import time
 import warnings
 
 import pytest
-import waiting
 
 import manyhands
 from manyhands import Pool, ThreadPool
@@ -90,12 +91,101 @@ def test_callbacks(kind):
     with kind(2) as pool:
         pool.apply_async(square, (3,), callback=said.append).wait()
         pool.map_async(square, [1, 2], callback=said.append).wait()
-        waiting.until(lambda: len(said) == 2)
         assert said == [9, [1, 4]]
         pool.apply_async(odd_only, (2,), callback=said.append, error_callback=lambda error: said.append(str(error))).wait()
         pool.starmap_async(odd_only, [(1,), (4,)], error_callback=lambda error: said.append(str(error))).wait()
-        waiting.until(lambda: len(said) == 4)
         assert said[2:] == ["2", "4"]
+
+
+def begin_each(pool, **callbacks):
+    """A call of each kind that calls back; to be begun one after the other."""
+    yield pool.apply_async(square, (3,), **callbacks), 9
+    yield pool.map_async(square, [3, 4], **callbacks), [9, 16]
+    yield pool.starmap_async(square, [(3,), (4,)], **callbacks), [9, 16]
+
+
+@KINDS
+def test_a_result_is_there_when_its_callback_has_returned(kind):
+    said, begun, gate = [], threading.Event(), threading.Event()
+
+    def call_back(value):
+        begun.set()
+        gate.wait(30)
+        said.append(value)
+
+    with kind(2) as pool:
+        for result, value in begin_each(pool, callback=call_back):
+            begun.wait(30)
+            assert not result.ready()
+            result.wait(0.01)
+            with pytest.raises(multiprocessing.TimeoutError):
+                result.get(0.01)
+            assert not said
+            gate.set()
+            assert result.get(30) == said.pop() == value
+            begun.clear()
+            gate.clear()
+
+
+@KINDS
+@pytest.mark.parametrize("method", ["apply_async", "map_async"])
+def test_join_waits_for_callbacks(kind, method):
+    said, joined = [], threading.Event()
+    pool = kind(2)
+    getattr(pool, method)(square, [3], callback=lambda _: said.append(joined.wait(0.05)))
+    pool.close()
+    pool.join()
+    joined.set()
+    assert said == [False]
+
+
+@KINDS
+def test_callbacks_are_not_called_by_who_submits(kind):
+    lock, said = threading.Lock(), []
+
+    def call_back(_):
+        said.append(lock.acquire(timeout=10))
+        lock.release()
+
+    class Unsendable:
+        def __reduce__(self):
+            raise TypeError("not this one")
+
+    pool = kind(1)
+    with lock:
+        for argument in [3, Unsendable()] * 50:
+            pool.apply_async(square, (argument,), callback=call_back, error_callback=call_back)
+    pool.close()
+    pool.join()
+    assert said == [True] * 100
+
+
+@KINDS
+def test_a_callback_may_wait_for_its_result_or_fail(kind, caplog):
+    said, made = [], queue.SimpleQueue()
+
+    def call_back(value):
+        own = made.get(timeout=30)
+        said.append((own.ready(), own.get(30) == value))
+        sys.exit("no reason to end a thread")
+
+    with kind(1) as pool:
+        for result, value in begin_each(pool, callback=call_back):
+            made.put(result)
+            assert result.get(30) == value
+        assert pool.apply(square, (5,)) == 25
+    assert said == [(True, True)] * 3
+    assert caplog.text.count("exception calling callback for") == 3
+
+
+def test_a_callback_may_wait_for_another_call_with_a_callback():
+    said, made = [], queue.SimpleQueue()
+    with Pool(1) as pool:
+        first = pool.apply_async(square, (2,), callback=lambda _: said.append(made.get(timeout=30).get(30)))
+        second = pool.apply_async(square, (3,), callback=said.append)
+        made.put(second)
+        assert (first.get(30), second.get(30)) == (4, 9)
+        assert said == [9, 9]
 
 
 @KINDS

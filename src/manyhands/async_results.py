@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import threading
 import time
 from collections import deque
@@ -10,6 +11,7 @@ from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from manyhands._core.policy import Failed
+from manyhands._engine._interrupts import is_interrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -28,7 +30,7 @@ def _too_late() -> NoReturn:
 
 
 class AsyncResult(Generic[T]):
-    """What ``apply_async`` returns: the result of one call."""
+    """What ``apply_async`` returns: the result of one call. It is there when the callback has returned, as in the standard library."""
 
     def __init__(
         self,
@@ -37,8 +39,15 @@ class AsyncResult(Generic[T]):
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> None:
         self._future = future
+        self._callback: _Callback | None = None
         if callback is not None or error_callback is not None:
-            future.add_done_callback(lambda done: _call_back(done, callback, error_callback))
+            self._callback = _Callback(callback, error_callback)
+            self._callback.attach(future)
+
+    @property
+    def calling(self) -> threading.Thread | None:
+        """The thread that has been started for the callback, if the call had ended before it could be known."""
+        return None if self._callback is None else self._callback.thread
 
     def get(self, timeout: float | None = None) -> T:
         """The result, as soon as it is there.
@@ -47,20 +56,23 @@ class AsyncResult(Generic[T]):
             multiprocessing.TimeoutError: it is not there after ``timeout`` seconds; the task goes on.
             Exception: what the task raised.
         """
-        if timeout is not None:  # then it has to be told apart from a TimeoutError of the task's own
+        if timeout is not None or self._callback is not None:  # a time-out has to be told apart from a TimeoutError of the task's own
             self.wait(timeout)
-            if not self._future.done():
+            if not self.ready():
                 _too_late()
         return self._future.result()
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until the result is there, or ``timeout`` seconds have passed."""
+        deadline = None if timeout is None or self._callback is None else time.monotonic() + timeout
         with contextlib.suppress(TimeoutError, CancelledError):
             self._future.exception(timeout)
+        if self._callback is not None and self._future.done():
+            self._callback.wait(None if deadline is None else deadline - time.monotonic())
 
     def ready(self) -> bool:
         """Whether it is there."""
-        return self._future.done()
+        return self._future.done() and (self._callback is None or self._callback.wait(0))
 
     def successful(self) -> bool:
         """Whether the call ended without an exception.
@@ -74,15 +86,69 @@ class AsyncResult(Generic[T]):
         return not self._future.cancelled() and self._future.exception() is None
 
 
-def _call_back(future: Future[T], callback: Callable[[T], object] | None, error_callback: Callable[[BaseException], object] | None) -> None:
-    try:
-        value = future.result()
-    except BaseException as error:  # noqa: BLE001 - the task's own, or that it was cancelled
-        if error_callback is not None:
-            error_callback(error)
-    else:
-        if callback is not None:
-            callback(value)
+_within = threading.local()  # ``callbacks``: how many of them this thread is in the midst of
+
+
+class _Callback:
+    """What is called with the result before anybody who waits is given it.
+
+    **Guarantee**: it is waited for until it has returned or raised, except by a callback: that may be the one, or keep the thread that
+    would call it.
+    """
+
+    __slots__ = ("_attaching", "_called", "_on_error", "_on_value", "thread")
+
+    def __init__(self, on_value: Callable[[Any], object] | None, on_error: Callable[[BaseException], object] | None) -> None:
+        self._on_value = on_value
+        self._on_error = on_error
+        self._called = threading.Event()
+        self._attaching: int | None = None  # the thread that does
+        self.thread: threading.Thread | None = None
+
+    def attach(self, future: Future[Any]) -> None:
+        """Be called when ``future`` is done; not by this thread now, which may hold a lock that the user's code needs."""
+        self._attaching = threading.get_ident()
+        try:
+            future.add_done_callback(self)
+        finally:
+            self._attaching = None
+
+    def __call__(self, future: Future[Any]) -> None:
+        if self._attaching == threading.get_ident():  # it is done already
+            self.thread = threading.Thread(target=self._run, args=(future,), name="manyhands-callback", daemon=True)
+            with contextlib.suppress(RuntimeError):  # no room for a thread
+                self.thread.start()
+                return
+            self.thread = None
+        self._run(future)
+
+    def _run(self, future: Future[Any]) -> None:
+        outer = getattr(_within, "callbacks", 0)
+        _within.callbacks = outer + 1
+        try:
+            self._call(future)
+        except BaseException as error:  # whatever it is, it must not end the thread that others wait for
+            if is_interrupt(error):
+                raise
+            logging.getLogger("concurrent.futures").exception("exception calling callback for %r", future)
+        finally:
+            _within.callbacks = outer
+            self._called.set()
+
+    def _call(self, future: Future[Any]) -> None:
+        try:
+            value = future.result()
+        except BaseException as error:  # noqa: BLE001 - the task's own, or that it was cancelled
+            if self._on_error is not None:
+                self._on_error(error)
+        else:
+            if self._on_value is not None:
+                self._on_value(value)
+
+    def wait(self, timeout: float | None) -> bool:
+        """Wait until it has been called; False if it has not after ``timeout`` seconds."""
+        limit = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
+        return getattr(_within, "callbacks", 0) > 0 or self._called.wait(limit)
 
 
 class MapResult(AsyncResult[list[T]]):

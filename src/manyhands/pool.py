@@ -48,7 +48,7 @@ class _Base:
         self._size = size
         self._iterators: set[IMapIterator[Any]] = set()  # that may have inputs left; kept, though nobody takes results
         self._streams: Living[OngoingStream] = Living()
-        self._futures: set[Future[Any]] = set()  # of maps that are under way
+        self._calling: Living[threading.Thread] = Living()  # what wait for maps, and call back
         self._state = _RUN
 
     # ------------------------------------------------------------ one call
@@ -65,9 +65,12 @@ class _Base:
         callback: Callable[[T], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> AsyncResult[T]:
-        """``func(*args, **kwds)`` in a worker. Arguments are copied now; the callbacks are called in another thread."""
+        """``func(*args, **kwds)`` in a worker. Arguments are copied now; callbacks: see :meth:`map_async`."""
         self._check_running()
-        return AsyncResult(self._executor.submit(func, *args, **(kwds or {})), callback, error_callback)
+        result = AsyncResult(self._executor.submit(func, *args, **(kwds or {})), callback, error_callback)
+        if result.calling is not None:
+            self._calling.add(result.calling)
+        return result
 
     # ------------------------------------------------------------ many calls
 
@@ -103,7 +106,12 @@ class _Base:
         callback: Callable[[list[T]], object] | None = None,
         error_callback: Callable[[BaseException], object] | None = None,
     ) -> MapResult[T]:
-        """The same as :meth:`map`, without waiting. All items are copied now; the callbacks are called once, in another thread."""
+        """The same as :meth:`map`, without waiting. All items are copied now.
+
+        Args:
+            callback: called once with the results, before they are :meth:`~AsyncResult.ready`, in another thread or in one that waits.
+            error_callback: the same with the exception, if there is one.
+        """
         return self._later(func, iterable, chunksize, callback, error_callback, star=False)
 
     def starmap_async(
@@ -136,9 +144,9 @@ class _Base:
         stream.start()
         future: concurrent.futures.Future[list[T]] = concurrent.futures.Future()
         result = MapResult(future, callback, error_callback)
-        self._futures.add(future)
-        future.add_done_callback(self._futures.discard)
-        threading.Thread(target=_fulfil, args=(future, stream, len(inputs)), name="manyhands-map", daemon=True).start()
+        thread = threading.Thread(target=_fulfil, args=(future, stream, len(inputs)), name="manyhands-map", daemon=True)
+        thread.start()
+        self._calling.add(thread)
         return result
 
     def imap(self, func: Callable[..., T], iterable: Iterable[Any], chunksize: int = 1) -> IMapIterator[T]:
@@ -182,7 +190,7 @@ class _Base:
         raise NotImplementedError
 
     def join(self) -> None:
-        """Wait until everything has been done and the workers have ended.
+        """Wait until everything has been done, the callbacks have returned and the workers have ended.
 
         Raises:
             ValueError: neither :meth:`close` nor :meth:`terminate` has been called.
@@ -193,7 +201,9 @@ class _Base:
         for iterator in list(self._iterators) if self._state == _CLOSED else ():
             iterator.finish()
         self._executor.shutdown(wait=self._state == _CLOSED)
-        concurrent.futures.wait(self._futures.copy())
+        for thread in self._calling:
+            if thread is not threading.current_thread():  # which calls back just now
+                thread.join()
 
     def _check_running(self) -> None:
         if self._state != _RUN:
