@@ -7,12 +7,15 @@ import multiprocessing.pool
 import os
 import pickle
 import queue
+import signal
 import sys
 import threading
 import time
 import warnings
 
 import pytest
+import scripts
+import waiting
 
 import manyhands
 from manyhands import Pool, ThreadPool
@@ -271,6 +274,25 @@ def test_terminate_does_not_wait(kind):
     with pytest.raises((StopIteration, manyhands.PoolClosed, manyhands.WorkerDied)):
         next(lazy)
     gate.set()
+
+
+@KINDS
+@pytest.mark.parametrize("call", ["map(work, range(4))", "apply_async(work, (1,)).get()", "imap(work, range(4)).next()"])
+def test_ctrl_c_does_not_wait_for_what_runs(kind, call, tmp_path):
+    code = f"""
+        import sys, threading, tasks, manyhands
+        def work(x):
+            tasks.note(sys.argv[1], "started")
+            threading.Event().wait()
+        with manyhands.{kind.__name__}(2) as pool:
+            pool.{call}
+    """
+    with scripts.started(code, str(tmp_path)) as process:
+        waiting.noted(tmp_path, "started")
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+        assert errors.count("Traceback") == 1
+        assert process.returncode in {130, -signal.SIGINT}
 
 
 @KINDS

@@ -332,11 +332,12 @@ def _gather(stream: OngoingStream, total: int) -> list[Any]:
             if failed and not isinstance(failed[0], CancelledError):
                 raise failed[0]
             results = [] if failed else results
-    except KeyboardInterrupt as error:
-        tell_briefly(error)
+    except BaseException as error:
+        stream.close(at_once=not isinstance(error, Exception))  # Ctrl-C does not wait for what runs in a thread
+        if isinstance(error, KeyboardInterrupt):
+            tell_briefly(error)
         raise
-    finally:
-        stream.close()
+    stream.close()
     if len(results) < total:
         msg = "the pool was terminated while this call was under way"
         raise PoolClosed(msg)
