@@ -280,7 +280,7 @@ def test_terminate_does_not_wait(kind):
 @pytest.mark.parametrize("call", ["map(work, range(4))", "apply_async(work, (1,)).get()", "imap(work, range(4)).next()"])
 def test_ctrl_c_does_not_wait_for_what_runs(kind, call, tmp_path):
     code = f"""
-        import sys, threading, tasks, manyhands
+        import sys, threading, tasks, waiting, manyhands
         def work(x):
             tasks.note(sys.argv[1], "started")
             threading.Event().wait()
@@ -293,6 +293,24 @@ def test_ctrl_c_does_not_wait_for_what_runs(kind, call, tmp_path):
         _, errors = process.communicate(timeout=10)
         assert errors.count("Traceback") == 1
         assert process.returncode in {130, -signal.SIGINT}
+
+
+@KINDS
+@pytest.mark.parametrize("then", ["pass", "pool.close()", "raise OSError"])
+def test_a_program_does_not_end_later_for_a_pool_that_was_not_joined(kind, then, tmp_path):
+    code = f"""
+        import sys, threading, tasks, waiting, manyhands
+        def work(x):
+            tasks.note(sys.argv[1], "started")
+            threading.Event().wait()
+        pool = manyhands.{kind.__name__}(2)
+        results = pool.map_async(work, range(4)), pool.apply_async(work, (1,)), pool.imap(work, range(4))
+        waiting.noted(sys.argv[1], "started")
+        {then}
+    """
+    with scripts.started(code, str(tmp_path)) as process:
+        _, errors = process.communicate(timeout=20)
+        assert (process.returncode, errors.count("Traceback")) == ((1, 1) if "raise" in then else (0, 0))
 
 
 @KINDS

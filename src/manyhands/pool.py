@@ -230,6 +230,10 @@ class _Base:
         return f"<manyhands.{type(self).__name__} state={self._state} pool_size={self._size}>"
 
 
+class _Workers(Executor):
+    _finishes_at_exit = False  # a program that has not joined its pool ends without its tasks, as there
+
+
 class Pool(_Base):
     """Worker processes, with the methods of ``multiprocessing.Pool``.
 
@@ -247,9 +251,9 @@ class Pool(_Base):
         context: of ``multiprocessing``, or a name of a start method: "fork", "spawn", "forkserver". None: manyhands' own, which needs no
             ``if __name__ == "__main__"`` guard.
 
-    As there: leaving a ``with`` block terminates it, and :meth:`join` is called after :meth:`close`. Unlike there: workers are started when
-    there is work for them; a task that ends its worker fails alone, with ``WorkerDied``; arguments are copied when they are submitted;
-    lambdas, closures and decorated functions can be sent; ``imap`` reads its inputs as results are taken.
+    As there: leaving a ``with`` block terminates it, and so does the end of the program; :meth:`join` is called after :meth:`close`. Unlike
+    there: workers are started when there is work for them; a task that ends its worker fails alone, with ``WorkerDied``; arguments are
+    copied when they are submitted; lambdas, closures and decorated functions can be sent; ``imap`` reads its inputs as results are taken.
 
     Raises:
         ValueError, TypeError: an argument is not allowed.
@@ -268,7 +272,7 @@ class Pool(_Base):
     ) -> None:
         size = _checked_size(processes)
         _check_initializer(initializer)
-        executor = Executor(size, context, initializer, tuple(initargs), max_tasks_per_child=maxtasksperchild)
+        executor = _Workers(size, context, initializer, tuple(initargs), max_tasks_per_child=maxtasksperchild)
         self._begin(executor, size)
 
     def _stop(self) -> None:
