@@ -271,9 +271,41 @@ def test_terminate_does_not_wait(kind):
     pool.join()
     with pytest.raises((manyhands.PoolClosed, manyhands.WorkerDied)):
         running.get()
-    with pytest.raises((StopIteration, manyhands.PoolClosed, manyhands.WorkerDied)):
+    with pytest.raises((manyhands.PoolClosed, manyhands.WorkerDied)):
         next(lazy)
     gate.set()
+
+
+@KINDS
+@pytest.mark.parametrize("count", [4, 1000])
+@pytest.mark.parametrize("method", ["imap", "imap_unordered"])
+def test_results_of_a_terminated_pool_do_not_end_as_if_they_were_all(kind, method, count):
+    gate = threading.Event()
+
+    def work(x):
+        if x:
+            gate.wait() if kind is ThreadPool else time.sleep(60)
+        return x
+
+    with kind(2) as pool:
+        results = getattr(pool, method)(work, range(count))
+        assert next(results) == 0
+    for take in (results.next, lambda: results.next(timeout=5), lambda: list(results)):
+        with pytest.raises((manyhands.PoolClosed, manyhands.WorkerDied)):
+            take()
+    gate.set()
+
+
+@KINDS
+@pytest.mark.parametrize("method", ["imap", "imap_unordered"])
+def test_results_that_are_complete_can_be_taken_from_a_terminated_pool(kind, method):
+    with kind(2) as pool:
+        results = getattr(pool, method)(square, range(100))
+        assert next(results) in range(100)
+        pool.close()
+        pool.join()
+    assert len(list(results)) == 99
+    assert list(results) == []
 
 
 @KINDS

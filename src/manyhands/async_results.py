@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar
 
 from manyhands._core.policy import Failed
 from manyhands._engine._interrupts import is_interrupt
+from manyhands.errors import PoolClosed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from manyhands.backends._ending import Readable
 
 T = TypeVar("T")
+
+TERMINATED = "the pool was terminated while this call was under way"
 
 
 def _too_late() -> NoReturn:
@@ -169,6 +172,8 @@ class IMapIterator(Generic[T]):
         self._chunks: Iterator[tuple[int, list[Any]]] = stream.chunks()
         self._values: deque[Any] = deque()
         self._lock = threading.RLock()
+        self._ended = False  # there are no more results
+        self.terminated: bool = False  # the pool has been, which cancels what has not started
         stream.start()
 
     def __iter__(self) -> IMapIterator[T]:
@@ -183,6 +188,7 @@ class IMapIterator(Generic[T]):
         Raises:
             multiprocessing.TimeoutError: it is not there after ``timeout`` seconds; ask again.
             StopIteration: there are no more.
+            PoolClosed, WorkerDied: the pool was terminated before all tasks had ended.
             Exception: what its task, or the iterable of inputs, has raised.
         """
         with self._lock:
@@ -190,7 +196,8 @@ class IMapIterator(Generic[T]):
                 self._values.extend(self._next_chunk(timeout))
             value = self._values.popleft()
         if type(value) is Failed:
-            raise value.error
+            cancelled = self.terminated and isinstance(value.error, CancelledError)
+            raise PoolClosed(TERMINATED) if cancelled else value.error
         return value  # type: ignore[no-any-return]
 
     def _next_chunk(self, timeout: float | None) -> list[Any]:
@@ -201,6 +208,8 @@ class IMapIterator(Generic[T]):
             self._chunks = self._stream.chunks()
             _too_late()
         except StopIteration:
+            if not (self._ended or self._stream.is_complete()):
+                raise PoolClosed(TERMINATED) from None
             self.close()
             self._inputs.check()
             raise
@@ -211,5 +220,6 @@ class IMapIterator(Generic[T]):
 
     def close(self) -> None:
         """End the call: what has not started does not run."""
+        self._ended = True
         self._let_go(self)
         self._stream.close()

@@ -14,7 +14,7 @@ from manyhands._core.options import checked_count
 from manyhands._core.policy import Failed
 from manyhands._engine._interrupts import tell_briefly
 from manyhands._wire._cpus import cpu_count
-from manyhands.async_results import AsyncResult, IMapIterator, MapResult
+from manyhands.async_results import TERMINATED, AsyncResult, IMapIterator, MapResult
 from manyhands.backends import Plan
 from manyhands.backends._ending import Readable
 from manyhands.backends._process_executor import Executor
@@ -181,9 +181,12 @@ class _Base:
     def terminate(self) -> None:
         """End at once: what has not ended fails. What runs in a thread cannot be stopped, and is left running."""
         self._state = _TERMINATED
+        for iterator in self._iterators.copy():
+            iterator.terminated = True
         self._stop()
         for stream in self._streams:
-            stream.close(at_once=True)
+            if not stream.is_complete():  # otherwise its results may still be taken
+                stream.close(at_once=True)
         self._iterators.clear()
 
     def _stop(self) -> None:
@@ -343,8 +346,7 @@ def _gather(stream: OngoingStream, total: int) -> list[Any]:
         raise
     stream.close()
     if len(results) < total:
-        msg = "the pool was terminated while this call was under way"
-        raise PoolClosed(msg)
+        raise PoolClosed(TERMINATED)
     return results
 
 

@@ -394,6 +394,10 @@ class Stream:
         """How many inputs have been read."""
         return self._submitted
 
+    def is_complete(self) -> bool:
+        """Whether every input has been read and every task has ended, before anybody closed it. Not all results may have been taken."""
+        return not self._closed and self._complete()
+
     def close(self, *, at_once: bool = False) -> None:
         """End the call: when this returns, nothing of it runs any more."""
         self._closed = self._exhausted = True

@@ -133,6 +133,9 @@ class OngoingStream(TaskStream, Protocol):
     def finish(self) -> None:
         """Read all inputs, and wait until every task has ended; the results are kept."""
 
+    def is_complete(self) -> bool:
+        """Whether every input has been read and every task has ended, before anybody closed it. Not all results may have been taken."""
+
 
 class Backend(Protocol):
     """A way to run tasks."""

@@ -71,6 +71,10 @@ class ProcessStream:
         """Read all inputs, unless that is limited by a buffer, and wait until every task has ended; the results are kept."""
         self._stream.finish()
 
+    def is_complete(self) -> bool:
+        """Whether every input has been read and every task has ended, before anybody closed it. Not all results may have been taken."""
+        return self._stream.is_complete()
+
     def cancel_waiting(self) -> None:
         """Cancel what has not started."""
         self._stream.cancel_waiting()

@@ -319,6 +319,10 @@ class ExecutorStream:
                 return
             self._wait()
 
+    def is_complete(self) -> bool:
+        """Whether every input has been read and every task has ended, before anybody closed it. Not all results may have been taken."""
+        return self._exhausted and not (self._closed or self._under_way or self._delayed)
+
     def close(self, *, at_once: bool = False) -> None:
         """Cancel what has not started and wait for what runs, no longer than it may take, unless ``at_once``."""
         self._closed = self._exhausted = True
