@@ -208,6 +208,11 @@ def test_the_names_of_multiprocessing():
     assert issubclass(multiprocessing_of_ours.Pool, manyhands.Pool)
     assert multiprocessing_of_ours.ThreadPool is manyhands.ThreadPool
     assert multiprocessing_of_ours.get_context is multiprocessing.get_context
+    names = {}
+    exec("from manyhands.compat.multiprocessing import *", names)
+    assert set(multiprocessing.__all__) < set(names)
+    assert names["Pool"] is multiprocessing_of_ours.Pool
+    assert names["Process"] is multiprocessing.Process
     with pytest.raises(AttributeError):
         multiprocessing_of_ours.nothing  # noqa: B018
 

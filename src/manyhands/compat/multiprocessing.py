@@ -33,6 +33,7 @@ __all__ = [
     "TimeoutError",
     "cpu_count",
 ]
+__all__ += [name for name in multiprocessing.__all__ if name not in __all__]
 
 
 class Pool(manyhands.pool.Pool):
