@@ -472,7 +472,14 @@ def test_workers_killed_from_outside_before_they_are_ready_fail_no_task(tmp_path
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("max_workers", 0), ("max_tasks_per_child", 0), ("start_method", "magic"), ("memory_limit", "lots"), ("idle_timeout", 0)],
+    [
+        ("max_workers", 0),
+        ("max_tasks_per_child", 0),
+        ("start_method", "magic"),
+        ("memory_limit", "lots"),
+        ("idle_timeout", 0),
+        ("strict", 5),
+    ],
 )
 def test_bad_arguments(name, value):
     with pytest.raises(ValueError, match=repr(value)):

@@ -101,6 +101,8 @@ class Executor(Submitter):
         }
         if not isinstance(initargs, tuple | list):
             raise refuse("initargs", initargs, "a tuple of the arguments of the initializer")
+        if not isinstance(strict, bool):
+            raise refuse("strict", strict, "True or False")
         options = resolve(given, block.get(), os.environ)
         warn_of_missing(options.preload, stacklevel=2)
         self._max_workers = options.workers or cpu_count()
