@@ -366,6 +366,19 @@ def test_workers_are_replaced_after_so_many_tasks():
         assert len(set(pool.map(lambda _: os.getpid(), range(6), chunksize=1))) == 3
 
 
+def test_where_programs_look_for_the_workers():
+    with Pool(2) as pool:
+        pids = set(pool.map(lambda _: os.getpid(), range(2), chunksize=1))
+        workers = pool._pool
+        assert pool._processes == 2
+        assert pids <= {worker.pid for worker in workers}
+        assert all(worker.is_alive() and worker.exitcode is None for worker in workers)
+        workers[0].terminate()
+        workers[0].join(20)
+        assert (workers[0].is_alive(), workers[0].exitcode) == (False, -signal.SIGTERM)
+        assert pool.map(square, range(3)) == [0, 1, 4]
+
+
 def test_contexts():
     for context in (multiprocessing.get_context("spawn"), "fork", multiprocessing.get_context("forkserver")):
         with Pool(1, context=context) as pool:

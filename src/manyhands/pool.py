@@ -18,6 +18,7 @@ from manyhands.async_results import TERMINATED, AsyncResult, IMapIterator, MapRe
 from manyhands.backends import Plan
 from manyhands.backends._ending import Readable
 from manyhands.backends._process_executor import Executor
+from manyhands.backends._worker_handle import WorkerHandle
 from manyhands.backends.threads import ThreadExecutor
 from manyhands.errors import PoolClosed
 from manyhands.reports import Recording
@@ -41,11 +42,11 @@ class _Base:
     _executor: Executor | ThreadExecutor
     _backend: str
     _state = _TERMINATED  # until it has been made
-    _size = 0
+    _processes = 0  # how many; programs look here
 
     def _begin(self, executor: Executor | ThreadExecutor, size: int) -> None:
         self._executor = executor
-        self._size = size
+        self._processes = size
         self._iterators: set[IMapIterator[Any]] = set()  # that may have inputs left; kept, though nobody takes results
         self._streams: Living[OngoingStream] = Living()
         self._calling: Living[threading.Thread] = Living()  # what wait for maps, and call back
@@ -90,8 +91,8 @@ class _Base:
         self._check_running()
         inputs = _listed(iterable)
         chunk = None if chunksize is None else _checked_chunk(chunksize)
-        plan = Plan(func, star=star, settled=True, quiet=True, workers=self._size, chunk=chunk, eager=True, total=len(inputs))
-        recording = Recording(func, self._backend, self._size, chunk)
+        plan = Plan(func, star=star, settled=True, quiet=True, workers=self._processes, chunk=chunk, eager=True, total=len(inputs))
+        recording = Recording(func, self._backend, self._processes, chunk)
         stream = self._stream(plan, iter(inputs))
         try:
             return _gather(stream, len(inputs))
@@ -138,8 +139,10 @@ class _Base:
         self._check_running()
         inputs = _listed(iterable)
         # As multiprocessing does: there is no time to measure.
-        chunk = -(-len(inputs) // (4 * self._size)) or 1 if chunksize is None else _checked_chunk(chunksize)
-        plan = Plan(func, star=star, settled=True, quiet=True, workers=self._size, chunk=chunk, ahead=_ALL, eager=True, total=len(inputs))
+        chunk = -(-len(inputs) // (4 * self._processes)) or 1 if chunksize is None else _checked_chunk(chunksize)
+        plan = Plan(
+            func, star=star, settled=True, quiet=True, workers=self._processes, chunk=chunk, ahead=_ALL, eager=True, total=len(inputs)
+        )
         stream = self._stream(plan, iter(inputs))
         stream.start()
         future: concurrent.futures.Future[list[T]] = concurrent.futures.Future()
@@ -161,7 +164,7 @@ class _Base:
         self._check_running()
         chunk = _checked_chunk(chunksize)
         inputs = Readable(iter(iterable))
-        plan = Plan(func, workers=self._size, chunk=chunk, ordered=ordered)
+        plan = Plan(func, workers=self._processes, chunk=chunk, ordered=ordered)
         iterator: IMapIterator[T] = IMapIterator(self._stream(plan, iter(inputs)), inputs, self._iterators.discard)
         self._iterators.add(iterator)
         return iterator
@@ -230,7 +233,7 @@ class _Base:
         raise NotImplementedError(msg)
 
     def __repr__(self) -> str:
-        return f"<manyhands.{type(self).__name__} state={self._state} pool_size={self._size}>"
+        return f"<manyhands.{type(self).__name__} state={self._state} pool_size={self._processes}>"
 
 
 class _Workers(Executor):
@@ -277,6 +280,11 @@ class Pool(_Base):
         _check_initializer(initializer)
         executor = _Workers(size, context, initializer, tuple(initargs), max_tasks_per_child=maxtasksperchild)
         self._begin(executor, size)
+
+    @property
+    def _pool(self) -> list[WorkerHandle]:
+        """The workers that live. Private there, and widely looked at."""
+        return [WorkerHandle(pid) for pid in self._executor.worker_pids()]
 
     def _stop(self) -> None:
         self._executor.kill_workers()

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import functools
 import logging
-import signal
 from concurrent.futures import (
     ALL_COMPLETED,
     FIRST_COMPLETED,
@@ -31,7 +30,7 @@ from typing import TYPE_CHECKING, Any
 
 import manyhands.executor
 from manyhands._core.options import UNSET
-from manyhands._wire import _posix
+from manyhands.backends._worker_handle import WorkerHandle
 from manyhands.compat._contexts import context_or_default
 
 if TYPE_CHECKING:
@@ -96,29 +95,3 @@ def _initialize(initializer: Callable[..., object], *args: object) -> None:
     except BaseException:
         logging.getLogger("concurrent.futures").critical("Exception in initializer:", exc_info=True)
         raise
-
-
-class WorkerHandle:
-    """One worker process, as far as programs look at those of the standard library."""
-
-    def __init__(self, pid: int) -> None:
-        self.pid = pid
-
-    def terminate(self) -> None:
-        """Ask it to end (SIGTERM)."""
-        _posix.send_signal(self.pid, signal.SIGTERM)
-
-    def kill(self) -> None:
-        """End it (SIGKILL)."""
-        _posix.send_signal(self.pid, signal.SIGKILL)
-
-    def is_alive(self) -> bool:
-        """Whether it runs."""
-        return not _posix.has_ended(self.pid)
-
-    def join(self, timeout: float | None = None) -> None:
-        """Wait until it has ended."""
-        _posix.await_end(self.pid, timeout)
-
-    def __repr__(self) -> str:
-        return f"<worker {self.pid}{'' if self.is_alive() else ', ended'}>"
