@@ -75,7 +75,7 @@ class AsyncResult(Generic[T]):
 
     def ready(self) -> bool:
         """Whether it is there."""
-        return self._future.done() and (self._callback is None or self._callback.wait(0))
+        return self._future.done() and (self._callback is None or self._callback.is_over())
 
     def successful(self) -> bool:
         """Whether the call ended without an exception.
@@ -99,12 +99,13 @@ class _Callback:
     would call it.
     """
 
-    __slots__ = ("_attaching", "_called", "_on_error", "_on_value", "thread")
+    __slots__ = ("_attaching", "_called", "_on_error", "_on_value", "_waiters", "thread")
 
     def __init__(self, on_value: Callable[[Any], object] | None, on_error: Callable[[BaseException], object] | None) -> None:
         self._on_value = on_value
         self._on_error = on_error
-        self._called = threading.Event()
+        self._called = False
+        self._waiters: list[threading.Event] = []  # few ever have to wait, and an event is five objects
         self._attaching: int | None = None  # the thread that does
         self.thread: threading.Thread | None = None
 
@@ -136,7 +137,9 @@ class _Callback:
             logging.getLogger("concurrent.futures").exception("exception calling callback for %r", future)
         finally:
             _within.callbacks = outer
-            self._called.set()
+            self._called = True
+            for event in self._waiters.copy():
+                event.set()
 
     def _call(self, future: Future[Any]) -> None:
         try:
@@ -148,10 +151,17 @@ class _Callback:
             if self._on_value is not None:
                 self._on_value(value)
 
-    def wait(self, timeout: float | None) -> bool:
-        """Wait until it has been called; False if it has not after ``timeout`` seconds."""
-        limit = None if timeout is None else min(timeout, threading.TIMEOUT_MAX)
-        return getattr(_within, "callbacks", 0) > 0 or self._called.wait(limit)
+    def is_over(self) -> bool:
+        """Whether it has been called, and need not be waited for."""
+        return self._called or getattr(_within, "callbacks", 0) > 0
+
+    def wait(self, timeout: float | None) -> None:
+        """Wait until it has been called, or ``timeout`` seconds have passed."""
+        if not self.is_over():
+            event = threading.Event()
+            self._waiters.append(event)
+            if not self._called:  # which is set before those who wait are looked for
+                event.wait(None if timeout is None else min(timeout, threading.TIMEOUT_MAX))
 
 
 class MapResult(AsyncResult[list[T]]):

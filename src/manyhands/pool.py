@@ -301,6 +301,7 @@ class ThreadPool(_Base):
     """
 
     _backend = "threads"
+    _executor: ThreadExecutor
 
     def __init__(
         self, processes: int | None = None, initializer: Callable[..., object] | None = None, initargs: Iterable[Any] = ()
@@ -308,6 +309,21 @@ class ThreadPool(_Base):
         size = _checked_size(processes)
         _check_initializer(initializer)
         self._begin(ThreadExecutor(size, None if initializer is None else partial(initializer, *initargs)), size)
+
+    def apply_async(
+        self,
+        func: Callable[..., T],
+        args: Iterable[Any] = (),
+        kwds: dict[str, Any] | None = None,
+        callback: Callable[[T], object] | None = None,
+        error_callback: Callable[[BaseException], object] | None = None,
+    ) -> AsyncResult[T]:
+        """``func(*args, **kwds)`` in a thread; callbacks: see :meth:`map_async`."""
+        self._check_running()
+        future: Future[T] = concurrent.futures.Future()
+        result = AsyncResult(future, callback, error_callback)  # first: a thread may be done before this one goes on
+        self._executor.fulfil(future, func, tuple(args), dict(kwds or {}))
+        return result
 
     def _stop(self) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)

@@ -118,6 +118,11 @@ class ThreadExecutor(concurrent.futures.Executor):
             CannotStart: the machine has no room for a thread.
         """
         future: Future[T] = concurrent.futures.Future()
+        self.fulfil(future, fn, args, kwargs)
+        return future
+
+    def fulfil(self, future: Future[T], fn: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """:meth:`submit`, with a future to which callbacks may have been added."""
         with self._lock:
             if self._closed:
                 msg = "cannot schedule new futures after shutdown; create a new executor"
@@ -130,7 +135,6 @@ class ThreadExecutor(concurrent.futures.Executor):
                 self._idle -= 1
             elif len(self._threads) < self._max_workers:
                 self._start()
-        return future
 
     def _count(self, change: int) -> None:
         before, self._counted = self._counted, self._counted + change
