@@ -194,3 +194,20 @@ def test_a_crash_names_what_the_program_has_given():
             process.join()
         assert process.exitcode == -signal.SIGSEGV
         process.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_one_that_is_killed_before_it_has_begun_is_not_run_again(number):
+    exit_codes = []
+    for _ in range(4):
+        with manyhands.options(retries=2, retry_on=manyhands.WorkerDied):
+            process = Process(target=time.sleep, args=(60,))
+            process.start()
+        pid = process.pid
+        os.kill(pid, number)
+        with pytest.raises(manyhands.WorkerDied, match=rf"worker {pid} was killed by {number.name}"):
+            process.join()
+        exit_codes.append(process.exitcode)
+        assert process.pid == pid
+        process.close()
+    assert exit_codes == [-number] * 4

@@ -161,10 +161,10 @@ class Process:
 
     @property
     def pid(self) -> int | None:
-        """Of the process; None before it is started. One that is killed before its function has begun is replaced, under another pid."""
+        """Of the process; None before it is started. It is never run again in another one."""
         self._check_open()
-        if self._runs() and self._executor is not None:
-            self._pid = next(iter(self._executor.worker_pids()), self._pid)
+        if self._pid is None and self._runs() and self._executor is not None:
+            self._pid = next(iter(self._executor.worker_pids()), None)
         return self._pid
 
     @property
@@ -236,9 +236,13 @@ class _Host(Executor):
         own = type(process).run is not Process.run
         target, args, kwargs = (_process_life.run, (process,), {}) if own else process._call()  # noqa: SLF001 - made for this
         name = function_name(type(process).run if own else target)
+        self._pool.replace_nobody()
+        # Whatever the options say of tasks: a process is not run again.
+        call = self._pool.open_call(self._sink, self._policy._replace(retries=0), limit=1)
+        self._calls.add(call)
         with self._pool.bequeathing():
             _calls.name_after(self._pool.function(_process_life.live, self._options.on_stale), name)
-            return self.submit(_process_life.live, process.name, target, args, kwargs)
+            return self._submit(call, _process_life.live, (process.name, target, args, kwargs), {})
 
     def forget_what_is_inherited(self) -> None:
         """It has been: what the program closes now is closed, also if it is a pipe whose reader waits for its end."""

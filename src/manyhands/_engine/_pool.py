@@ -141,6 +141,10 @@ class ProcessPool:
         """All workers that there will be have what they inherit."""
         self._dispatcher.command(self.set_up.drop)
 
+    def replace_nobody(self) -> None:
+        """What a worker has not begun when it ends fails with it, rather than run in another process. For a pool of one worker."""
+        self._dispatcher.staffing.replaces = False
+
     def farewells(self) -> list[Frame]:
         """What workers said when they left, in the order in which they did: results of ``worker_exit``, or failures."""
         return list(self._dispatcher.farewells)

@@ -51,6 +51,7 @@ class Staffing:
     ) -> None:
         self.scheduler: Scheduler = scheduler
         self.stillborn: int = 0  # workers in a row that ended before they had run anything
+        self.replaces: bool = True  # what a worker had not begun is for another one
         self._crew = crew
         self._outcomes = outcomes
         self._observers = observers
@@ -144,6 +145,8 @@ class Staffing:
         elif peer.leaving is not None and peer.leaving.a == _frames.LEAVES_SETUP:
             failure = peer.leaving.payload
             self._fail_ready(lambda task: _setup_error(task, failure))
+        elif not self.replaces and peer.pid is not None:
+            self._fail_ready(lambda task: peer.obituary(f"before it began {task}", status))
         elif not retiring and peer.pid is not None and not ready:
             self._count_stillborn(peer, status)
         if culprit is None and not retiring and peer.leaving is None:
