@@ -211,3 +211,44 @@ def test_one_that_is_killed_before_it_has_begun_is_not_run_again(number):
         assert process.pid == pid
         process.close()
     assert exit_codes == [-number] * 4
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("Process(target=boom).start()", 1),  # gone before it has failed
+        ("p = Process(target=boom); p.start()", 1),  # there until the program ends
+        ("p = Process(target=boom); p.start(); await_end(p); print(p.exitcode); del p; print('still here', file=sys.stderr)", 1),
+        ("p = Process(target=boom); p.start(); await_end(p); p.close(); print('still here', file=sys.stderr)", 1),
+        ("p = Process(target=boom, daemon=True); p.start(); await_end(p)", 1),
+        ("p = Process(target=boom); p.start(); join(p); join(p)", 0),
+        ("p = Process(target=time.sleep, args=(60,)); p.start(); p.kill()", 0),
+        ("p = Process(target=time.sleep, args=(60,), daemon=True); p.start()", 0),
+        ("p = Process(target=os._exit, args=(3,)); p.start(); await_end(p); print(p.exitcode)", 0),  # which says it all
+        ("Process(target=os._exit, args=(3,)).start()", "ended with exit code 3"),
+        ("p = Process(target=boom); p.start(); await_end(p); os.fork() or sys.exit(0); os.wait()", 1),  # not by the child
+    ],
+)
+def test_an_error_that_nobody_asks_for_is_said(program, said):
+    done = scripts.run(f"""
+        import os, sys, time
+        from manyhands import Process
+        def boom():
+            raise ValueError("of nobody")
+        def await_end(process):
+            while process.is_alive():
+                os.sched_yield()
+        def join(process):
+            try:
+                process.join()
+            except ValueError:
+                print("caught")
+        {program}
+    """)
+    assert done.returncode == 0
+    expected = ["Process Process-1 failed, and nobody has joined it:", "in boom", "ValueError: of nobody"] if said == 1 else [said]
+    if not said:
+        assert done.stderr == ""
+    for text in expected if said else ():
+        assert done.stderr.partition("still here")[0].count(text) in {1, 2}, done.stderr  # the error, and that of which it came
+    assert done.stderr.count("nobody has joined") == bool(said)

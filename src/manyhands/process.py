@@ -6,12 +6,14 @@ import contextlib
 import itertools
 import signal
 import time
+import weakref
 from concurrent.futures import CancelledError
 from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
 from manyhands._core.naming import function_name
 from manyhands._engine import _calls, _process_life
+from manyhands._engine._process_end import End
 from manyhands.backends._process_executor import Executor
 
 if TYPE_CHECKING:
@@ -42,7 +44,8 @@ class Process:
         daemon: when the program ends, it is ended rather than waited for.
 
     Unlike there, what the function raises reaches :meth:`join`, no ``if __name__ == "__main__"`` guard is needed, and it ends with
-    the program, whatever ends that.
+    the program, whatever ends that. An error that nobody has got from :meth:`join` is written to standard error, with its traceback, when
+    the process object is closed or gone, or the program ends. ``multiprocessing.active_children()`` does not list it.
 
     Attributes:
         result: what the function returned; None before it has.
@@ -72,6 +75,7 @@ class Process:
         self._pid: int | None = None
         self.result: object = None
         self._executor: Executor | None = None
+        self._end: End | None = None
         self._future: Future[tuple[int, object]] | None = None
         self._signal: signal.Signals | None = None  # by which the program has ended it
         self._closed = False
@@ -100,11 +104,15 @@ class Process:
             raise AssertionError(msg)
         executor = self._executor = (_Daemon if self.daemon else _Host)(1, max_tasks_per_child=1)
         future = self._future = executor.bring_to_life(self)
+        end = self._end = End(self.name)
+        weakref.finalize(self, end.forget)
+        future.add_done_callback(end.come)
         future.add_done_callback(lambda _: executor.shutdown(wait=False))
         self._pid = executor.await_worker(future, time.monotonic() + _START)
         executor.forget_what_is_inherited()
         self._target, self._args, self._kwargs = None, (), {}  # they live there now
         if future.done() and self._pid is None and isinstance(error := future.exception(), errors.NotSerializable | errors.CannotStart):
+            end.hear()
             raise error
 
     def join(self, timeout: float | None = None) -> None:
@@ -119,13 +127,15 @@ class Process:
             future.exception(timeout)
         if not future.done():
             return
-        _, result, error = self._end_of(future)
+        _, result, error = self._outcome_of(future)
+        if self._end is not None:
+            self._end.hear()
         if error is None:
             self.result = result
         elif self._signal is None:
             raise error
 
-    def _end_of(self, future: Future[tuple[int, object]]) -> tuple[int, object, BaseException | None]:
+    def _outcome_of(self, future: Future[tuple[int, object]]) -> tuple[int, object, BaseException | None]:
         """How it has ended: exit code, result, and what ``future`` failed with."""
         ended_by = -(self._signal or signal.SIGKILL)
         if future.cancelled():  # before its function was called, so that no worker has died of it
@@ -157,7 +167,10 @@ class Process:
         self._check_open()
         if self._future is None or not self._future.done():
             return None
-        return self._end_of(self._future)[0]
+        code, _, error = self._outcome_of(self._future)
+        if self._end is not None and isinstance(error, errors.WorkerDied):  # that says it all
+            self._end.hear()
+        return code
 
     @property
     def pid(self) -> int | None:
@@ -174,15 +187,16 @@ class Process:
 
     def terminate(self) -> None:
         """Ask it to end (SIGTERM)."""
-        self._end(signal.SIGTERM)
+        self._end_by(signal.SIGTERM)
 
     def kill(self) -> None:
         """End it at once (SIGKILL)."""
-        self._end(signal.SIGKILL)
+        self._end_by(signal.SIGKILL)
 
-    def _end(self, number: signal.Signals) -> None:
+    def _end_by(self, number: signal.Signals) -> None:
         self._started()
-        if self._runs() and self._executor is not None:
+        if self._runs() and self._executor is not None and self._end is not None:
+            self._end.hear()
             self._signal = number
             if number == signal.SIGTERM:
                 self._executor.terminate_workers()
@@ -200,6 +214,8 @@ class Process:
             raise ValueError(msg)
         if self._executor is not None:
             self._executor.shutdown(wait=True)
+        if self._end is not None:
+            self._end.forget()
         self._closed = True
 
     def _check_open(self) -> None:
@@ -215,7 +231,7 @@ class Process:
         return self._future
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_executor": None, "_future": None}
+        return vars(self) | {"_executor": None, "_future": None, "_end": None}
 
     def __repr__(self) -> str:
         return f"<manyhands.{type(self).__name__} {self.name} {self._state()}>"
@@ -225,7 +241,7 @@ class Process:
             return "closed"
         if self._future is None:
             return "initial"
-        return f"stopped, exit code {self._end_of(self._future)[0]}" if self._future.done() else "started"
+        return f"stopped, exit code {self._outcome_of(self._future)[0]}" if self._future.done() else "started"
 
 
 class _Host(Executor):
