@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import pickle
+import select
 import signal
 import sys
 import time
+from multiprocessing.connection import wait
 
 import pytest
 import scripts
@@ -54,7 +58,7 @@ def test_what_it_raises_reaches_join():
     process.close()
 
 
-@pytest.mark.parametrize(("given", "code"), [(None, 0), (0, 0), (7, 7), ("a message", 1)])
+@pytest.mark.parametrize(("given", "code"), [(None, 0), (0, 0), (7, 7), ("a message", 1), (True, 1), (256, 0), (-1, 255)])
 def test_sys_exit_is_an_end_like_another(given, code):
     process = Process(target=sys.exit, args=(given,))
     process.start()
@@ -113,7 +117,7 @@ def test_a_class_of_ones_own():
 def test_misuse():
     with pytest.raises(TypeError, match="not callable"):
         Process(target=3)
-    with pytest.raises(ValueError, match="group"):
+    with pytest.raises(AssertionError, match="group"):
         Process(group=1)
     process = Process(target=print, args=((n for n in ()),))
     with pytest.raises(manyhands.NotSerializable, match="generator"):
@@ -252,3 +256,73 @@ def test_an_error_that_nobody_asks_for_is_said(program, said):
     for text in expected if said else ():
         assert done.stderr.partition("still here")[0].count(text) in {1, 2}, done.stderr  # the error, and that of which it came
     assert done.stderr.count("nobody has joined") == bool(said)
+
+
+def test_its_end_can_be_waited_for_with_others():
+    reader, writer = multiprocessing.Pipe(duplex=False)
+    quick, slow = Process(target=abs, args=(-1,)), Process(target=time.sleep, args=(60,))
+    with pytest.raises(ValueError, match="has not been started"):
+        _ = quick.sentinel
+    for process in (quick, slow):
+        process.start()
+    assert wait([quick.sentinel, slow.sentinel, reader]) == [quick.sentinel]
+    assert (quick.exitcode, quick.is_alive(), slow.exitcode) == (0, False, None)
+    assert select.select([quick.sentinel], [], [], 0)[0] == [quick.sentinel]  # as often as one likes
+    slow.kill()
+    assert wait([slow.sentinel]) == [slow.sentinel]
+    assert slow.exitcode == -signal.SIGKILL
+    for end in (quick, slow, reader, writer):
+        end.close()
+    with pytest.raises(ValueError, match="closed"):
+        _ = quick.sentinel
+
+
+def test_one_that_is_asked_for_its_sentinel_when_it_has_ended():
+    process = Process(target=fail)
+    process.start()
+    with pytest.raises(KeyError):
+        process.join()
+    assert select.select([process.sentinel], [], [])[0] == [process.sentinel]
+    process.close()
+
+
+def identity():
+    current = multiprocessing.current_process()
+    return current.name, bytes(current.authkey)
+
+
+class Downloader(Process):
+    pass
+
+
+def test_name_and_key():
+    first, second = Process(name="named"), Downloader(target=identity)
+    assert second.name == f"Downloader-{int(Process().name.removeprefix('Process-')) - 1}"
+    second.start()
+    second.join()
+    assert second.result == (second.name, multiprocessing.current_process().authkey) == (second.name, second.authkey)
+    second.close()
+    first.authkey = b"secret"
+    assert first.authkey == b"secret"
+    with pytest.raises(TypeError, match="security"):
+        pickle.dumps(first.authkey)
+
+
+def test_a_key_of_its_own():
+    process = Process(target=identity)
+    process.authkey = b"of its own"
+    process.start()
+    process.join()
+    assert process.result == (process.name, b"of its own")
+    process.close()
+
+
+def test_daemon_is_for_before_the_start():
+    process = Process(target=int)
+    process.daemon = True
+    process.start()
+    with pytest.raises(AssertionError, match="already started"):
+        process.daemon = False
+    process.join()
+    assert process.daemon is True
+    process.close()

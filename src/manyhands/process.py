@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import signal
+import sys
 import time
 import weakref
 from concurrent.futures import CancelledError
@@ -63,15 +64,17 @@ class Process:
     ) -> None:
         if group is not None:
             msg = f"group={group!r} is not allowed; it is None, as for multiprocessing.Process"
-            raise ValueError(msg)
+            raise AssertionError(msg)
         if target is not None and not callable(target):
             msg = f"target={target!r:.100} is not callable"
             raise TypeError(msg)
         self._target = target
         self._args = tuple(args)
         self._kwargs = dict(kwargs or {})
-        self.name: str = name or f"Process-{next(_numbers)}"
-        self.daemon: bool = bool(daemon)
+        number = next(_numbers)  # all are counted
+        self.name: str = name or f"{type(self).__name__}-{number}"
+        self._daemon = bool(daemon)
+        self._authkey: bytes | None = None
         self._pid: int | None = None
         self.result: object = None
         self._executor: Executor | None = None
@@ -163,7 +166,7 @@ class Process:
 
     @property
     def exitcode(self) -> int | None:
-        """None before it has ended; 0: the function returned; 1: it raised; minus a signal; or what it gave to ``sys.exit``."""
+        """None before it has ended; 0: the function returned; 1: it raised; minus a signal; or what it gave to ``sys.exit``, modulo 256."""
         self._check_open()
         if self._future is None or not self._future.done():
             return None
@@ -184,6 +187,57 @@ class Process:
     def ident(self) -> int | None:
         """The pid, under the name that it has there."""
         return self.pid
+
+    @property
+    def sentinel(self) -> int:
+        """A descriptor that can be read from when it has ended: for ``multiprocessing.connection.wait``, ``select`` or an event loop.
+
+        Example:
+            >>> from multiprocessing.connection import wait
+            >>> processes = [Process(target=abs, args=(n,)) for n in (-1, -2)]
+            >>> for process in processes:
+            ...     process.start()
+            >>> ready = wait([process.sentinel for process in processes])
+            >>> any(process.exitcode == 0 for process in processes)
+            True
+
+        It is not to be read or closed. Raises ValueError if the process has not been started, or was closed.
+        """
+        self._check_open()
+        if self._end is None:
+            msg = f"{self!r} has not been started"
+            raise ValueError(msg)
+        return self._end.sentinel()
+
+    @property
+    def daemon(self) -> bool:
+        """Whether it is ended with the program, rather than waited for. Setting it once it is started raises AssertionError."""
+        return self._daemon
+
+    @daemon.setter
+    def daemon(self, daemon: bool) -> None:
+        self._check_open()
+        if self._future is not None:
+            msg = "process has already started"
+            raise AssertionError(msg)
+        self._daemon = bool(daemon)
+
+    @property
+    def authkey(self) -> bytes:
+        """The key by which connections of ``multiprocessing`` know one another: that of the program, unless another is set."""
+        from multiprocessing import process  # noqa: PLC0415 - 10 ms, for what few use
+
+        key = process.current_process().authkey
+        return key if self._authkey is None else type(key)(self._authkey)
+
+    @authkey.setter
+    def authkey(self, authkey: bytes) -> None:
+        self._check_open()
+        self._authkey = bytes(authkey)
+
+    def _key_to_be_given(self) -> bytes | None:
+        """None: nobody has asked for one."""
+        return bytes(self.authkey) if self._authkey is not None or "multiprocessing.process" in sys.modules else None
 
     def terminate(self) -> None:
         """Ask it to end (SIGTERM)."""
@@ -231,7 +285,7 @@ class Process:
         return self._future
 
     def __getstate__(self) -> dict[str, Any]:
-        return vars(self) | {"_executor": None, "_future": None, "_end": None}
+        return vars(self) | {"_executor": None, "_future": None, "_end": None, "_authkey": None}
 
     def __repr__(self) -> str:
         return f"<manyhands.{type(self).__name__} {self.name} {self._state()}>"
@@ -252,13 +306,14 @@ class _Host(Executor):
         own = type(process).run is not Process.run
         target, args, kwargs = (_process_life.run, (process,), {}) if own else process._call()  # noqa: SLF001 - made for this
         name = function_name(type(process).run if own else target)
+        key = process._key_to_be_given()  # noqa: SLF001 - as above
         self._pool.replace_nobody()
         # Whatever the options say of tasks: a process is not run again.
         call = self._pool.open_call(self._sink, self._policy._replace(retries=0), limit=1)
         self._calls.add(call)
         with self._pool.bequeathing():
             _calls.name_after(self._pool.function(_process_life.live, self._options.on_stale), name)
-            return self._submit(call, _process_life.live, (process.name, target, args, kwargs), {})
+            return self._submit(call, _process_life.live, (process.name, key, target, args, kwargs), {})
 
     def forget_what_is_inherited(self) -> None:
         """It has been: what the program closes now is closed, also if it is a pipe whose reader waits for its end."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def when_imported(name: str, action: Action) -> None:
-    """Call ``action(module)`` when a module has been loaded: now, if it has."""
+    """Call ``action(module)`` when a module has been loaded: now, if it has. Once, after what others have asked to be done then."""
     module = sys.modules.get(name)
     if module is not None:
         action(module)
@@ -25,29 +25,31 @@ def when_imported(name: str, action: Action) -> None:
     if finder is None:
         finder = _Finder()
         sys.meta_path.insert(0, finder)
-    finder.actions[name] = action
+    actions = finder.actions.setdefault(name, [])
+    if action not in actions:
+        actions.append(action)
 
 
 class _Finder:
     """Finds what the next finder finds, and has the action called behind its loader."""
 
     def __init__(self) -> None:
-        self.actions: dict[str, Action] = {}
+        self.actions: dict[str, list[Action]] = {}
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        action = self.actions.pop(name, None)
-        if action is None:
+        actions = self.actions.pop(name, None)
+        if actions is None:
             return None
         spec = importlib.machinery.PathFinder.find_spec(name, path, target)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Loader(spec.loader, action)  # type: ignore[assignment] # loaders need no base class
+            spec.loader = _Loader(spec.loader, actions)  # type: ignore[assignment] # loaders need no base class
         return spec
 
 
 class _Loader:
-    def __init__(self, loader: Any, action: Action) -> None:
+    def __init__(self, loader: Any, actions: list[Action]) -> None:
         self._loader = loader
-        self._action = action
+        self._actions = actions
 
     def create_module(self, spec: ModuleSpec) -> ModuleType | None:
         return self._loader.create_module(spec)  # type: ignore[no-any-return]
@@ -56,4 +58,5 @@ class _Loader:
         if module.__spec__ is not None:
             module.__spec__.loader = module.__loader__ = self._loader
         self._loader.exec_module(module)
-        self._action(module)
+        for action in self._actions:
+            action(module)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
+from manyhands._engine._on_import import when_imported
 from manyhands._engine._worker_process import await_threads
 
 TYPE_CHECKING = False
@@ -25,19 +26,27 @@ def run(process: Runnable) -> object:
     return process.run()
 
 
-def live(name: str, target: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[int, object]:
+def live(
+    name: str, authkey: bytes | None, target: Callable[..., object], args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[int, object]:
     """Exit code and result. ``sys.exit`` is an end like another."""
     try:
-        if "multiprocessing.process" in sys.modules:
-            importlib.import_module("multiprocessing.process").current_process().name = name
+        when_imported("multiprocessing.process", lambda process: _be(process.current_process(), name, authkey))
         return 0, target(*args, **kwargs)
     except SystemExit as request:
         if request.code is None or isinstance(request.code, int):
-            return request.code or 0, None
+            return int(request.code or 0) & 0xFF, None  # what the kernel keeps of it
         sys.stderr.write(f"{request.code}\n")
         return 1, None
     finally:
         _finish()
+
+
+def _be(current: Any, name: str, authkey: bytes | None) -> None:
+    """What ``current_process()`` says."""
+    current.name = name
+    if authkey is not None:
+        current.authkey = authkey
 
 
 def _finish() -> None:
