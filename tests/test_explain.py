@@ -7,6 +7,7 @@ import functools
 import os
 import socket
 import sqlite3
+import ssl
 import subprocess
 import sys
 import threading
@@ -165,7 +166,7 @@ def test_the_path(obj, path):
 @pytest.mark.parametrize(
     ("make", "mend"),
     [
-        (lambda: socket.socket(), "per_worker"),
+        (ssl.create_default_context, "per_worker"),
         (lambda: open(os.devnull, "w"), "pass its path"),  # noqa: SIM115
         (lambda: threading.local(), "per_worker"),
         (lambda: threading.Thread(target=print), "start it inside the task"),
@@ -346,3 +347,14 @@ def test_its_factory_may_be_a_context_manager_and_may_fail_once(tmp_path):
     assert (here(), here()) == (2, 2)
     with pytest.raises(TypeError, match="factory is 5"):
         manyhands.per_worker(5)
+
+
+def test_a_socket_is_sent_in_arguments_and_not_in_functions():
+    with socket.socket() as sock:
+        assert manyhands.explain({"of": [sock]})
+        for sent in (lambda: sock, sock.fileno):
+            explained = manyhands.explain(sent)
+            assert not explained
+            assert "belongs to this process" in str(explained)
+        assert not manyhands.explain([sock, (n for n in ())])
+        assert sock.fileno() >= 0

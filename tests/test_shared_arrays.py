@@ -269,7 +269,7 @@ def test_what_is_wrong_is_said():
         manyhands.shared_array(10**13)
     with pytest.raises(pickle.PicklingError, match="a copy of it"):
         pickle.dumps(manyhands.shared_array(3))
-    with pytest.raises(manyhands.NotSerializable, match=r"70 arrays in one task .* at most 63 shared arrays"):
+    with pytest.raises(manyhands.NotSerializable, match=r"70 arrays or sockets in one task .* at most 63 shared arrays"):
         manyhands.map(same, [[manyhands.shared_array(1) for _ in range(70)]])
 
     class Holds(Exception):

@@ -73,7 +73,8 @@ def explain(obj: object) -> Explanation:
 
     name = _steps.root_name(obj)
     try:
-        payload, views = _pickling.encode_views(obj)
+        # Whoever can be called is sent as a function, all else as an argument.
+        payload, views = _pickling.encode_views(obj, None, _pickling.ANEW if callable(obj) else _pickling.TRIED)
     except errors.NotSerializable as error:
         parts = error.parts + _loading.parts_beside(obj)
         return Explanation(name, parts, None, [], by_value=False, more=error.more)

@@ -15,11 +15,11 @@ import pickle
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from manyhands._codec import _pickling
+from manyhands._codec import _handed, _pickling
 from manyhands._codec._mended import Refused
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from manyhands._codec._pickling import Encoder
 
@@ -169,12 +169,7 @@ class Inheritance:
 
 
 def _copied_descriptor(value: Any) -> int | None:
-    if not hasattr(value, "send_bytes"):  # a multiprocessing.Connection
-        return None
-    try:
-        return os.dup(value.fileno())
-    except OSError as error:
-        raise Refused(str(error) if value.closed else f"its descriptor cannot be copied: {error}") from None
+    return _handed.copied_descriptor(value) if _handed.holds_descriptor(value) else None
 
 
 def _settled(kept: _Kept) -> Any:
@@ -182,8 +177,9 @@ def _settled(kept: _Kept) -> Any:
     value, fd = kept
     if fd is None:
         return value
-    if value.closed:  # the program did, before this worker was started
-        return type(value)(fd, readable=value.readable, writable=value.writable)
+    if _handed.is_closed(value):  # the program did, before this worker was started
+        make, args = _handed.parts(value)
+        return make(fd, *args)
     os.close(fd)
     return value
 
@@ -255,14 +251,21 @@ class _Sender(_pickling.Encoder):
     """Takes such objects apart as multiprocessing does for a process that it spawns."""
 
     def reducer_override(self, obj: Any) -> Any:
-        from multiprocessing.reduction import ForkingPickler  # noqa: PLC0415 - as above
+        from multiprocessing import reduction  # noqa: PLC0415 - as above
 
         from manyhands._codec import _rules  # noqa: PLC0415 - it has the rule of this module in its table
 
-        reduce = ForkingPickler._extra_reducers.get(type(obj))  # type: ignore[attr-defined] # noqa: SLF001 - that of its own registry
+        if _handed.holds_descriptor(obj):
+            make, args = _handed.parts(obj)
+            return _made_with, (reduction.DupFd(obj.fileno()), make, args)
+        reduce = reduction.ForkingPickler._extra_reducers.get(type(obj))  # type: ignore[attr-defined] # noqa: SLF001 - that of its own registry
         if reduce is not None:
             return reduce(obj)
         return NotImplemented if isinstance(_rules.rule_for(type(obj)), Inheritable) else super().reducer_override(obj)
+
+
+def _made_with(descriptor: _Descriptor, make: Callable[..., Any], args: tuple[Any, ...]) -> Any:
+    return make(descriptor.detach(), *args)
 
 
 # ------------------------------------------------------------ in the worker
@@ -305,14 +308,31 @@ class Inheritable:
         """Whether this object can only be inherited."""
         return True
 
-    def __call__(self, _: Encoder, value: Any) -> Any:
+    def __call__(self, encoder: Encoder, value: Any) -> Any:
         if not self.holds_for(value):
             return NotImplemented
         inheritance: Inheritance | None = getattr(_now, "inheritance", None)
         token = None if inheritance is None else inheritance.token(value)
         if token is None:
-            raise Refused(self._reason, self._mend)
+            return self._otherwise(encoder, value)
         return inherited, (token,)
+
+    def _otherwise(self, _: Encoder, value: Any) -> Any:
+        """How one travels that is not inherited."""
+        raise Refused(self._reason, self._mend, of=value)
+
+
+class Descriptor(Inheritable):
+    """The same for sockets and connections, of which the arguments of tasks bring copies as well."""
+
+    def holds_for(self, value: Any) -> bool:
+        """Whether this object can be sent in either way."""
+        return _handed.holds_descriptor(value)
+
+    def _otherwise(self, encoder: Encoder, value: Any) -> Any:
+        if encoder.is_dry or (encoder.brings_buffers and encoder.classes in _pickling.ARGUMENTS):
+            return _handed.reduced(value, is_dry=encoder.is_dry)
+        return super()._otherwise(encoder, value)
 
 
 class InheritableMemory(Inheritable):

@@ -13,7 +13,7 @@ import types
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from manyhands import errors
-from manyhands._codec import _advice, _making, _pickling, _renaming, _steps
+from manyhands._codec import _advice, _handed, _making, _pickling, _renaming, _steps
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -127,20 +127,32 @@ def rehearse(payload: Bytes, buffers: Sequence[Bytes] = ()) -> bool:
         BaseException: whatever the classes involved raise.
     """
     rehearsal = _Rehearsal(io.BytesIO(payload), buffers=buffers)
-    rehearsal.load()
+    try:
+        rehearsal.load()
+    finally:
+        for copy in rehearsal.opened:
+            copy.close()
     return rehearsal.brings_code
 
 
 class _Rehearsal(pickle.Unpickler):
     brings_code = False
+    opened: Sequence[Any] = ()  # what has a descriptor of its own
 
     def find_class(self, module: str, name: str) -> Any:
         found = super().find_class(module, name)
+        if found is _handed.arrived:
+            return self._arrived
         if module == _making.__name__:
             self.brings_code = self.brings_code or name in _MAKERS
             if found is _making.new_class:
                 return lambda *args: _without_finalizer(_making.new_class(*args))
         return _without_finalizer(found)
+
+    def _arrived(self, *parts: Any) -> Any:
+        made = _handed.arrived(*parts)
+        self.opened = (*self.opened, made)
+        return made
 
 
 _MAKERS = frozenset(maker.__name__ for maker in (_making.code, _making.new_class))

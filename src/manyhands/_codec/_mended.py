@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 
 
 class Refused(TypeError):
-    """What a rule says of an object that cannot travel, and need not be said in pickle's words; ``mend``: what to do about this one."""
+    """What a rule says of an object that cannot travel, and need not be said in pickle's words; ``mend``: what to do about this one.
 
-    def __init__(self, reason: str, mend: str = "") -> None:
+    ``of``: the object, where that depends on what it is sent with.
+    """
+
+    def __init__(self, reason: str, mend: str = "", *, of: object = None) -> None:
         super().__init__(reason)
         self.mend = mend
+        self.of = of
 
 
 _noted: set[str] = set()

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 PROTOCOL = 5
 
-ANEW, KNOWN, HOME = "anew", "known", "home"
+ANEW, KNOWN, HOME, TRIED = "anew", "known", "home", "tried"
+ARGUMENTS = frozenset({KNOWN, TRIED})
 
 # Buffers from this size on stay out of the pickle, so that the receiver uses them where they have been read to.
 OUT_OF_BAND = 65536
@@ -75,7 +76,8 @@ class Encoder(pickle.Pickler):
 
     ``on_stale``: what is to happen where the receiver has other code than this process for something of the project: ``"send"`` it, or
     ``"raise"``; None: it is not compared. ``classes``: whether those that have to be described are (``ANEW``), or are named, since the
-    receiver can ask for them (``KNOWN``), or has sent them (``HOME``).
+    receiver can ask for them (``KNOWN``: in arguments), or has sent them (``HOME``: in results). ``TRIED``: as ``ANEW``, in what would be
+    an argument.
     """
 
     classes = "anew"
@@ -320,7 +322,11 @@ def _encode(
     except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
         from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
 
-        raise _trace.not_serializable(obj, error, is_result=is_result) from None
+        refusal = _trace.not_serializable(obj, error, is_result=is_result)
+    # Whoever keeps this is not to keep, by its context or the frames of its traceback, what has been pickled: copies of descriptors.
+    if views:
+        views.clear()
+    raise refusal
 
 
 def _dump(encoder: Encoder, obj: object, classes: str, own: frozenset[str]) -> bytes:

@@ -123,6 +123,7 @@ _OURS: dict[tuple[str, str], Callable[..., object]] = {
     ("manyhands._codec._exceptions", "make_exception"): lambda *parts: parts[-1](),
     ("manyhands._codec._exceptions", "fill"): _fill,
     ("manyhands._codec._exceptions", "link"): lambda error, parts: error.__setstate__(parts[0]),
+    ("manyhands._codec._handed", "arrived"): lambda _, make, args: _stand_in(make.name.removeprefix("make_"))(),
     ("manyhands._codec._packing", "load_again"): lambda payload, *buffers: preview(payload, buffers),
     ("manyhands.sharing._arrays", "_arrived"): lambda _, __, shape, ___, dtype, *rest: _stand_in("SharedArray")(shape, dtype),
 }

@@ -183,6 +183,10 @@ _RULES_BY_NAME[("torch.storage", "UntypedStorage")] = _of_tensors("untyped_stora
 
 _INHERITED = _inherited.Inheritable()
 _MEMORY = _inherited.InheritableMemory(_inherited.REASON, f"{_inherited.MEND}; or use manyhands.shared_array")
+_DESCRIPTOR = _inherited.Descriptor(
+    "it belongs to this process; the arguments of a task bring a copy along, what else is sent does not",
+    "pass it as an argument; or make it in the worker (manyhands.per_worker), or give it to each when that starts (initargs=)",
+)
 _POINTER = (
     "it points into the memory of this process",
     "pass what it points to (bytes, an array), or make it in each worker (manyhands.per_worker)",
@@ -240,9 +244,7 @@ _OF_FAMILIES: dict[tuple[str, str], Rule] = {
     ("multiprocessing.process", "BaseProcess"): _mended.refuse("it is a child of this process"),
     ("multiprocessing.pool", "Pool"): _mended.refuse("its workers belong to this process"),
     ("subprocess", "Popen"): _mended.refuse("it is a child of this process"),
-    ("multiprocessing.connection", "_ConnectionBase"): _inherited.Inheritable(
-        "a connection belongs to the processes that were given it when they started",
-        "give it to each worker when that starts: initializer= and initargs= of an Executor or a Pool, or args= of a Process",
-    ),
+    ("multiprocessing.connection", "_ConnectionBase"): _DESCRIPTOR,
+    ("socket", "socket"): _DESCRIPTOR,
     ("asyncio.events", "AbstractEventLoop"): _mended.refuse("an event loop belongs to one process"),
 }

@@ -117,7 +117,7 @@ class Search:
             self.is_deep = True
             node, reason, mend = _depth.of_recursion(self.root.value, error)
             return self._part_of(node, reason, mend)
-        return self.part(self._last_met() or self.root, error)
+        return self.part(self.seen.get(id(getattr(error, "of", None))) or self._last_met() or self.root, error)
 
     def _last_met(self) -> Node | None:
         from manyhands._codec import _depth  # noqa: PLC0415 - as above

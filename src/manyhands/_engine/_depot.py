@@ -100,14 +100,14 @@ def place(payload: Bytes, views: Sequence[memoryview], segments: Segments) -> tu
 
 
 def _shared(views: Sequence[memoryview]) -> dict[int, Placed]:
-    """Those that show memory which all processes write to.
+    """Those that show memory which all processes write to, or stand for a descriptor.
 
     Raises:
         NotSerializable: there are too many.
     """
     found = {index: whole_memory(view) for index, view in enumerate(views) if is_shared(view)}
     if len({id(placed.lease) for placed in found.values()}) >= MOST:
-        why = f"at most {MOST - 1} shared arrays can travel together"
-        mend = "make one shared array of them, with one more dimension"
-        raise errors.NotSerializable("", [errors.Part(f"{len(found)} arrays in one task", "SharedArray", why, mend)])
+        why = f"at most {MOST - 1} shared arrays and sockets can travel together"
+        mend = "make one shared array of them, with one more dimension; or give each task fewer"
+        raise errors.NotSerializable("", [errors.Part(f"{len(found)} arrays or sockets in one task", "SharedArray, socket", why, mend)])
     return found

@@ -27,7 +27,7 @@ MOST = 64
 
 
 class Placed:
-    """A piece of a segment, or a memory that all processes write to."""
+    """A piece of a segment, or a memory that all processes write to; or a descriptor, whose content is of no use."""
 
     __slots__ = ("lease", "length", "offset")
 
@@ -89,7 +89,7 @@ def fetched(payload: Any, buffers: Sequence[Any]) -> tuple[Bytes, list[Bytes]]:
 def pack(kind: int, payload: Bytes | Placed, buffers: Sequence[Bytes | Placed], **head: int) -> Message:
     """A frame for what :func:`place` has made. What lies in segments is named in a table: which descriptor, where, how long.
 
-    And which of the descriptors are of memory that both sides write to.
+    And which of the descriptors are of memory that both sides write to, and which of no memory at all.
     """
     from manyhands._wire import _segments  # noqa: PLC0415 - only where something large is sent
 
@@ -110,7 +110,8 @@ def pack(kind: int, payload: Bytes | Placed, buffers: Sequence[Bytes | Placed], 
     first = next(_segments.numbers) * MOST
     head["flags"] = head.get("flags", 0) | _frames.PLACED
     shared = [index for index, lease in enumerate(leases) if lease.is_shared_memory]
-    pieces = _frames.pack(kind, marshal.dumps((first, shared, table)), inline, fds=len(leases), **head)
+    handed = [index for index, lease in enumerate(leases) if hasattr(lease, "is_descriptor")]
+    pieces = _frames.pack(kind, marshal.dumps((first, shared, handed, table)), inline, fds=len(leases), **head)
     return Message(pieces, [lease.fd for lease in leases], dict(enumerate(leases, first)))
 
 
@@ -125,23 +126,24 @@ def queue(channel: Channel, lent: Lent, kind: int, payload: Bytes | Placed, buff
 def unpack(frame: Frame, close: Callable[[Sequence[int]], object], take: Callable[[int, int], Any]) -> list[tuple[int, bool]]:
     """Put the payload and buffers of a frame in their places. ``take(descriptor, number)`` shows all of a segment.
 
-    Returns what can be told gone at once, for :func:`pack_gone`: memory that both sides write to, which is never used for anything else.
+    Returns what can be told gone at once, for :func:`pack_gone`: what is never used for anything else.
 
     Raises:
         OSError: no memory or no descriptor was left for one of them.
     """
-    first, shared, table = marshal.loads(frame.payload)
+    first, shared, handed, table = marshal.loads(frame.payload)
     try:
         if len(frame.fds) < frame.n_fds:
             raise OSError(errno.EMFILE, "no file descriptor was left to receive a large argument or result (ulimit -n)")
-        shown = [_shared_view(fd) if index in shared else take(fd, first + index) for index, fd in enumerate(frame.fds)]
+        ours = dict.fromkeys(shared, _shared_view) | dict.fromkeys(handed, _handed_view)
+        shown = [ours[index](fd) if index in ours else take(fd, first + index) for index, fd in enumerate(frame.fds)]
     finally:
         close(frame.fds)
         frame.fds = ()
     inline = iter(frame.buffers)
     pieces: list[Any] = [next(inline) if entry is None else shown[entry[0]][entry[1] : entry[1] + entry[2]] for entry in table]
     frame.payload, frame.buffers = pieces[0], pieces[1:]
-    return [(first + index, False) for index in shared]
+    return [(first + index, False) for index in ours]
 
 
 def unpack_originals(frame: Frame, close: Callable[[Sequence[int]], object]) -> list[tuple[int, bool]]:
@@ -171,7 +173,7 @@ def is_of_shared(piece: Any) -> bool:
 
 
 def whole_memory(view: memoryview) -> Placed:
-    """Shared memory as a piece of a message."""
+    """Shared memory, or a descriptor, as a piece of a message."""
     return Placed(view.obj, 0, len(view))  # type: ignore[arg-type] # is_shared() says what it is
 
 
@@ -186,8 +188,14 @@ def _shared_view(fd: int) -> memoryview:
     return memoryview(_shared.received(fd))
 
 
+def _handed_view(fd: int) -> memoryview:
+    from manyhands._codec import _handed  # noqa: PLC0415 - hardly any program sends sockets
+
+    return memoryview(_handed.received(fd))
+
+
 def is_shared(piece: Any) -> bool:
-    """Whether a buffer shows memory that all processes write to."""
+    """Whether a buffer shows memory that all processes write to, or stands for a descriptor: it goes as it is, not as a copy."""
     return hasattr(getattr(piece, "obj", None), "is_shared_memory")
 
 
