@@ -326,7 +326,10 @@ def _encode(
     # Whoever keeps this is not to keep, by its context or the frames of its traceback, what has been pickled: copies of descriptors.
     if views:
         views.clear()
-    raise refusal
+    try:
+        raise refusal
+    finally:
+        del refusal  # which has this frame
 
 
 def _dump(encoder: Encoder, obj: object, classes: str, own: frozenset[str]) -> bytes:
