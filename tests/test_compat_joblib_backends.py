@@ -39,10 +39,18 @@ class PoolOfOthers(multiprocessing.pool.Pool):
     """As Ray's: it takes what Ray's backend gives it, and would not work with the queues that joblib's pool makes."""
 
     made: ClassVar[list] = []
+    is_patient = True
 
     def __init__(self, processes=None, context=None, remote_args=None):
         self.made.append(remote_args)
         super().__init__(processes, context=context)
+
+    def terminate(self):
+        """The standard library's kills workers, which may hold the lock of the queue of results, and then waits for that: let tasks end."""
+        if self.is_patient:
+            self.close()
+            self.join()
+        super().terminate()
 
 
 def like_ray(base):
@@ -168,7 +176,8 @@ def _unreadable():
 
 
 @pytest.mark.parametrize("return_as", RETURNS)
-def test_timeouts(kind, return_as):
+def test_timeouts(kind, return_as, monkeypatch):
+    monkeypatch.setattr(PoolOfOthers, "is_patient", False)
     if kind.label.startswith("Spark"):
         with pytest.warns(UserWarning, match="does not support timeout"):
             assert list(Parallel(return_as=return_as, timeout=0.1)(delayed(tasks.square)(i) for i in range(2))) == [0, 1]
