@@ -7,6 +7,9 @@
 ``Parallel``        the ``joblib`` face, with ``delayed``
 ``Pool``            the ``multiprocessing.Pool`` face, and ``ThreadPool``
 ``Process``         one function in a process of its own
+``Memory``          results of functions, kept on disk
+``hash``            the digest of a value: equal for equal ones, in every process
+``dump``, ``load``    an object in a file
 ``options``         options for a block of code
 ``shutdown``        end the warm workers
 ==================  ===========================================================
@@ -26,10 +29,14 @@ if TYPE_CHECKING:
     from manyhands.errors import Failure as Failure
     from manyhands.errors import InternalError as InternalError
     from manyhands.errors import ManyhandsError as ManyhandsError
+    from manyhands.errors import NotData as NotData
+    from manyhands.errors import NotHashable as NotHashable
     from manyhands.errors import NotSerializable as NotSerializable
+    from manyhands.errors import NotStored as NotStored
     from manyhands.errors import PoolClosed as PoolClosed
     from manyhands.errors import RemoteError as RemoteError
     from manyhands.errors import StaleCode as StaleCode
+    from manyhands.errors import StoreCorrupt as StoreCorrupt
     from manyhands.errors import TaskTimeout as TaskTimeout
     from manyhands.errors import TravelWarning as TravelWarning
     from manyhands.errors import WorkerDied as WorkerDied
@@ -37,12 +44,16 @@ if TYPE_CHECKING:
     from manyhands.executor import Future as Future
     from manyhands.explaining import explain as explain
     from manyhands.explaining import register_reducer as register_reducer
+    from manyhands.hashing import hash as hash  # noqa: A004 - joblib's name for it
     from manyhands.mapping import Results as Results
     from manyhands.mapping import aimap as aimap
     from manyhands.mapping import imap as imap
     from manyhands.mapping import map as map  # noqa: A004 - the builtin's name for what the builtin does
+    from manyhands.memory import Memory as Memory
     from manyhands.parallel import Parallel as Parallel
     from manyhands.parallel import delayed as delayed
+    from manyhands.persistence import dump as dump
+    from manyhands.persistence import load as load
     from manyhands.pool import Pool as Pool
     from manyhands.pool import ThreadPool as ThreadPool
     from manyhands.process import Process as Process
@@ -65,7 +76,11 @@ _HOME = {
     "Future": "executor",
     "InternalError": "errors",
     "ManyhandsError": "errors",
+    "Memory": "memory",
+    "NotHashable": "errors",
+    "NotData": "errors",
     "NotSerializable": "errors",
+    "NotStored": "errors",
     "Parallel": "parallel",
     "Pool": "pool",
     "PoolClosed": "errors",
@@ -74,6 +89,7 @@ _HOME = {
     "Report": "reports",
     "Results": "mapping",
     "StaleCode": "errors",
+    "StoreCorrupt": "errors",
     "TaskTimeout": "errors",
     "ThreadPool": "pool",
     "TravelWarning": "errors",
@@ -81,9 +97,12 @@ _HOME = {
     "aimap": "mapping",
     "cpu_count": "_wire._cpus",
     "delayed": "parallel",
+    "dump": "persistence",
     "explain": "explaining",
+    "hash": "hashing",
     "imap": "mapping",
     "last_report": "reports",
+    "load": "persistence",
     "map": "mapping",
     "options": "settings",
     "per_worker": "worker_state",

@@ -7,11 +7,17 @@ error                  whose fault                                              
 ``TaskTimeout``        a task took longer than its ``timeout``                         ``TimeoutError``
 ``NotSerializable``    an argument, result or function cannot be sent                  ``pickle.PicklingError``
 ``NotInherited``       the same, of what only a new process can be given (a queue)     ``RuntimeError``, too
+``NotHashable``        a value has a part that would not be the same elsewhere         ``TypeError``
 ``StaleCode``          a worker has other code than the program, and cannot be sent it  ``ImportError``
 ``RemoteError``        a task raised what cannot be rebuilt in this process            ``RuntimeError``
+``NotStored``          a result cannot be kept; it is in the error
 ``PoolClosed``         a pool was used after its end                                   ``RuntimeError``
 ``CannotStart``        the machine has no room for another worker                      ``OSError``
 ``BackendMissing``     a backend is not known or not installed                         ``ImportError``
+``StoreCorrupt``       what damaged a file                                             ``UnpicklingError``, ``EOFError``, ``ValueError``
+``NotStorable``        a result cannot be stored                                       ``NotSerializable``
+``StoreRefused``       a folder of results is not private, or not signed with the key  ``PermissionError``
+``NotData``            a file that is loaded as data names something else              ``pickle.UnpicklingError``
 ``InternalError``      manyhands                                                       ``RuntimeError``
 =====================  ==============================================================  =======================================
 
@@ -35,13 +41,20 @@ __all__ = [
     "Failure",
     "InternalError",
     "ManyhandsError",
+    "NotData",
+    "NotHashable",
     "NotInherited",
     "NotSerializable",
+    "NotStorable",
+    "NotStored",
     "Part",
     "PoolClosed",
     "RemoteError",
     "RemoteTraceback",
     "StaleCode",
+    "StoreCorrupt",
+    "StoreRefused",
+    "StoreWarning",
     "TaskTimeout",
     "TravelWarning",
     "WorkerDied",
@@ -155,6 +168,42 @@ class NotInherited(NotSerializable, RuntimeError):
     """What cannot be sent is what only a new process can be given: a queue or a lock of ``multiprocessing``, say."""
 
 
+class NotHashable(ManyhandsError, TypeError):
+    """A value has a part of which no digest can be computed that would be the same in another process, or in another run.
+
+    Attributes:
+        part: the :class:`Part` that stands in the way.
+        path, type_name, reason, mend: of that part.
+    """
+
+    def __init__(self, part: Part) -> None:
+        self.part = part
+        self.path = part.path
+        self.type_name = part.type_name
+        self.reason = part.reason
+        self.mend = part.mend
+        super().__init__(part.told(" cannot be hashed: "))
+
+
+class NotStored(ManyhandsError):
+    """A result was computed, and cannot be kept: the disk is full, or it cannot be pickled.
+
+    Attributes:
+        result: what was computed. In another process than that in which it was: None.
+    """
+
+    def __init__(self, function: str, why: BaseException, result: object) -> None:
+        self.result = result
+        said = str(why) if isinstance(why, NotStorable) else f"the result of {function}() cannot be stored: {type(why).__name__}: {why}"
+        super().__init__(
+            f"{said}\nIt is in this error, as .result. With Memory(on_not_stored='warn'), it is returned, and this is a warning."
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The result is one that may well not be able to travel.
+        return _rebuild, (type(self), self.args, {"result": None})
+
+
 def _text(what: str, parts: list[Part], more: str) -> str:
     is_result = what.startswith(RESULT)
     cannot = "cannot be sent back" if is_result else "cannot be sent to another process"
@@ -177,6 +226,33 @@ def _lines(parts: list[Part]) -> Iterator[str]:
         paths = ", ".join(part.path for part in others[:3])
         more = f" and {len(others) - 3} more" if len(others) > 3 else ""
         yield first.told(": ") + (f" The same holds for {paths}{more}." if others else "")
+
+
+class NotStorable(NotSerializable):
+    """A result cannot be remembered: a part of it cannot be pickled. Nothing of it has been stored.
+
+    Attributes: those of :class:`NotSerializable`.
+    """
+
+    def __init__(self, function: str, parts: list[Part], more: str = "") -> None:
+        super().__init__(f"the result of {function}()", parts, more)
+        self.args = ("\n".join([f"the result of {function}() cannot be stored:", *(f"  {line}" for line in _lines(parts))]),)
+
+
+class StoreRefused(ManyhandsError, PermissionError):
+    """A folder of results is not loaded from, since others may have written to it.
+
+    Attributes:
+        path: the folder, or the entry.
+    """
+
+    def __init__(self, path: str, why: str, mend: str) -> None:
+        self.path = path
+        super().__init__(f"{path} is not used: {why}. To mend it: {mend}.")
+
+
+class StoreWarning(UserWarning):
+    """A stored result cannot be used, and is computed again: said once."""
 
 
 class TravelWarning(UserWarning):
@@ -264,6 +340,37 @@ class CannotStart(ManyhandsError, OSError):
 
 class BackendMissing(ManyhandsError, ImportError):
     """A backend is not known, or needs a package that is not installed."""
+
+
+class StoreCorrupt(ManyhandsError, pickle.UnpicklingError, EOFError, ValueError):
+    """A file cannot be read because it is damaged: cut off, overwritten, or none of those that are read here.
+
+    Attributes:
+        path: the file; empty if it has no name.
+        part: what of it cannot be read.
+    """
+
+    def __init__(self, path: str, part: str, reason: str, mend: str = "write the file again, or take it from a copy") -> None:
+        self.path = path
+        self.part = part
+        super().__init__(f"{path or 'the file'} is damaged: {part}: {reason}. To mend it: {mend}.")
+
+
+class NotData(ManyhandsError, pickle.UnpicklingError):
+    """A file that was loaded with ``safe=True`` names something that is no data: a class, or a function to be called.
+
+    Attributes:
+        path: the file; empty if it has no name.
+        name: ``module.name`` of what it names.
+    """
+
+    def __init__(self, path: str, name: str, reason: str = "is not among what data consist of") -> None:
+        self.path = path
+        self.name = name
+        super().__init__(
+            f"{path or 'the file'} was not loaded: {name} {reason}. To mend it: if it is a dataclass of yours that holds data, register it "
+            f"(manyhands.persistence.register_data); if you trust whoever wrote the file, load it without safe=True."
+        )
 
 
 class InternalError(ManyhandsError, RuntimeError):
