@@ -11,6 +11,7 @@
 ``_tensors.py``         what tensors of torch keep their numbers in
 ``_bytecode.py``        what code consists of, and the names that it uses
 ``_fingerprint.py``     the digest of code of the project
+``_code_walk.py``       the way through all code that it is taken of
 ``_definitions.py``     names with a digest, and what is sent where it differs
 ``_rules.py``           what else pickle cannot do, by class
 ``_packing.py``         many arguments or results in one message

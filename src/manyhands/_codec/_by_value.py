@@ -18,7 +18,7 @@ from manyhands._codec import _bytecode, _identity, _making, _naming
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from manyhands._codec._fingerprint import ModuleUse, Names
+    from manyhands._codec._code_walk import ModuleUse, Names
     from manyhands._codec._pickling import Encoder
 
     Reduced = tuple[Any, ...]
@@ -92,7 +92,7 @@ def _with_uses(encoder: Encoder, used: dict[str, Any], code: types.CodeType) -> 
     found = [name for name, value in used.items() if type(value) is types.ModuleType and _naming.is_project(value.__name__)]
     if not found or encoder.on_stale is None:
         return used
-    from manyhands._codec._fingerprint import ModuleUse  # noqa: PLC0415 - not for programs of one file
+    from manyhands._codec._code_walk import ModuleUse  # noqa: PLC0415 - not for programs of one file
 
     return used | {name: ModuleUse(used[name], code) for name in found if sys.modules.get(used[name].__name__) is used[name]}
 
@@ -137,7 +137,7 @@ def split(
 
     None is for those of ``names`` that are not there at all; a class, by its name, for constants that cannot be sent.
     """
-    from manyhands._codec import _fingerprint  # noqa: PLC0415 - who gets here pays for more
+    from manyhands._codec import _code_walk  # noqa: PLC0415 - who gets here pays for more
 
     sent: dict[str, Any] = {}
     spare: dict[str, bytes | str | None] = dict.fromkeys(names - used.keys())
@@ -147,9 +147,9 @@ def split(
         elif type(value) in _ATOMS or isinstance(value, types.FunctionType | type) or _identity.shared(value):
             sent[name] = value
         elif (packed := _packed_or_none(value)) is None:
-            if _fingerprint.counts(name, value):
+            if _code_walk.counts(name, value):
                 spare[name] = f"{type(value).__module__}.{type(value).__qualname__}"
-        elif _fingerprint.counts(name, value):
+        elif _code_walk.counts(name, value):
             sent[name] = value
         else:
             spare[name] = packed

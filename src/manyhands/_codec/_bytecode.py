@@ -50,6 +50,13 @@ def is_replaced(functions: list[Held]) -> bool:
     return False
 
 
+def defaults(function: types.FunctionType) -> list[tuple[str, Any]]:
+    """The parameters of a function that need not be passed, and what they are then."""
+    code, values = function.__code__, function.__defaults__ or ()
+    positional = code.co_varnames[: code.co_argcount][-len(values) :] if values else ()
+    return [*zip(positional, values, strict=False), *sorted((function.__kwdefaults__ or {}).items())]
+
+
 def all_names(code: types.CodeType) -> frozenset[str]:
     """All names that code mentions: of globals, attributes and what it imports; inner functions included."""
     inner = (all_names(constant) for constant in code.co_consts if isinstance(constant, types.CodeType))
@@ -69,6 +76,37 @@ def _walk(code: types.CodeType) -> Iterator[tuple[str, bool]]:
     for constant in code.co_consts:
         if isinstance(constant, types.CodeType):
             yield from _walk(constant)
+
+
+def imports(code: types.CodeType) -> set[tuple[str, int, tuple[str, ...]]]:
+    """What code imports when it runs, inner functions included: module, number of leading dots, names that are taken from it."""
+    found = set()
+    name_of_import = _opcodes().import_name
+    before: list[Any] = [NONE, NONE]
+    for operation, argument, constant in instructions(code):
+        if operation == name_of_import:
+            level, names = before
+            found.add((code.co_names[argument], level if isinstance(level, int) else 0, names if isinstance(names, tuple) else ()))
+        before = [before[1], argument if constant is NONE else constant]
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= imports(constant)
+    return found
+
+
+def bound_cells(code: types.CodeType) -> set[str]:
+    """The variables of functions around it that code binds, as ``nonlocal`` allows; inner functions included."""
+    kinds = _opcodes()
+    local = _local_names(code)
+    found = {local[argument] for operation, argument, _ in instructions(code) if operation in kinds.binding_cells}
+    for constant in code.co_consts:
+        if isinstance(constant, types.CodeType):
+            found |= bound_cells(constant)
+    return found.intersection(code.co_freevars)
+
+
+def _local_names(code: types.CodeType) -> list[str]:
+    return [*code.co_varnames, *(name for name in code.co_cellvars if name not in code.co_varnames), *code.co_freevars]
 
 
 def instructions(code: types.CodeType) -> Iterator[tuple[int, int, Any]]:
@@ -101,7 +139,7 @@ def instructions(code: types.CodeType) -> Iterator[tuple[int, int, Any]]:
 def names_used(code: types.CodeType) -> Iterator[str | None]:
     """For each unit of code, as ``co_positions`` counts them: the variable that it reads or binds, if any."""
     kinds = _opcodes()
-    local = [*code.co_varnames, *(name for name in code.co_cellvars if name not in code.co_varnames), *code.co_freevars]
+    local = _local_names(code)
     extended = 0
     raw = code.co_code
     for position in range(0, len(raw), 2):
@@ -122,7 +160,18 @@ def names_used(code: types.CodeType) -> Iterator[str | None]:
 class _Kinds:
     """The operations that say something about names."""
 
-    __slots__ = ("constant", "extend", "local", "named", "needing", "shifted", "store_global", "store_name")
+    __slots__ = (
+        "binding_cells",
+        "constant",
+        "extend",
+        "import_name",
+        "local",
+        "named",
+        "needing",
+        "shifted",
+        "store_global",
+        "store_name",
+    )
 
     def __init__(self) -> None:
         import opcode  # noqa: PLC0415 - 1 ms; most programs need it late or never
@@ -137,6 +186,8 @@ class _Kinds:
         self.constant = frozenset(opcode.hasconst)
         self.local = frozenset({*opcode.haslocal, *opcode.hasfree})  # the index of a variable of the function or its closure
         self.store_name = numbers["STORE_NAME"]
+        self.import_name = numbers["IMPORT_NAME"]
+        self.binding_cells = frozenset({numbers["STORE_DEREF"], numbers["DELETE_DEREF"]})
         self.extend = opcode.EXTENDED_ARG
 
 

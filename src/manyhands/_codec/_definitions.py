@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
 from manyhands._codec import _pickling
-from manyhands._codec._fingerprint import Code, ModuleUse, Names
+from manyhands._codec._code_walk import ModuleUse, Names
+from manyhands._codec._fingerprint import Code
 
 if TYPE_CHECKING:
     import types

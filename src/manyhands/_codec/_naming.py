@@ -77,7 +77,12 @@ def is_standard(file: str) -> bool:
 
 
 def _is_own(name: str, file: object) -> bool:
-    if not isinstance(file, str) or name.partition(".")[0] == "manyhands":
+    return name.partition(".")[0] != "manyhands" and is_own_file(file)
+
+
+def is_own_file(file: object) -> bool:
+    """Whether a file is the user's own: neither installed nor of the standard library."""
+    if not isinstance(file, str):
         return False
     folders = file.split(os.sep)
     return not ("site-packages" in folders or "dist-packages" in folders or is_standard(file))

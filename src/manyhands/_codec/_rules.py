@@ -63,6 +63,15 @@ def registered(kind: type) -> type | None:
     return next((cls for cls in kind.__mro__ if cls in _users), None)
 
 
+_NOBODY: Any = None  # who asks is no encoder; what users say does not depend on it
+
+
+def users_reducer(kind: type) -> Callable[[Any], Any] | None:
+    """What the user has said how objects of a class are pickled."""
+    cls = registered(kind)
+    return None if cls is None else functools.partial(_users[cls], _NOBODY)
+
+
 def _property(_: Encoder, value: property) -> Any:
     return property, (value.fget, value.fset, value.fdel, value.__doc__)
 
@@ -149,8 +158,8 @@ _RULES: dict[type, Rule] = {
 
 # Of modules that need not be loaded.
 _RULES_BY_NAME: dict[tuple[str, str], Rule] = {
-    ("manyhands._codec._fingerprint", "Names"): _by_value.names,
-    ("manyhands._codec._fingerprint", "ModuleUse"): _by_value.module_use,
+    ("manyhands._codec._code_walk", "Names"): _by_value.names,
+    ("manyhands._codec._code_walk", "ModuleUse"): _by_value.module_use,
     **{("typing", name): _by_value.type_parameter for name in ("TypeVar", "ParamSpec", "TypeVarTuple")},
     ("typing", "TypeAliasType"): _by_value.type_alias,
     ("random", "Random"): _generator,

@@ -11,7 +11,7 @@ import os
 import socket
 import sys
 
-from manyhands._codec import _fingerprint, _packing, _pickling
+from manyhands._codec import _code_walk, _fingerprint, _packing, _pickling
 from manyhands._engine import _worker_process
 from manyhands._engine._worker import Worker
 from manyhands._wire import _frames, _posix, _slot
@@ -26,7 +26,7 @@ def rehearse() -> None:
     """See the module. Nothing of it can be seen afterwards."""
     _adopt()
     _serve()
-    _fingerprint.Code(_fingerprint.Names(globals(), _serve.__code__))
+    _fingerprint.Code(_code_walk.Names(globals(), _serve.__code__))
 
 
 def _adopt() -> None:
