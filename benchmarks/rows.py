@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import tasks
 from benchmarks.contenders import Contender, Manyhands
 from benchmarks.data_rows import DATA_ROWS
+from benchmarks.file_rows import FILE_ROWS
 from benchmarks.measuring import (
     BARE,
     MANY,
@@ -392,6 +393,7 @@ ROWS: tuple[Row, ...] = (
         bare=ideal_stragglers,
     ),
     *DATA_ROWS,
+    *FILE_ROWS,
 )
 
 assert Manyhands.label == OWN

@@ -8,6 +8,7 @@
 ``_demo``      ``manyhands demo``; ``_stdlib`` is what its workers do
 ``_explain``   ``manyhands explain``
 ``_info``      ``manyhands info``
+``_inspect``   ``manyhands inspect``
 =============  ==================================================================
 
 Workers import parts of this package, so this module imports nothing.

@@ -8,7 +8,7 @@ import click
 
 import manyhands
 
-_COMMANDS = {"demo": "_demo", "explain": "_explain", "info": "_info", "map": "_map"}
+_COMMANDS = {"demo": "_demo", "explain": "_explain", "info": "_info", "inspect": "_inspect", "map": "_map"}
 
 
 class _Lazy(click.Group):

@@ -1,0 +1,78 @@
+"""What of an object is not in its pickle: arrays and buffers, as bytes that are taken from where they are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from manyhands._files._format import blocks
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pickle import PickleBuffer
+
+    Array = Any  # numpy's, which is imported by whoever has one
+
+
+class Piece:
+    """Contiguous memory. ``of_pickle``: pickle itself asks for it when it is loaded."""
+
+    __slots__ = ("length", "of_pickle", "view")
+
+    def __init__(self, view: memoryview, *, of_pickle: bool) -> None:
+        self.view = view
+        self.length = view.nbytes
+        self.of_pickle = of_pickle
+
+    def blocks(self) -> Iterator[Any]:
+        """Its bytes, a block at a time."""
+        for start, stop in blocks(self.length):
+            yield self.view[start:stop]
+
+
+class Scattered:
+    """An array with gaps, or of another order than both C's and Fortran's; a block of it at a time is copied."""
+
+    __slots__ = ("array", "length", "of_pickle")
+
+    def __init__(self, array: Array) -> None:
+        self.array = array
+        self.length = array.nbytes
+        self.of_pickle = False
+
+    def blocks(self) -> Iterator[Any]:
+        """Its bytes in C order, a block at a time, whatever the size of an element."""
+        import numpy as np  # noqa: PLC0415 - there is an array of it
+
+        step = max(_STEP // self.array.itemsize, 1)
+        rest = bytearray()
+        for start in range(0, self.array.size, step):
+            rest += self.array.flat[start : start + step].view(np.uint8).data
+            while len(rest) >= _BLOCK:
+                yield bytes(memoryview(rest)[:_BLOCK])
+                del rest[:_BLOCK]
+        if rest:
+            yield rest
+
+
+_BLOCK = next(blocks(1 << 40))[1]
+_STEP = 1 << 20  # bytes, of what is copied at a time
+
+
+def of_buffer(buffer: PickleBuffer) -> Piece:
+    """For ``buffer_callback``."""
+    return Piece(buffer.raw(), of_pickle=True)
+
+
+def of_array(array: Array) -> tuple[Piece | Scattered, str]:
+    """An array without objects, and the order in which it is stored."""
+    import numpy as np  # noqa: PLC0415 - as above
+
+    flags = array.flags
+    if flags.c_contiguous:
+        order, flat = "C", array
+    elif flags.f_contiguous:
+        order, flat = "F", array.T
+    else:
+        return Scattered(array), "C"
+    plain: Any = np.asarray(flat).reshape(-1).view(np.uint8)
+    return Piece(memoryview(plain), of_pickle=False), order

@@ -1,0 +1,147 @@
+"""An object into a sink, in the format of README.md."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+from manyhands._files import _codecs, _format, _threads, _versions
+from manyhands._files._pickling import Pickling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from manyhands._files._sinks import Descriptor, Sink
+
+    Compress = Callable[[Any], bytes]
+
+
+def write(value: object, sink: Sink, protocol: int | None = None, codec: int = _codecs.NONE, level: int | None = None) -> None:
+    """The whole of it.
+
+    Raises:
+        NotSerializable: with the path to the part that cannot be pickled.
+        OSError: of the file.
+        ValueError: the codec is not installed.
+    """
+    compress = _codecs.compressor(codec, level) if codec else None
+    into: _Whole = _Directly(sink) if sink.can_patch and compress is None else _Whole(sink)  # type: ignore[arg-type] # a Descriptor
+    pickling = Pickling(into.write, into.restart, protocol)
+    pickling.dump(value)
+    pieces = pickling.pieces
+    into.end(compress, codec, len(pieces))
+    codecs = [codec if compress is not None and _codecs.is_worth_it(compress, piece) else _codecs.NONE for piece in pieces]
+    rows = [
+        _format.Row(piece.length, used, _format.OF_PICKLE if piece.of_pickle else 0) for piece, used in zip(pieces, codecs, strict=True)
+    ]
+    sink.write(_format.pack_table(rows))
+    if compress is None:
+        sink.expect(_size(sink.position, pieces))
+    checksums = [_write_piece(sink, piece, compress if used else None) for piece, used in zip(pieces, codecs, strict=True)]
+    sink.write(_format.pack_footer(checksums, json.dumps(_versions.written_by(pickling.names)).encode()))
+    into.patch()
+    sink.flush()
+
+
+def _write_piece(sink: Sink, piece: Any, compress: Compress | None) -> int:
+    """Its checksum."""
+    if compress is not None:
+        for part in _codecs.packed(compress, piece.blocks()):
+            sink.write(part)
+        return 0
+    sink.write(bytes(_format.padding(sink.position, piece.length)))
+    digests = []
+    for block, digest in _threads.in_order(_summed, piece.blocks()):
+        digests.append(digest)
+        sink.write(block)
+    return _format.sum_of(digests or [xxhash.xxh3_64_digest(b"")])
+
+
+def _summed(block: Any) -> tuple[Any, bytes]:
+    return block, xxhash.xxh3_64_digest(block)
+
+
+_FOOTER = 4096  # more than a footer tells besides checksums
+
+
+def _size(position: int, pieces: Sequence[Any]) -> int:
+    """How many bytes are to come, at most."""
+    begin = position
+    for piece in pieces:
+        position += _format.padding(position, piece.length) + piece.length + 8
+    return position + _FOOTER - begin
+
+
+class _Whole:
+    """A pickle that is there as a whole before it is written: the length comes first. Long bytes are not copied for that."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._parts: list[Any] = []
+
+    def write(self, data: Any) -> None:
+        """The next bytes."""
+        self._parts.append(data)
+
+    def restart(self) -> None:
+        """They were not right."""
+        self._parts.clear()
+
+    def end(self, compress: Compress | None, codec: int, count: int) -> None:
+        """There are no more; ``count`` buffers will follow."""
+        parts, length, checksum = self._parts, sum(map(len, self._parts)), _format.Sum()
+        for part in parts:
+            checksum.update(part)
+        if compress is not None:
+            parts = list(_codecs.packed(compress, _in_blocks(parts)))
+        self._sink.write(_format.Header(codec, sum(map(len, parts)), length, checksum.result(), count).to_bytes())
+        for part in parts:
+            self._sink.write(part)
+        self._parts = []
+
+    def patch(self) -> None:
+        """All is written."""
+
+
+class _Directly(_Whole):
+    """A pickle that goes where it belongs while it is made; the beginning of the file is written at the end."""
+
+    _sink: Descriptor
+
+    def __init__(self, sink: Descriptor) -> None:
+        super().__init__(sink)
+        self.restart()
+
+    def restart(self) -> None:
+        self._sink.restart()
+        self._sink.write(bytes(_format.HEADER_SIZE))
+        self._checksum = _format.Sum()
+
+    def write(self, data: Any) -> None:
+        self._checksum.update(data)
+        self._sink.write(data)
+
+    def end(self, compress: Compress | None, codec: int, count: int) -> None:
+        length = self._sink.position - _format.HEADER_SIZE
+        self._header = _format.Header(codec, length, length, self._checksum.result(), count)
+
+    def patch(self) -> None:
+        self._sink.patch(self._header.to_bytes())
+
+
+def _in_blocks(parts: Sequence[Any]) -> Any:
+    """The same bytes, in blocks."""
+    rest = bytearray()
+    for part in parts:
+        view = memoryview(part).cast("B")
+        while len(view):
+            taken = _format.BLOCK - len(rest)
+            rest += view[:taken]
+            view = view[taken:]
+            if len(rest) == _format.BLOCK:
+                yield bytes(rest)
+                rest.clear()
+    if rest:
+        yield bytes(rest)
