@@ -1,0 +1,55 @@
+"""All stores of this process: what happens to them when it ends, or forks."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from manyhands.memory._store import Store
+
+_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+_known: dict[tuple[object, ...], Store] = {}  # those that have come with tasks: one for all of them
+_registered = False
+
+
+def remember(store: Store) -> None:
+    """It is there."""
+    _stores.add(store)
+
+
+def known(location: str, size_limit: int | None, codec: str | None, key: bytes | None) -> Store:
+    """The store of this process with these options: what one is unpickled as."""
+    from manyhands.memory._store import Store  # noqa: PLC0415 - a circle
+
+    options = location, size_limit, codec, key
+    found = _known.get(options)
+    if found is None:
+        found = _known[options] = Store(location, size_limit=size_limit, codec=codec, key=key)
+    return found
+
+
+def at_end() -> None:
+    """Have the stores closed when this process ends. To be called when there is something to be written then, not before: what has been
+    registered in a program is forgotten in workers forked from it."""
+    global _registered  # noqa: PLW0603 - once per process
+    if not _registered:
+        _registered = True
+        atexit.register(_close_all)
+
+
+def _close_all() -> None:
+    for store in list(_stores):
+        store.close()
+
+
+def _forked() -> None:
+    global _registered  # noqa: PLW0603 - as above
+    _registered = False
+    for store in list(_stores):
+        store.forked()
+
+
+os.register_at_fork(after_in_child=_forked)
