@@ -1,0 +1,227 @@
+"""What a function is, for a result on disk: a digest of all that the result depends on besides the arguments.
+
+It counts, wherever the function is defined and however the program is run: its code and that of all helpers, classes and decorators of
+the user's own that it reaches, also by imports within functions; closures, defaults, constants and any other variables that are read, by
+what they hold; versions of installed packages; the minor version of Python, whose byte code is its own; what the author declares. It does
+not count: comments, docstrings, annotations of functions, line numbers, file names, the folder of the project, names of modules (except
+of those that classes are of), the order of imports.
+
+A variable that the code binds (``global n``) is the state of a process, and so is one that is found changed after a call: a memo, a
+counter. State does not count; what belongs to the function alone (closures, defaults, attributes) counts as it was when first seen.
+
+Not seen is what no code shows: names made up while it runs (``getattr(module, name)``, ``importlib.import_module(name)``), files,
+environment variables, what a server answers. These are for ``deps``, ``files``, ``env`` and ``version``.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+from manyhands._codec import _digests
+from manyhands._codec._fingerprint import Watching
+from manyhands.memory import _contents, _declared, _places
+from manyhands.memory._parts import MISSING, Memo, contents_of
+from manyhands.memory._reach import Reach
+from manyhands.memory._roots import function_of, root_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence, Set
+
+    from manyhands.memory._parts import Variable
+
+_PYTHON = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
+_TRIES = 5  # where other threads change what is being looked at
+
+
+class FunctionKey:
+    """What a function is.
+
+    ``version``: anything that can be hashed; another one is another function. ``deps``: functions, classes, modules whose code counts, and
+    values. ``files``: paths; their contents count. ``env``: names of environment variables; their values count.
+
+    Example::
+
+        key = FunctionKey(load, files=("rates.csv",), env=("MODEL",))
+        key.digest()  # 16 bytes
+
+    Raises:
+        TypeError: an argument is not what it should be; the message names it.
+        NotHashable: the version, or a value among ``deps``.
+    """
+
+    __slots__ = ("_declared", "_known", "_memo", "_root", "_said", "name", "source")
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        *,
+        version: object = None,
+        deps: Sequence[Any] = (),
+        files: Sequence[Any] = (),
+        env: Sequence[str] = (),
+    ) -> None:
+        self._root = root_of(fn)
+        if not callable(self._root):
+            raise TypeError(f"fn is {fn!r}, which cannot be called")
+        self._declared = _declared.checked(version, deps, files, env)
+        self._memo = Memo()
+        self._known: _Known | None = None
+        self._said: tuple[list[tuple[str, str, bytes]], bytes, bytes] | None = None
+        self.name, self.source = _name_and_source(self._root)
+
+    def __repr__(self) -> str:
+        return f"<FunctionKey of {self.name}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        declared = self._declared
+        paths = tuple(file.name for file in declared.files)
+        return _rebuilt, (self._root, (declared.version, declared.deps, paths, declared.env), self.state)
+
+    def digest(self) -> bytes:
+        """16 bytes, equal for equal functions, in whichever process; looked at anew as far as something has changed.
+
+        Raises:
+            OSError: one of ``files`` cannot be read.
+            NotHashable: a value among ``deps`` cannot be hashed any more.
+        """
+        known = self._known
+        if known is None or known.changed():
+            known = self._look()
+        return known.digest if self._declared.is_empty else self._with_declared(known)
+
+    def parts(self) -> dict[str, bytes]:
+        """What the digest is made of: a name that can be shown, and a digest, of each function, variable, package, file..."""
+        known = self._current()
+        return {**known.parts, **{label: digest for _, label, digest in self._declared.parts()}, _PYTHON: b""}
+
+    @property
+    def state(self) -> frozenset[str]:
+        """Names of variables that the function changes, as :meth:`changed_by_call` gives them. They do not count."""
+        return self._memo.state
+
+    @state.setter
+    def state(self, names: Set[str]) -> None:
+        self._memo.state = frozenset(names)
+        self._known = None
+
+    def snapshot(self) -> Snapshot:
+        """The variables that count, as they are now: for :meth:`changed_by_call`."""
+        return Snapshot(self._current().variables)
+
+    def changed_by_call(self, before: Snapshot) -> set[str]:
+        """Which variables are not what they were: state, if nothing but a call of the function has happened since."""
+        changed = {label for label, variable in before.variables.items() if _is_changed(variable)}
+        if not changed and self._known is not None and not self._known.changed():
+            return changed
+        # What is new may be in what has changed, and not count with that.
+        now = Reach(self._root, self._declared.code, self._memo.but(self.state | changed))
+        return changed | (now.variables.keys() - before.variables.keys())
+
+    def _current(self) -> _Known:
+        known = self._known
+        return self._look() if known is None or known.changed() else known
+
+    def _look(self) -> _Known:
+        for left in reversed(range(_TRIES)):
+            try:
+                known = _Known(self._walked(), self._declared)
+            except RuntimeError:  # a dictionary has changed while it was gone through
+                if not left:
+                    raise
+            else:
+                break
+        self._known = known
+        return known
+
+    def _walked(self) -> Reach:
+        memo = self._memo
+        while True:
+            reach = Reach(self._root, self._declared.code, memo)
+            if reach.bound.keys() <= memo.bound.keys():
+                return reach
+            memo.bound = memo.bound | reach.bound  # a helper binds what has been taken for a setting
+
+    def _with_declared(self, known: _Known) -> bytes:
+        parts = self._declared.parts()
+        said = self._said
+        if said is None or said[1] != known.digest or said[0] != parts:
+            hashed = _digests.new()
+            hashed.update(known.digest)
+            for token, _, digest in parts:
+                hashed.update(f"{len(token)}:{token}".encode())
+                hashed.update(digest)
+            said = self._said = parts, known.digest, hashed.digest()
+        return said[2]
+
+
+class Snapshot:
+    """The variables that a function reads, before a call."""
+
+    __slots__ = ("variables",)
+
+    def __init__(self, variables: dict[str, Variable]) -> None:
+        self.variables = variables
+
+
+class _Known(Watching):
+    """What a walk has found, and whether it is still so."""
+
+    __slots__ = ("_cells", "_contents", "_registries", "digest", "parts", "variables")
+
+    def __init__(self, reach: Reach, declared: _declared.Declared) -> None:
+        super().__init__(reach)
+        self.variables = reach.variables
+        self.parts = reach.parts
+        self._cells = reach.cells
+        variables = [variable for variable in reach.variables.values() if variable.kind == "contents"]
+        self._contents = [(variable.value, variable.digest, _contents.fixed_parts(variable.value)) for variable in variables]
+        self._registries = reach.registries
+        hashed = _digests.new()
+        hashed.update(_PYTHON.encode())
+        hashed.update(reach.digest)
+        if declared.version is not None and declared.is_empty:
+            hashed.update(_declared.hashed(declared.version, "version"))
+        self.digest = hashed.digest()
+
+    def changed(self) -> bool:
+        """Whether there is anything else by now."""
+        if Watching.changed(self):  # it runs at each call: super() would take as long as half of this
+            return True
+        for cell, value in self._cells:
+            if contents_of(cell) is not value:
+                return True
+        for registry, before in self._registries:
+            if [*registry.values()] != before:
+                return True
+        for value, digest, parts in self._contents:
+            if (parts is None or not _contents.are_parts(value, parts)) and _contents.digest(value) != digest:
+                return True
+        return False
+
+
+def _is_changed(variable: Variable) -> bool:
+    now = variable.fetch()
+    if variable.kind == "code" or now is MISSING:
+        return now is not variable.value
+    if variable.kind == "fixed" and now is variable.value:
+        return False
+    return _contents.digest(now) != variable.digest
+
+
+def _name_and_source(root: Any) -> tuple[str, str]:
+    function = function_of(root)
+    if function is not None:
+        file = function.__code__.co_filename
+        return f"{_places.importable_name(file, function.__module__)}.{function.__qualname__}", file
+    named = root if hasattr(root, "__qualname__") else type(root)
+    module = getattr(named, "__module__", None) or "builtins"
+    file = _places.file_of_class(named) if isinstance(named, type) else getattr(sys.modules.get(module), "__file__", None) or ""
+    return f"{_places.importable_name(file, module)}.{named.__qualname__}", file
+
+
+def _rebuilt(root: Any, declared: tuple[Any, ...], state: frozenset[str]) -> FunctionKey:
+    version, deps, files, env = declared
+    key = FunctionKey(root, version=version, deps=deps, files=files, env=env)
+    key.state = state
+    return key
