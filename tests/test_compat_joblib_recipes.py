@@ -316,7 +316,8 @@ def test_in_the_place_of_joblib():
         from joblib.parallel import Parallel as imported
 
         assert (imported, BatchCompletionCallBack) == (Parallel, names.BatchCompletionCallBack)
-        assert joblib.Memory.__module__ == "joblib.memory"
+        assert joblib.Memory.__module__ == "manyhands.compat.joblib.memory"
+        assert joblib.dump is joblib.numpy_pickle.dump
         from joblib.externals.loky import get_reusable_executor
 
         [pid] = joblib.Parallel(n_jobs=2)([joblib.delayed(tasks.pid)()])

@@ -7,6 +7,7 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
+from manyhands._core.options import refuse
 from manyhands._core.policy import Failed, Policy
 from manyhands._engine._interrupts import tell_briefly
 from manyhands.backends import Plan
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from manyhands._core.options import Options
     from manyhands.backends import TaskStream
+    from manyhands.memory import Memory
 
 
 class Call:
@@ -34,6 +36,7 @@ class Call:
         *,
         eager: bool,
         rng: object,
+        cache: Memory | None = None,
     ) -> None:
         if not callable(fn):
             msg = f"fn={fn!r} is not callable"
@@ -45,6 +48,8 @@ class Call:
         self._failed: list[Failed] = []
         settled, self.total = are_settled(iterables), _length(iterables)
         _check_iterables(iterables)
+        if cache is not None:
+            fn = _cached(fn, cache)
         if rng is not None:
             from manyhands.random_numbers import Drawing  # noqa: PLC0415 - only where it is asked for
 
@@ -129,3 +134,11 @@ def _length(iterables: tuple[Iterable[Any], ...]) -> int | None:
         return min(len(iterable) for iterable in iterables)  # type: ignore[arg-type]
     except TypeError:
         return None
+
+
+def _cached(fn: Callable[..., Any], cache: object) -> Callable[..., Any]:
+    from manyhands.memory import Memory  # noqa: PLC0415 - only where it is asked for
+
+    if not isinstance(cache, Memory):
+        raise refuse("cache", cache, "a manyhands.Memory, or None")
+    return cache.cache(fn)  # type: ignore[no-any-return]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from manyhands._core.policy import Failed
     from manyhands.backends._contract import Counts
     from manyhands.errors import Failure
+    from manyhands.memory import Memory
 
 T = TypeVar("T")
 
@@ -38,6 +39,7 @@ class MapOptions(TypedDict, total=False):
     on_stale: OnStale
     tag_output: bool
     rng: object
+    cache: Memory | None
 
 
 class ImapOptions(MapOptions, total=False):
@@ -75,6 +77,7 @@ def map(  # noqa: A001
     on_stale: OnStale = UNSET,
     tag_output: bool = UNSET,
     rng: object = None,
+    cache: Memory | None = None,
 ) -> list[T] | list[T | Failure]:
     """``[fn(x) for x in iterable]``, on all processors.
 
@@ -110,6 +113,7 @@ def map(  # noqa: A001
             number, the order, the batches, repetitions and the backend; the same in each call with that seed. A
             ``numpy.random.Generator``: its next child (see its ``spawn``) is the seed, so that the next call with it draws other numbers.
             What reproduces a single call is a number or a ``SeedSequence``. None (the default): ``fn`` is called without.
+        cache: a :class:`manyhands.Memory`: what has been computed before, or is by another task just now, is not computed again.
 
     These are the defaults where neither :func:`manyhands.options` nor the environment (``MANYHANDS_WORKERS`` and so on) says otherwise.
 
@@ -136,7 +140,7 @@ def map(  # noqa: A001
         on_stale=on_stale,
         tag_output=tag_output,
     )
-    call = Call(fn, iterables, options, eager=True, rng=rng)
+    call = Call(fn, iterables, options, eager=True, rng=rng, cache=cache)
     results: list[T] = []
     with call:
         for _, values in call.chunks():
@@ -177,14 +181,15 @@ def imap(
     on_stale: OnStale = UNSET,
     tag_output: bool = UNSET,
     rng: object = None,
+    cache: Memory | None = None,
 ) -> Results[T] | Results[T | Failure]:
     """Like :func:`map`, as an iterator: results while the inputs are still being read. Inputs may be endless.
 
     Args:
         buffer: how many tasks may be read from the inputs whose results have not been taken. "auto" (the default): a few messages for each
             worker.
-        workers, chunk, timeout, retries, retry_on, backoff, errors, progress, ordered, backend, priority, on_stale, tag_output, rng: as for
-            :func:`map`.
+        workers, chunk, timeout, retries, retry_on, backoff, errors, progress, ordered, backend, priority, on_stale, tag_output, rng,
+            cache: as for :func:`map`.
 
     The inputs are read in the thread that takes the results, and only while it takes them. While that waits for an input, results that
     come in the meantime wait, too, however they are ordered: with inputs that come slowly, ``buffer=1`` gives each result before the
@@ -218,7 +223,7 @@ def imap(
         on_stale=on_stale,
         tag_output=tag_output,
     )
-    return Results(Call(fn, iterables, options, eager=False, rng=rng))
+    return Results(Call(fn, iterables, options, eager=False, rng=rng, cache=cache))
 
 
 @overload

@@ -36,11 +36,13 @@ SUITES = (
         for name, note in (
             ("test_parallel", ""),
             ("test_config", ""),
+            ("test_numpy_pickle", ""),
             (
                 "test_memmapping",
                 "most of its tests are of joblib's own files and pools, which are left as they are; those of `Parallel` are ours",
             ),
             ("test_utils", "the same holds for most of these"),
+            ("test_hashing", ""),
         )
     ),
 )

@@ -15,15 +15,24 @@ if TYPE_CHECKING:
 
 _JOBLIB = (
     "Logger",
+    "MemorizedResult",
+    "Memory",
     "Parallel",
     "ParallelBackendBase",
     "PrintTime",
     "cpu_count",
     "delayed",
+    "dump",
+    "StoreBackendBase",
     "effective_n_jobs",
+    "expires_after",
+    "hash",
+    "load",
     "parallel_backend",
     "parallel_config",
+    "register_compressor",
     "register_parallel_backend",
+    "register_store_backend",
     "wrap_non_picklable_objects",
 )
 
@@ -45,6 +54,9 @@ _PLACES: dict[str, dict[str, dict[str, tuple[str, str]]]] = {
     },
     "joblib": {
         "joblib": {name: ("joblib", name) for name in _JOBLIB},
+        "joblib.hashing": {"hash": ("joblib.hashing", "hash")},
+        "joblib.memory": {name: ("joblib.memory", name) for name in ("Memory", "MemorizedResult", "expires_after")},
+        "joblib.numpy_pickle": {name: ("joblib.numpy_pickle", name) for name in ("dump", "load")},
         "joblib._utils": {"eval_expr": ("joblib._utils", "eval_expr")},
         "joblib.externals.loky": {"get_reusable_executor": ("joblib._workers", "shared_workers")},
     },
@@ -73,9 +85,8 @@ def install(library: str) -> None:
         >>> compat.uninstall("multiprocessing")
 
     Args:
-        library: "concurrent.futures", "multiprocessing" (its pools), "loky", or "joblib" (``Parallel`` and what belongs to it; ``Memory``,
-            ``dump``, ``load`` and ``hash`` stay joblib's own). With joblib, packages that use it, as scikit-learn does, run on manyhands,
-            in workers as well: in those that start from now on.
+        library: "concurrent.futures", "multiprocessing" (its pools), "loky", or "joblib" (all of its public names). With joblib, packages
+            that use it, as scikit-learn does, run on manyhands, in workers as well: in those that start from now on.
 
     Names that were imported from it before (``from multiprocessing.pool import ThreadPool``) are what they were, and work as they did.
 

@@ -1,0 +1,82 @@
+"""A store of joblib's contract in the place of ours."""
+
+from __future__ import annotations
+
+import datetime
+import errno
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from manyhands.memory import _metadata
+
+if TYPE_CHECKING:
+    from manyhands.memory._entry import Meta
+
+
+class _Found(NamedTuple):
+    value: Any
+    meta: Any
+
+
+class _NoLocks:
+    """There are no locks in such a store: of the threads of a process one computes, and every process does."""
+
+    def __init__(self, location: str) -> None:
+        self.locks = f"{location}/no locks here"
+
+    def make(self) -> None:
+        """
+        Raises:
+            OSError: always.
+        """
+        raise OSError(errno.ENOTSUP, "a store of others has no locks", self.locks)
+
+
+class ForeignStore:
+    """Under each key a folder, as joblib has it for a call of a function: ``functions/<key>``."""
+
+    def __init__(self, backend: Any) -> None:
+        self.backend = backend
+        self.location = str(backend.location)
+        self.folder = _NoLocks(self.location)
+
+    def get(self, key: bytes, mmap_mode: str | None = None) -> _Found | None:
+        """What is stored; None: nothing, or nothing that can be read."""
+        if not self.has(key):
+            return None
+        try:
+            return _Found(self.backend.load_item(_call_id(key), verbose=0), self.meta(key))
+        except Exception:  # noqa: BLE001 - damaged, or removed just now
+            return None
+
+    def put(self, key: bytes, value: Any, meta: Meta) -> None:
+        """Store something."""
+        self.backend.dump_item(_call_id(key), value, verbose=0)
+        self.backend.store_metadata(_call_id(key), _metadata.as_joblib_has_it(meta))
+
+    def has(self, key: bytes) -> bool:
+        """Whether something is stored."""
+        return bool(self.backend.contains_item(_call_id(key)))
+
+    def meta(self, key: bytes) -> dict[str, Any] | None:
+        """What is known of it."""
+        return self.backend.get_metadata(_call_id(key)) or None
+
+    def delete(self, key: bytes) -> None:
+        """Remove it."""
+        self.backend.clear_item(_call_id(key))
+
+    def clear(self, function: str | None = None) -> None:
+        """Remove everything: it does not know what is of which function."""
+        self.backend.clear()
+
+    def evict(self, bytes_limit: int | None, items_limit: int | None, age_limit: float | None) -> None:
+        """Remove what was used longest ago; ``age_limit`` in seconds."""
+        self.backend.enforce_store_limits(bytes_limit, items_limit, None if age_limit is None else datetime.timedelta(seconds=age_limit))
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def _call_id(key: bytes) -> list[str]:
+    return [os.path.join("functions", key[:1].hex()), key.hex()]

@@ -1,0 +1,270 @@
+"""Functions whose results are kept: what ``@memory.cache`` makes of a function."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import time
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
+
+import xxhash
+
+from manyhands._hashing import digest_of
+from manyhands.errors import NotHashable
+from manyhands.memory import _metadata, _telling, _why
+from manyhands.memory._binding import Binding
+from manyhands.memory._entry import Meta
+from manyhands.memory._flight import flight
+from manyhands.memory._function_key import FunctionKey
+from manyhands.memory._results import MemorizedResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Set
+
+    from manyhands.memory._settings import Settings
+    from manyhands.memory._store import Hit, Store
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# From this verbosity on, results that are loaded are told of.
+_LOADED = 5
+# So many stored calls are looked at for the one that is nearest to another.
+_LOOKED_AT = 200
+
+
+class MemorizedFunc(Generic[P, T]):
+    """A function whose results are kept on disk.
+
+    Called with arguments that it has been called with before, it gives the result of then: whichever process that was, as long as neither
+    the function nor what it uses has changed. Made by :meth:`Memory.cache`.
+
+    **Promises.** Of callers who want one result at the same time, in any number of threads and processes, one computes it and the others
+    wait. What the function raises is not kept. Results are copies: changing one changes nothing in the store.
+    """
+
+    def __init__(self, function: Callable[P, T], settings: Settings) -> None:
+        functools.update_wrapper(self, function)
+        self.func: Callable[P, T] = function
+        self._settings = settings
+        self._store: Store = settings.memory.store
+        self._binding = Binding(function, settings.ignore)
+        self._has_learnt = False
+        self._code = FunctionKey(function, version=settings.version, deps=settings.deps, files=settings.files, env=settings.env)
+
+    # ------------------------------------------------------------ calls
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+        key = self._key(args, kwargs)
+        hit = self._find(key)
+        return self._computed(key, args, kwargs) if hit is None else hit.value
+
+    def call_and_shelve(self, *args: P.args, **kwargs: P.kwargs) -> MemorizedResult[T]:
+        """The same call, but the result stays in the store until it is asked for.
+
+        Returns:
+            A :class:`MemorizedResult`: small, and good for other processes; its ``get()`` loads the result.
+        """
+        key = self._key(args, kwargs)
+        if not self._is_valid(key):
+            self._computed(key, args, kwargs)
+        return self._shelved(key)
+
+    def check_call_in_cache(self, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Whether this call would be answered from the store. Computes nothing."""
+        return self._is_valid(self._key(args, kwargs))
+
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> tuple[T, dict[str, Any]]:
+        """Compute the result, whether or not it is in the store, and keep it there.
+
+        Returns:
+            The result, and what is known of it: ``duration`` in seconds, ``time`` since 1970, ``input_args``.
+        """
+        return self._compute(args, kwargs)
+
+    def why(self, *args: P.args, **kwargs: P.kwargs) -> str:
+        """Why this call would be computed, or that it would not.
+
+        Example:
+            >>> import tempfile
+            >>> from manyhands import Memory
+            >>> square = Memory(tempfile.mkdtemp()).cache(lambda x: x * x)
+            >>> square(3)
+            9
+            >>> print(square.why(4))
+            it would be computed: argument x changed
+        """
+        key = self._key(args, kwargs)
+        if self._is_valid(key):
+            return "it is stored"
+        now = self._code.parts() | self._parts_of(self._binding.by_name(args, kwargs))
+        nearest = _why.nearest((meta.why for meta in self._stored()), now)
+        if nearest is None:
+            return f"it would be computed: no call of {self._code.name} is stored"
+        return f"it would be computed: {'; '.join(_why.differences(nearest, now))}"
+
+    def _stored(self) -> Iterator[Meta]:
+        """Of the calls of this function that are stored, what is known; those that were used last, first."""
+        infos = [info for info in self._store.index().infos() if info.function == self._code.name]
+        for info in sorted(infos, key=lambda info: info.used, reverse=True)[:_LOOKED_AT]:
+            meta = self._store.meta(info.key)
+            if meta is not None:
+                yield meta
+
+    def clear(self, warn: bool = True) -> None:
+        """Remove all results of this function from the store, those of former versions included."""
+        if warn and self._settings.verbose > 0:
+            self._settings.memory.warn(f"Clearing function cache identified by {self._code.name}")
+        self._store.clear(self._code.name)
+
+    # ------------------------------------------------------------ what a call is told by
+
+    def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        if not self._has_learnt:
+            self._learn_state()
+        return _together(self._code.digest(), self._arguments(args, kwargs))
+
+    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        try:
+            return digest_of(self._binding.values(args, kwargs))
+        except NotHashable:
+            for name, value in self._binding.by_name(args, kwargs).items():
+                digest_of(value, name)  # of that which cannot be hashed, the error says the name
+            raise
+
+    # ------------------------------------------------------------ what is there
+
+    def _find(self, key: bytes) -> Hit | None:
+        start = time.perf_counter()
+        hit = self._store.get(key, self._settings.mmap_mode)
+        if hit is None or not self._passes(key, hit.meta):
+            return None
+        if self._settings.verbose >= _LOADED:
+            _telling.say_duration(self._code.name, time.perf_counter() - start, "cache loaded ")
+        return hit
+
+    def _is_valid(self, key: bytes) -> bool:
+        if self._settings.validate is None:
+            return self._store.has(key)
+        meta = self._store.meta(key)
+        return meta is not None and self._passes(key, meta)
+
+    def _passes(self, key: bytes, meta: Meta) -> bool:
+        """Whether the user's callback lets a stored result pass; one that it does not is removed."""
+        validate = self._settings.validate
+        if validate is None or validate(_metadata.as_joblib_has_it(meta)):
+            return True
+        self._store.delete(key)
+        return False
+
+    def _shelved(self, key: bytes) -> MemorizedResult[T]:
+        return MemorizedResult(self._store, self._code.name, key, self._settings.mmap_mode)
+
+    # ------------------------------------------------------------ what is computed
+
+    def _computed(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+        """The result, computed here unless somebody else does so just now."""
+        with flight(self._store, key, lambda: self._is_valid(key)) as is_mine:
+            hit = None if is_mine else self._find(key)
+            return self._compute(args, kwargs)[0] if hit is None else hit.value
+
+    def _compute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[T, dict[str, Any]]:
+        work = self._begin(args, kwargs)
+        return self._finish(work, self.func(*args, **kwargs))
+
+    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Work:
+        # All of it now: the function may change what it is given.
+        named = self._binding.by_name(args, kwargs)
+        if self._settings.verbose > 0:
+            _telling.say_calling(self._code.name, _telling.shown_call(self._code.name, named))
+        texts = {name: _telling.shown(value) for name, value in named.items()}
+        return _Work(self._arguments(args, kwargs), texts, self._parts_of(named), self._code.snapshot(), time.perf_counter())
+
+    def _finish(self, work: _Work, value: T) -> tuple[T, dict[str, Any]]:
+        seconds = time.perf_counter() - work.start
+        self._note_state(self._code.changed_by_call(work.before))
+        key = _together(self._code.digest(), work.arguments)
+        meta = Meta(self._code.name, work.texts, seconds, why=self._code.parts() | work.digests)
+        self._settings.keep(key, value, meta)
+        if self._settings.verbose > 0:
+            _telling.say_duration(self._code.name, seconds)
+        if self._settings.mmap_mode is not None and (hit := self._store.get(key, self._settings.mmap_mode)) is not None:
+            value = hit.value  # as later calls will get it
+        return value, _metadata.as_joblib_has_it(meta)
+
+    def _parts_of(self, named: Mapping[str, Any]) -> dict[str, bytes]:
+        return {f"argument {name}": digest_of(value, name) for name, value in named.items()}
+
+    # ------------------------------------------------------------ what is the state of a process, and no setting
+
+    def _note_state(self, names: Set[str]) -> None:
+        """Variables that the function itself changes do not count; other processes are to know that before their first call."""
+        if not names <= self._code.state:
+            self._code.state |= names
+            with contextlib.suppress(Exception):  # a full disk: others find it out as well
+                self._store.put(self._record(), sorted(self._code.state), Meta(f"{self._code.name} (its state)"))
+
+    def _learn_state(self) -> None:
+        """What others have found out."""
+        self._has_learnt = True
+        found = self._store.get(self._record())
+        if found is not None:
+            self._code.state |= frozenset(found.value)
+
+    def _record(self) -> bytes:
+        """Where that is: for this code, whatever the variables hold."""
+        variables = self._code.snapshot().variables.keys()
+        return digest_of(
+            ("state", self._code.name, {label: digest for label, digest in self._code.parts().items() if label not in variables})
+        )
+
+    # ------------------------------------------------------------ methods, other processes
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        return self if instance is None else BoundMemorizedFunc(self, instance)
+
+    def __reduce__(self) -> Any:
+        return _made, (self.func, self._settings)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(func={self.func!r}, location={self._store.location})"
+
+
+class BoundMemorizedFunc(Generic[T]):
+    """A cached function of a class, with the object that it is called on: the state of that is one of its arguments."""
+
+    def __init__(self, function: MemorizedFunc[Any, T], instance: object) -> None:
+        self.__func__ = function
+        self.__self__ = instance
+        self.__wrapped__ = function.func
+
+    def __call__(self, *args: Any, **kwargs: Any) -> T:
+        return self.__func__(self.__self__, *args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.__func__, name)
+        return functools.partial(found, self.__self__) if name in _CALLED_LIKE_IT else found
+
+    def __repr__(self) -> str:
+        return f"<{self.__func__!r} of {self.__self__!r}>"
+
+
+_CALLED_LIKE_IT = frozenset({"call", "call_and_shelve", "check_call_in_cache", "why"})
+
+
+class _Work(NamedTuple):
+    """A computation that is under way: what is to be known of it at its end."""
+
+    arguments: bytes
+    texts: dict[str, str]
+    digests: dict[str, bytes]
+    before: Any
+    start: float
+
+
+def _together(code: bytes, arguments: bytes) -> bytes:
+    return xxhash.xxh3_128_digest(code + arguments)
+
+
+def _made(function: Callable[P, T], settings: Settings) -> MemorizedFunc[P, T]:
+    return settings.memory.cached(function, settings)  # type: ignore[no-any-return]

@@ -1,0 +1,159 @@
+"""Functions whose results are there later: coroutine functions, generator functions, asynchronous generator functions."""
+
+from __future__ import annotations
+
+import inspect
+from typing import TYPE_CHECKING, Any
+
+from manyhands._codec import _pickling
+from manyhands.memory._cached import MemorizedFunc
+from manyhands.memory._flight import flight
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Callable, Generator
+
+    from manyhands.memory._results import MemorizedResult
+
+
+class AsyncMemorizedFunc(MemorizedFunc[..., Any]):
+    """A coroutine function whose results are kept: the event loop goes on while another computes what is waited for."""
+
+    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        key = self._key(args, kwargs)
+        hit = self._find(key)
+        return await self._computed_later(key, args, kwargs) if hit is None else hit.value
+
+    async def call_and_shelve(self, *args: Any, **kwargs: Any) -> MemorizedResult[Any]:  # type: ignore[override] # it is awaited
+        """The same call, but the result stays in the store until it is asked for."""
+        key = self._key(args, kwargs)
+        if not self._is_valid(key):
+            await self._computed_later(key, args, kwargs)
+        return self._shelved(key)
+
+    async def call(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override] # it is awaited
+        """Compute the result, whether or not it is in the store, and keep it there."""
+        work = self._begin(args, kwargs)
+        return self._finish(work, await self.func(*args, **kwargs))
+
+    async def _computed_later(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        async with flight(self._store, key, lambda: self._is_valid(key)) as is_mine:
+            hit = None if is_mine else self._find(key)
+            return (await self.call(*args, **kwargs))[0] if hit is None else hit.value
+
+
+class MemorizedGenerator(MemorizedFunc[..., Any]):
+    """A generator function: what it yields and returns is kept once it has come to its end, and then given again.
+
+    Where it is computed it is the generator itself, to which can be sent; where it is given again, what is sent is not looked at. One that
+    is not read to its end is not kept. Nobody waits for another's: whoever reads it may stop halfway.
+    """
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        key = self._key(args, kwargs)
+        hit = self._find(key)
+        return self._recorded(args, kwargs) if hit is None else _given_again(hit.value)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute it, whether or not it is in the store, and keep it there."""
+        return self._recorded(args, kwargs)
+
+    def call_and_shelve(self, *args: Any, **kwargs: Any) -> MemorizedResult[Any]:
+        """Read it to its end, and keep it: a pair of what it yields, and what it returns."""
+        key = self._key(args, kwargs)
+        if not self._is_valid(key):
+            for _ in self._recorded(args, kwargs):
+                pass
+        return self._shelved(key)
+
+    def _recorded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Generator[Any, Any, Any]:
+        work, items = self._begin(args, kwargs), Recording()
+        returned = yield from _recording(self.func(*args, **kwargs), items)
+        self._finish(work, items.ended(returned))
+        return returned
+
+
+class AsyncMemorizedGenerator(MemorizedFunc[..., Any]):
+    """The same for an asynchronous generator function."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+        return self._iterating(args, kwargs)
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """Compute it, whether or not it is in the store, and keep it there."""
+        return self._recorded(args, kwargs)
+
+    async def call_and_shelve(self, *args: Any, **kwargs: Any) -> MemorizedResult[Any]:  # type: ignore[override] # it is awaited
+        """Read it to its end, and keep it: the list of what it yields."""
+        key = self._key(args, kwargs)
+        if not self._is_valid(key):
+            async for _ in self._iterating(args, kwargs):
+                pass
+        return self._shelved(key)
+
+    async def _iterating(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncGenerator[Any, Any]:
+        hit = self._find(self._key(args, kwargs))
+        if hit is None:
+            async for item in self._recorded(args, kwargs):
+                yield item
+        else:
+            for item in _given_again(hit.value):
+                yield item
+
+    async def _recorded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncGenerator[Any, Any]:
+        work, items = self._begin(args, kwargs), Recording()
+        async for item in self.func(*args, **kwargs):
+            items.add(item)
+            yield item
+        self._finish(work, items.ended(None))
+
+
+class Recording:
+    """What a generator has yielded, each as it was then: whoever gets it may change it."""
+
+    def __init__(self) -> None:
+        self._items: list[bytes] = []
+
+    def add(self, item: Any) -> None:
+        """One more.
+
+        Raises:
+            NotSerializable: it cannot be kept.
+        """
+        self._items.append(_pickling.encode_whole(item))
+
+    def ended(self, returned: Any) -> tuple[list[bytes], Any]:
+        """What is kept."""
+        return self._items, returned
+
+
+def kind_of(function: Callable[..., Any]) -> type[MemorizedFunc[..., Any]]:
+    """What ``Memory.cache`` makes of such a function."""
+    if inspect.iscoroutinefunction(function):
+        return AsyncMemorizedFunc
+    return MemorizedGenerator if inspect.isgeneratorfunction(function) else AsyncMemorizedGenerator
+
+
+def _given_again(stored: tuple[list[bytes], Any]) -> Generator[Any, Any, Any]:
+    items, returned = stored
+    for item in items:
+        yield _pickling.decode(item, (), "result")
+    return returned
+
+
+def _recording(generator: Generator[Any, Any, Any], items: Recording) -> Generator[Any, Any, Any]:
+    """The same generator, with all that can be done to one."""
+    try:
+        item = next(generator)
+        while True:
+            items.add(item)
+            try:
+                sent = yield item
+            except GeneratorExit:
+                generator.close()
+                raise
+            except BaseException as error:  # noqa: BLE001 - it is for the generator
+                item = generator.throw(error)
+            else:
+                item = generator.send(sent)
+    except StopIteration as end:
+        return end.value

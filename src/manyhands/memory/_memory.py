@@ -1,0 +1,245 @@
+"""The face: :class:`Memory`."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+import os
+from typing import TYPE_CHECKING, Any, Literal
+
+from manyhands._core.options import refuse, whole
+from manyhands.memory import _limits
+from manyhands.memory._cached import MemorizedFunc
+from manyhands.memory._settings import Settings
+
+if TYPE_CHECKING:
+    import datetime
+    from collections.abc import Callable, Mapping, Sequence
+
+_MODES = (None, "r+", "r", "w+", "c")
+_log = logging.getLogger("manyhands")
+
+
+class Memory:
+    """Results of functions, kept on disk: what was computed once is loaded from then on.
+
+    Example:
+        >>> import tempfile
+        >>> from manyhands import Memory
+        >>> memory = Memory(tempfile.mkdtemp())
+        >>> @memory.cache
+        ... def square(x):
+        ...     print("computing")
+        ...     return x * x
+        >>> square(3)
+        computing
+        9
+        >>> square(3)
+        9
+
+    A result is found again if the function is the same code (its own, and that of all functions, classes and constants of the project that
+    it uses; packages that it uses in the same version) and its arguments have the same values. Comments and docstrings make no difference.
+
+    Args:
+        location: a folder, which is created; below it, ``manyhands`` holds the results. None: nothing is kept, and functions are called.
+        mmap_mode: None: arrays are copy-on-write maps of the store, and writable. ``"r"``: read-only. ``"r+"``, ``"w+"``: what is written
+            to them is written to the store. ``"c"``: as None.
+        compress: how results are compressed: False, True, a level from 0 to 9, "zstd", "lz4", "zlib", or a pair (method, level).
+        verbose: 1: computations are printed; 5: results that are loaded as well.
+        size_limit: bytes that the results may take together ("20G", or a share of the disk: "10%"); those go first that are quick to
+            compute again for their size, and have not been used for long. None: no limit.
+        key: a secret (bytes), or a path to a file that has one: results are signed with it, and only those are loaded that are.
+        on_not_stored: "raise": a result that cannot be stored is an error, :class:`manyhands.NotStored`, which has the result. "warn": it
+            is a warning, and the caller gets the result.
+
+    **Promises.** A wrong result is never returned: entries are written as a whole or not at all, checked when they are read, and computed
+    anew if damaged. Any number of processes and threads may use one folder.
+
+    Raises:
+        ValueError, TypeError: an argument is not allowed.
+        PermissionError: the folder belongs to another user.
+    """
+
+    warning: type[Warning] = RuntimeWarning
+
+    def __init__(
+        self,
+        location: str | os.PathLike[str] | None = None,
+        *,
+        mmap_mode: Literal["r+", "r", "w+", "c"] | None = None,
+        compress: bool | int | str | tuple[str, int] = False,
+        verbose: int = 0,
+        size_limit: int | str | None = "10%",
+        key: bytes | str | os.PathLike[str] | None = None,
+        on_not_stored: Literal["raise", "warn"] = "raise",
+    ) -> None:
+        if location is not None and not isinstance(location, str | os.PathLike):
+            msg = f"location={location!r} is not allowed; location is a path, or None"
+            raise TypeError(msg)
+        if mmap_mode not in _MODES:
+            raise refuse("mmap_mode", mmap_mode, "None, 'r', 'r+', 'w+' or 'c'")
+        if on_not_stored not in {"raise", "warn"}:
+            raise refuse("on_not_stored", on_not_stored, "'raise' or 'warn'")
+        self.location = None if location is None else os.path.expanduser(os.fspath(location))
+        self.mmap_mode = mmap_mode
+        self.compress = compress
+        self.verbose = _checked_verbosity(verbose)
+        self.size_limit = size_limit
+        self.on_not_stored = on_not_stored
+        self._key = key
+
+    @functools.cached_property
+    def store(self) -> Any:
+        """Where the results are."""
+        from manyhands.memory._store import Store  # noqa: PLC0415 - a decorator at the top of a module need not touch the disk
+
+        place = str(self.location)
+        limit = None if self.size_limit is None else _limits.in_bytes("size_limit", self.size_limit, place)
+        return Store(place, size_limit=limit, codec=_codec_of(self.compress), key=_secret(self._key))
+
+    def cache(
+        self,
+        func: Callable[..., Any] | None = None,
+        ignore: Sequence[str] | None = None,
+        verbose: int | None = None,
+        mmap_mode: Literal["r+", "r", "w+", "c"] | bool | None = False,
+        cache_validation_callback: Callable[[Mapping[str, Any]], bool] | None = None,
+        *,
+        version: object = None,
+        deps: Sequence[Any] = (),
+        files: Sequence[str | os.PathLike[str]] = (),
+        env: Sequence[str] = (),
+    ) -> Any:
+        """Keep the results of a function. With or without arguments a decorator.
+
+        Args:
+            func: a function, method, classmethod, staticmethod, coroutine function or generator function; anything that can be called.
+            ignore: names of parameters that make no difference to the result.
+            verbose, mmap_mode: as for ``Memory``, for this function.
+            cache_validation_callback: called with what is known of a stored result (``time``, ``duration``, ``input_args``); if it returns
+                False, that is computed anew. :func:`expires_after` makes one.
+            version: anything; another version is another function.
+            deps: functions, classes, modules or values besides which the result depends on.
+            files: paths of files whose content it depends on.
+            env: names of environment variables it depends on.
+
+        Returns:
+            A :class:`MemorizedFunc`: it is called like the function, and has ``why``, ``call_and_shelve``, ``check_call_in_cache``,
+            ``call``, ``clear``, ``func``.
+
+        Raises:
+            ValueError, TypeError: an argument is not allowed.
+        """
+        if cache_validation_callback is not None and not callable(cache_validation_callback):
+            msg = f"cache_validation_callback needs to be callable. Got {cache_validation_callback!r}."
+            raise ValueError(msg)
+        if func is None:
+            return functools.partial(
+                self.cache,
+                ignore=ignore,
+                verbose=verbose,
+                mmap_mode=mmap_mode,
+                cache_validation_callback=cache_validation_callback,
+                version=version,
+                deps=deps,
+                files=files,
+                env=env,
+            )
+        settings = Settings(
+            self,
+            tuple(ignore or ()),
+            self.verbose if verbose is None else _checked_verbosity(verbose),
+            self.mmap_mode if mmap_mode is False else mmap_mode,  # type: ignore[arg-type]
+            cache_validation_callback,
+            version,
+            tuple(deps),
+            tuple(files),
+            tuple(env),
+        )
+        return self.cached(func, settings)
+
+    def cached(self, func: Any, settings: Settings) -> Any:
+        """``func``, cached as the settings say."""
+        if isinstance(func, classmethod | staticmethod):
+            return type(func)(self.cached(func.__func__, settings))
+        if isinstance(func, MemorizedFunc):
+            func = func.func
+        if not callable(func):
+            msg = f"func={func!r:.100} is not callable; Memory.cache takes a function"
+            raise TypeError(msg)
+        if self.location is None:
+            from manyhands.memory._not_cached import not_cached  # noqa: PLC0415 - only without a store
+
+            return not_cached(func)
+        if inspect.iscoroutinefunction(func) or inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+            from manyhands.memory import _cached_later  # noqa: PLC0415 - takes asyncio
+
+            return _cached_later.kind_of(func)(func, settings)
+        return MemorizedFunc(func, settings)
+
+    def eval(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        """``func(*args, **kwargs)``, from the store if it is there."""
+        return self.cache(func)(*args, **kwargs)
+
+    def clear(self, warn: bool = True) -> None:
+        """Remove all results."""
+        if warn and self.verbose > 0:
+            self.warn("Flushing completely the cache")
+        if self.location is not None:
+            self.store.clear()
+
+    def reduce_size(
+        self, bytes_limit: int | str | None = None, items_limit: int | None = None, age_limit: datetime.timedelta | None = None
+    ) -> None:
+        """Remove results until the store fits these limits.
+
+        Args:
+            bytes_limit: their size together, a number or a text ("20G", "10%").
+            items_limit: how many.
+            age_limit: how long ago they were last used at most.
+
+        Raises:
+            ValueError: a limit is not allowed.
+        """
+        size = None if bytes_limit is None else _limits.in_bytes("bytes_limit", bytes_limit, str(self.location or "."))
+        seconds = None if age_limit is None else _limits.in_seconds("age_limit", age_limit)
+        if self.location is not None and (bytes_limit, items_limit, age_limit) != (None, None, None):
+            self.store.evict(size, items_limit, seconds)
+
+    def close(self) -> None:
+        """Write down which results have been used, and close what is open. It can be used afterwards; at exit, it is done anyway."""
+        if "store" in vars(self):
+            self.store.close()
+
+    def warn(self, message: str) -> None:
+        """Say something, in the log ``manyhands``."""
+        _log.warning("[%r] %s", self, message)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in vars(self).items() if name != "store"}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(location={self.location!r})"
+
+
+def _codec_of(compress: object) -> str | None:
+    """The codec that is meant by joblib's ways of saying it: results are not files of gzip or lzma, but compressed they are."""
+    method = compress[0] if isinstance(compress, tuple) else compress
+    if isinstance(method, str):
+        return method if method in {"zlib", "lz4", "zstd"} else "zlib"
+    return "zlib" if method else None
+
+
+def _secret(key: bytes | str | os.PathLike[str] | None) -> bytes | None:
+    if key is None or isinstance(key, bytes):
+        return key
+    with open(key, "rb") as file:
+        return file.read()
+
+
+def _checked_verbosity(verbose: object) -> int:
+    number = int(verbose) if isinstance(verbose, bool) else whole(verbose)
+    if number is None or number < 0:
+        raise refuse("verbose", verbose, "a number from 0 on")
+    return number
