@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import datetime
 import functools
 import pickle
@@ -542,3 +543,78 @@ def test_one_who_waits_takes_over_when_who_computes_is_killed(tmp_path):
             waiting.until(lambda: first.poll() is None and second.poll() is None)
             first.kill()
             assert second.communicate(timeout=30)[0].strip() == "1"
+
+
+# ------------------------------------------------------------ what changes beside a call
+
+SCRIPT = """
+    import sys
+    from manyhands import Memory
+    memory = Memory(sys.argv[1])
+    FEE = {fee}
+    def helper(x):
+        return x * {factor}
+    class Model:
+        def predict(self, x):
+            return helper(x) + FEE
+    @memory.cache
+    def run(model, x):
+        return model.predict(x)
+    print(run(Model(), 10))
+"""
+
+
+def test_classes_of_a_script_count_with_all_that_they_use(tmp_path):
+    for fee, factor, expected in ((1, 2, "21"), (1, 3, "31"), (5, 3, "35"), (1, 2, "21")):
+        done = scripts.run(SCRIPT.format(fee=fee, factor=factor), str(tmp_path))
+        assert (done.stdout.split(), done.stderr) == ([expected], "")
+
+
+CONFIG = {"rate": 2}
+
+
+def test_what_a_function_writes_to_counts_all_the_same(memory, monkeypatch):
+    monkeypatch.setitem(CONFIG, "last", 0)
+
+    @memory.cache
+    def price(x):
+        CONFIG["last"] = x
+        return x * CONFIG["rate"]
+
+    assert price(10) == 20
+    monkeypatch.setitem(CONFIG, "rate", 3)
+    assert price(10) == 30
+
+
+def test_a_result_belongs_to_the_code_that_the_call_began_with(memory):
+    began, go_on = threading.Event(), threading.Event()
+
+    def helper(x):
+        return x
+
+    holder = {"helper": helper, "began": began, "go_on": go_on}
+    exec(
+        "def f(x):\n    found = helper(x)\n    began.set()\n    go_on.wait(20)\n    return found\n",
+        holder,
+    )
+    f = memory.cache(holder["f"])
+    thread = threading.Thread(target=f, args=(1,))
+    thread.start()
+    assert began.wait(20)
+    holder["helper"] = lambda x: x + 100
+    go_on.set()
+    thread.join()
+    assert f(1) == 101
+
+
+def test_a_bound_function_travels(memory):
+    class Scale:
+        def __init__(self, factor):
+            self.factor = factor
+
+        @memory.cache
+        def of(self, x):
+            return self.factor * x
+
+    assert copy.deepcopy(Scale(3).of)(2) == 6
+    assert manyhands.Parallel(n_jobs=2)(manyhands.delayed(Scale(i).of)(2) for i in range(3)) == [0, 2, 4]

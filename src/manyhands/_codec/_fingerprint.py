@@ -69,9 +69,9 @@ class Code(Watching):
 
     __slots__ = ("digest", "root")
 
-    def __init__(self, root: Any) -> None:
+    def __init__(self, root: Any, walk: Walk | None = None) -> None:
         self.root = root
-        walk = Walk()
+        walk = walk or Walk()
         walk.through(root)
         self.digest: bytes = walk.hash.digest()
         super().__init__(walk)

@@ -12,6 +12,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from manyhands._codec import _naming
+from manyhands._codec._code_walk import Walk
 from manyhands._codec._fingerprint import Code
 from manyhands._hashing._terms import fresh
 
@@ -25,12 +26,20 @@ _classes: dict[int, tuple[Callable[[], object], Code | None, Label]] = {}
 _functions: dict[tuple[int, int, str, str], tuple[types.CodeType, dict[str, Any], Code]] = {}
 
 
+class _Own(Walk):
+    """What is defined in the script counts as that of the project's modules does: no name leads to it from elsewhere."""
+
+    def is_own(self, module: object) -> bool:
+        """Whether the code of a module, by its name, is looked into."""
+        return _counts(module)
+
+
 def of_class(cls: type) -> Label:
     """What a class is: its name, and the digest of its code."""
     known = _classes.get(id(cls))
     if known is not None and known[0]() is cls and (known[1] is None or not known[1].changed()):
         return known[2]
-    code = Code(cls) if _counts(cls.__module__) else None
+    code = Code(cls, _Own()) if _counts(cls.__module__) else None
     label = str(cls.__module__), cls.__qualname__, _shape(cls) if code is None else code.digest
     if len(_classes) >= _MOST:
         _classes.clear()
@@ -86,6 +95,6 @@ def _code_of(function: types.FunctionType) -> Code:
     bare.__module__, bare.__qualname__ = function.__module__, function.__qualname__
     if len(_functions) >= _MOST:
         _functions.clear()
-    found = Code(bare)
+    found = Code(bare, _Own())
     _functions[key] = code, variables, found
     return found

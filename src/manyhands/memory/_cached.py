@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import time
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
@@ -19,7 +18,7 @@ from manyhands.memory._function_key import FunctionKey
 from manyhands.memory._results import MemorizedResult
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Set
+    from collections.abc import Callable, Iterator, Mapping
 
     from manyhands.memory._settings import Settings
     from manyhands.memory._store import Hit, Store
@@ -49,7 +48,6 @@ class MemorizedFunc(Generic[P, T]):
         self._settings = settings
         self._store: Store = settings.memory.store
         self._binding = Binding(function, settings.ignore)
-        self._has_learnt = False
         self._code = FunctionKey(function, version=settings.version, deps=settings.deps, files=settings.files, env=settings.env)
 
     # ------------------------------------------------------------ calls
@@ -120,8 +118,6 @@ class MemorizedFunc(Generic[P, T]):
     # ------------------------------------------------------------ what a call is told by
 
     def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        if not self._has_learnt:
-            self._learn_state()
         return _together(self._code.digest(), self._arguments(args, kwargs))
 
     def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
@@ -173,50 +169,25 @@ class MemorizedFunc(Generic[P, T]):
         return self._finish(work, self.func(*args, **kwargs))
 
     def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Work:
-        # All of it now: the function may change what it is given.
+        # All of it now: the function may change what it is given, and what it reads; and so may others, meanwhile.
         named = self._binding.by_name(args, kwargs)
         if self._settings.verbose > 0:
             _telling.say_calling(self._code.name, _telling.shown_call(self._code.name, named))
         texts = {name: _telling.shown(value) for name, value in named.items()}
-        return _Work(self._arguments(args, kwargs), texts, self._parts_of(named), self._code.snapshot(), time.perf_counter())
+        return _Work(self._key(args, kwargs), texts, self._code.parts() | self._parts_of(named), time.perf_counter())
 
     def _finish(self, work: _Work, value: T) -> tuple[T, dict[str, Any]]:
         seconds = time.perf_counter() - work.start
-        self._note_state(self._code.changed_by_call(work.before))
-        key = _together(self._code.digest(), work.arguments)
-        meta = Meta(self._code.name, work.texts, seconds, why=self._code.parts() | work.digests)
-        self._settings.keep(key, value, meta)
+        meta = Meta(self._code.name, work.texts, seconds, why=work.parts)
+        self._settings.keep(work.key, value, meta)
         if self._settings.verbose > 0:
             _telling.say_duration(self._code.name, seconds)
-        if self._settings.mmap_mode is not None and (hit := self._store.get(key, self._settings.mmap_mode)) is not None:
+        if self._settings.mmap_mode is not None and (hit := self._store.get(work.key, self._settings.mmap_mode)) is not None:
             value = hit.value  # as later calls will get it
         return value, _metadata.as_joblib_has_it(meta)
 
     def _parts_of(self, named: Mapping[str, Any]) -> dict[str, bytes]:
         return {f"argument {name}": digest_of(value, name) for name, value in named.items()}
-
-    # ------------------------------------------------------------ what is the state of a process, and no setting
-
-    def _note_state(self, names: Set[str]) -> None:
-        """Variables that the function itself changes do not count; other processes are to know that before their first call."""
-        if not names <= self._code.state:
-            self._code.state |= names
-            with contextlib.suppress(Exception):  # a full disk: others find it out as well
-                self._store.put(self._record(), sorted(self._code.state), Meta(f"{self._code.name} (its state)"))
-
-    def _learn_state(self) -> None:
-        """What others have found out."""
-        self._has_learnt = True
-        found = self._store.get(self._record())
-        if found is not None:
-            self._code.state |= frozenset(found.value)
-
-    def _record(self) -> bytes:
-        """Where that is: for this code, whatever the variables hold."""
-        variables = self._code.snapshot().variables.keys()
-        return digest_of(
-            ("state", self._code.name, {label: digest for label, digest in self._code.parts().items() if label not in variables})
-        )
 
     # ------------------------------------------------------------ methods, other processes
 
@@ -242,8 +213,13 @@ class BoundMemorizedFunc(Generic[T]):
         return self.__func__(self.__self__, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):  # copy and pickle ask one that is not made yet
+            raise AttributeError(name)
         found = getattr(self.__func__, name)
         return functools.partial(found, self.__self__) if name in _CALLED_LIKE_IT else found
+
+    def __reduce__(self) -> Any:
+        return type(self), (self.__func__, self.__self__)
 
     def __repr__(self) -> str:
         return f"<{self.__func__!r} of {self.__self__!r}>"
@@ -255,10 +231,9 @@ _CALLED_LIKE_IT = frozenset({"call", "call_and_shelve", "check_call_in_cache", "
 class _Work(NamedTuple):
     """A computation that is under way: what is to be known of it at its end."""
 
-    arguments: bytes
+    key: bytes
     texts: dict[str, str]
-    digests: dict[str, bytes]
-    before: Any
+    parts: dict[str, bytes]
     start: float
 
 
