@@ -103,8 +103,10 @@ def test_functions_of_a_program(location, tmp_path):
     )
     runpy.run_path(str(program), run_name="__main__")
     [entry] = joblib_cache_entries(location)
-    assert (entry.function.module, entry.function.name) == ("__main__", "double")
-    assert entry.function.script == str(program).removesuffix(".py").replace(os.sep, "-")
+    assert entry.function.name == "double"
+    if "." not in str(program.with_suffix("")):  # joblib's folders do not tell it from that between modules
+        assert entry.function.module == "__main__"
+        assert entry.function.script == str(program).removesuffix(".py").replace(os.sep, "-")
     assert entry.function.first_line == 6
     assert entry.load() == 8
 

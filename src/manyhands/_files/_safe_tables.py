@@ -157,7 +157,7 @@ _INDICES = frozenset({"Index", "DatetimeIndex", "TimedeltaIndex", "PeriodIndex",
 
 def _backed(_: Any, kind: Any, *rest: Any) -> Pending:
     """Arrays that are numbers with a meaning: their state is the dtype, the numbers, and more."""
-    if not isinstance(kind, Name) or kind.name not in {"Categorical", "DatetimeArray", "TimedeltaArray"}:
+    if not isinstance(kind, Name) or kind.name not in {"Categorical", "DatetimeArray", "TimedeltaArray", "StringArray"}:
         raise _wanted("a class of array that is known")
 
     def finish(state: Any) -> Any:
@@ -169,6 +169,8 @@ def _backed(_: Any, kind: Any, *rest: Any) -> Pending:
         pd = _pandas()
         if kind.name == "Categorical":
             return pd.Categorical.from_codes(numbers, dtype=dtype)
+        if kind.name == "StringArray":
+            return pd.array(numbers.reshape(-1), dtype=dtype)
         if isinstance(dtype, pd.DatetimeTZDtype):
             return pd.DatetimeIndex(numbers.reshape(-1)).tz_localize("UTC").tz_convert(dtype.tz).array
         return numbers
@@ -242,7 +244,7 @@ def _offset(name: str) -> Maker:
 
 
 _OF_PANDAS: dict[str, Maker] = {
-    **dict.fromkeys((*_INDICES, "RangeIndex", "MultiIndex", "Categorical", "DatetimeArray", "TimedeltaArray"), _only_named),
+    **dict.fromkeys((*_INDICES, "RangeIndex", "MultiIndex", "Categorical", "DatetimeArray", "TimedeltaArray", "StringArray"), _only_named),
     "DataFrame": _frame,
     "Series": _series,
     "BlockManager": _manager,
