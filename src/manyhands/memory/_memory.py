@@ -43,8 +43,8 @@ class Memory:
 
     Args:
         location: a folder, which is created; below it, ``manyhands`` holds the results. None: nothing is kept, and functions are called.
-        mmap_mode: None: arrays are copy-on-write maps of the store, and writable. ``"r"``: read-only. ``"r+"``, ``"w+"``: what is written
-            to them is written to the store. ``"c"``: as None.
+        mmap_mode: None: arrays are copy-on-write maps of the store, and writable. ``"r"``: read-only. ``"r+"``, ``"w+"`` and ``"c"`` are as
+            None: nobody changes what is stored.
         compress: how results are compressed: False, True, a level from 0 to 9, "zstd", "lz4", "zlib", or a pair (method, level).
         verbose: 1: computations are printed; 5: results that are loaded as well.
         size_limit: bytes that the results may take together ("20G", or a share of the disk: "10%"); those go first that are quick to
