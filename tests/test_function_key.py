@@ -382,79 +382,51 @@ def test_equal_values_are_no_change(project):
     assert key.digest() == before
 
 
-# ------------------------------------------------------------ state
+# ------------------------------------------------------------ what a call changes
 
-STATE = {
-    "a memo": ("memo = {}\ndef f(x):\n    memo[x] = x\n    return memo[x]", "global memo in app.py"),
-    "a counter in a list": ("count = [0]\ndef f(x):\n    count[0] += 1\n    return x", "global count in app.py"),
-    "a connection opened at the first call": (
-        "import app\nconnection = None\ndef f(x):\n    app.connection = [1]\n    return app.connection",
-        "global connection in app.py",
-    ),
-    "a memo in a closure": (
-        "def make():\n    memo = {}\n    def f(x):\n        memo[x] = x\n        return x\n    return f\nf = make()",
-        "variable memo around function make.f() in app.py",
-    ),
-    "a default that collects": ("def f(x, seen=[]):\n    seen.append(x)\n    return x", "default seen of function f() in app.py"),
-    "an attribute of the function": ("def f(x):\n    f.calls += 1\n    return x\nf.calls = 0", "attribute calls of function f() in app.py"),
-    "a list of a class": ("class K:\n    made = []\ndef f(x):\n    K.made.append(x)\n    return x", "attribute made of class K in app.py"),
-    "one instance of a class": (
-        "class K:\n    pass\ndef f(x):\n    if not hasattr(K, 'one'):\n        K.one = [K()]\n    return x",
-        "attribute one of class K in app.py",
-    ),
+CHANGING = {
+    "a memo": "memo = {}\ndef f(x):\n    memo[x] = x\n    return memo[x]",
+    "a counter in a list": "count = [0]\ndef f(x):\n    count[0] += 1\n    return x",
+    "a connection opened at the first call": "import app\nconnection = None\ndef f(x):\n"
+    "    app.connection = [1]\n    return app.connection",
+    "a memo in a closure": "def make():\n    memo = {}\n    def f(x):\n        memo[x] = x\n        return x\n    return f\nf = make()",
+    "a default that collects": "def f(x, seen=[]):\n    seen.append(x)\n    return x",
+    "an attribute of the function": "def f(x):\n    f.calls += 1\n    return x\nf.calls = 0",
+    "a list of a class": "class K:\n    made = []\ndef f(x):\n    K.made.append(x)\n    return x",
+    "one instance of a class": "class K:\n    pass\ndef f(x):\n    if not hasattr(K, 'one'):\n        K.one = [K()]\n    return x",
     "what an object that is called has counted": (
-        "class K:\n    def __init__(self): self.calls = 0\n    def __call__(self, x):\n        self.calls += 1\n        return x\nf = K()",
-        "attribute calls of object of K",
+        "class K:\n    def __init__(self): self.calls = 0\n    def __call__(self, x):\n        self.calls += 1\n        return x\nf = K()"
     ),
-    "a table of functions": (
-        "used = {}\nRATE = 2\ndef late(): return RATE\ndef f(x):\n    used[x] = late\n    return x",
-        "global used in app.py",
-    ),
+    "a table of functions": "used = {}\nRATE = 2\ndef late(): return RATE\ndef f(x):\n    used[x] = late\n    return x",
 }
 
 
-@pytest.mark.parametrize("name", STATE)
-def test_what_a_call_changes_is_found_and_counts_no_more(project, name):
-    source, label = STATE[name]
-    app = project.module(source)
+@pytest.mark.parametrize("name", CHANGING)
+def test_what_a_call_changes_counts_as_it_is(project, name):
+    app = project.module(CHANGING[name])
     key = FunctionKey(app.f)
-    key.digest()
-    before = key.snapshot()
+    before = key.digest()
+    assert key.digest() == before
     app.f(1)
-    assert key.changed_by_call(before) == {label}
-    key.state |= {label}
-    digest = key.digest()
-    app.f(2)
-    assert key.digest() == digest
-    again = key.snapshot()
-    app.f(3)
-    assert key.changed_by_call(again) == set()
-    # The next process, which knows from the store what is state.
-    other = FunctionKey(project.module(source).f)
-    other.state = key.state
-    assert other.digest() == digest
+    assert key.digest() != before
+    assert FunctionKey(project.module(CHANGING[name]).f).digest() == before  # in the next process
 
 
 def test_a_call_that_changes_nothing(project):
     app = project.module("n = [1]\nk = 2\ndef f(x): return n[0] + k")
     key = FunctionKey(app.f)
-    before = key.snapshot()
+    before = key.digest()
     app.f(1)
-    assert key.changed_by_call(before) == set()
+    assert key.digest() == before
 
 
 def test_two_functions_of_one_factory_that_change_what_they_have(project):
     app = project.module(
         "def make(k):\n    def f(x):\n        k.sort()\n        return k\n    return f\ntwo, three = make([2, 1]), make([3, 1])"
     )
-    digests = []
     for function in (app.two, app.three):
-        key = FunctionKey(function)
-        before = key.snapshot()
         function(1)
-        key.state |= key.changed_by_call(before)
-        digests.append(key.digest())
-    assert digests[0] != digests[1]
+    assert FunctionKey(app.two).digest() != FunctionKey(app.three).digest()
 
 
 def test_what_is_bound_at_the_first_call(project):
@@ -463,9 +435,8 @@ def test_what_is_bound_at_the_first_call(project):
         "def f(x):\n    if model is None:\n        load()\n    return model(x)"
     )
     key = FunctionKey(app.f)
-    before, known = key.snapshot(), key.digest()
+    known = key.digest()
     app.f(1)
-    assert key.changed_by_call(before) == set()
     assert key.digest() == known
 
 
@@ -847,9 +818,7 @@ def test_cells_of_a_notebook():
 
 def test_a_key_travels_with_what_is_declared(project):
     key = project.key("n = []\ndef f(x): return n", version=3, env=("HOME",))
-    key.state |= {"global n in app.py"}
-    other = pickle.loads(pickle.dumps(key))
-    assert (other.digest(), other.state) == (key.digest(), key.state)
+    assert pickle.loads(pickle.dumps(key)).digest() == key.digest()
 
 
 # ------------------------------------------------------------ in words

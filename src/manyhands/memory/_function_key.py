@@ -6,8 +6,8 @@ what they hold; versions of installed packages; the minor version of Python, who
 not count: comments, docstrings, annotations of functions, line numbers, file names, the folder of the project, names of modules (except
 of those that classes are of), the order of imports.
 
-A variable that the code binds (``global n``) is the state of a process, and so is one that is found changed after a call: a memo, a
-counter. State does not count; what belongs to the function alone (closures, defaults, attributes) counts as it was when first seen.
+A variable that the code binds (``global n``, ``nonlocal n``) is the state of a process, and does not count; one of a closure counts as it
+was when first seen, since it tells two functions of one factory apart.
 
 Not seen is what no code shows: names made up while it runs (``getattr(module, name)``, ``importlib.import_module(name)``), files,
 environment variables, what a server answers. These are for ``deps``, ``files``, ``env`` and ``version``.
@@ -21,14 +21,12 @@ from typing import TYPE_CHECKING, Any
 from manyhands._codec import _digests
 from manyhands._codec._fingerprint import Watching
 from manyhands.memory import _contents, _declared, _places
-from manyhands.memory._parts import MISSING, Memo, contents_of
+from manyhands.memory._parts import Memo, contents_of
 from manyhands.memory._reach import Reach
 from manyhands.memory._roots import function_of, root_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence, Set
-
-    from manyhands.memory._parts import Variable
+    from collections.abc import Callable, Sequence
 
 _PYTHON = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
 _TRIES = 5  # where other threads change what is being looked at
@@ -76,7 +74,7 @@ class FunctionKey:
     def __reduce__(self) -> tuple[Any, ...]:
         declared = self._declared
         paths = tuple(file.name for file in declared.files)
-        return _rebuilt, (self._root, (declared.version, declared.deps, paths, declared.env), self.state)
+        return _rebuilt, (self._root, (declared.version, declared.deps, paths, declared.env))
 
     def digest(self) -> bytes:
         """16 bytes, equal for equal functions, in whichever process; looked at anew as far as something has changed.
@@ -94,29 +92,6 @@ class FunctionKey:
         """What the digest is made of: a name that can be shown, and a digest, of each function, variable, package, file..."""
         known = self._current()
         return {**known.parts, **{label: digest for _, label, digest in self._declared.parts()}, _PYTHON: b""}
-
-    @property
-    def state(self) -> frozenset[str]:
-        """Names of variables that the function changes, as :meth:`changed_by_call` gives them. They do not count."""
-        return self._memo.state
-
-    @state.setter
-    def state(self, names: Set[str]) -> None:
-        self._memo.state = frozenset(names)
-        self._known = None
-
-    def snapshot(self) -> Snapshot:
-        """The variables that count, as they are now: for :meth:`changed_by_call`."""
-        return Snapshot(self._current().variables)
-
-    def changed_by_call(self, before: Snapshot) -> set[str]:
-        """Which variables are not what they were: state, if nothing but a call of the function has happened since."""
-        changed = {label for label, variable in before.variables.items() if _is_changed(variable)}
-        if not changed and self._known is not None and not self._known.changed():
-            return changed
-        # What is new may be in what has changed, and not count with that.
-        now = Reach(self._root, self._declared.code, self._memo.but(self.state | changed))
-        return changed | (now.variables.keys() - before.variables.keys())
 
     def _current(self) -> _Known:
         known = self._known
@@ -155,27 +130,16 @@ class FunctionKey:
         return said[2]
 
 
-class Snapshot:
-    """The variables that a function reads, before a call."""
-
-    __slots__ = ("variables",)
-
-    def __init__(self, variables: dict[str, Variable]) -> None:
-        self.variables = variables
-
-
 class _Known(Watching):
     """What a walk has found, and whether it is still so."""
 
-    __slots__ = ("_cells", "_contents", "_registries", "digest", "parts", "variables")
+    __slots__ = ("_cells", "_contents", "_registries", "digest", "parts")
 
     def __init__(self, reach: Reach, declared: _declared.Declared) -> None:
         super().__init__(reach)
-        self.variables = reach.variables
         self.parts = reach.parts
         self._cells = reach.cells
-        variables = [variable for variable in reach.variables.values() if variable.kind == "contents"]
-        self._contents = [(variable.value, variable.digest, _contents.fixed_parts(variable.value)) for variable in variables]
+        self._contents = [(value, digest, _contents.fixed_parts(value)) for value, digest in reach.contents]
         self._registries = reach.registries
         hashed = _digests.new()
         hashed.update(_PYTHON.encode())
@@ -200,15 +164,6 @@ class _Known(Watching):
         return False
 
 
-def _is_changed(variable: Variable) -> bool:
-    now = variable.fetch()
-    if variable.kind == "code" or now is MISSING:
-        return now is not variable.value
-    if variable.kind == "fixed" and now is variable.value:
-        return False
-    return _contents.digest(now) != variable.digest
-
-
 def _name_and_source(root: Any) -> tuple[str, str]:
     function = function_of(root)
     if function is not None:
@@ -220,8 +175,6 @@ def _name_and_source(root: Any) -> tuple[str, str]:
     return f"{_places.importable_name(file, module)}.{named.__qualname__}", file
 
 
-def _rebuilt(root: Any, declared: tuple[Any, ...], state: frozenset[str]) -> FunctionKey:
+def _rebuilt(root: Any, declared: tuple[Any, ...]) -> FunctionKey:
     version, deps, files, env = declared
-    key = FunctionKey(root, version=version, deps=deps, files=files, env=env)
-    key.state = state
-    return key
+    return FunctionKey(root, version=version, deps=deps, files=files, env=env)

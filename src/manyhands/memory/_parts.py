@@ -8,22 +8,11 @@ from manyhands._codec import _digests
 
 if TYPE_CHECKING:
     import types
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
 
     Key = tuple[int, str]  # the id of what has it, and its name there
 
 MISSING = object()
-
-
-class Variable(NamedTuple):
-    """What code has under a name: there, in a closure, as a default, in an object."""
-
-    label: str
-    fetch: Callable[[], Any]
-    value: Any
-    digest: bytes
-    # Of a list or an array, its contents count at each call. Code has parts of its own.
-    kind: str  # "fixed", "contents" or "code"
 
 
 class Node(NamedTuple):
@@ -36,20 +25,13 @@ class Node(NamedTuple):
 class Memo:
     """What is known of a function from earlier walks.
 
-    ``state``: labels of variables that the function changes. ``bound``: those that its code binds. Neither counts; but what belongs to the
-    function itself (closures, defaults) counts as it was when it was first seen, since it tells two functions of one factory apart.
+    ``bound``: the variables that its code binds, which do not count; but those of its closures count as they were when they were first
+    seen, since they tell two functions of one factory apart.
     """
 
     def __init__(self) -> None:
-        self.state: frozenset[str] = frozenset()
         self.bound: dict[Key, Any] = {}  # with what keeps the id
         self.first: dict[Key, tuple[Any, bytes]] = {}
-
-    def but(self, state: frozenset[str]) -> Memo:
-        """The same, with another state."""
-        other = Memo()
-        other.state, other.bound, other.first = state, self.bound, self.first
-        return other
 
 
 def whole(nodes: Mapping[Key, Node], also: Iterable[str]) -> bytes:

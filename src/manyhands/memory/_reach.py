@@ -20,11 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._codec import _bytecode, _code_walk, _digests, _identity, _naming
 from manyhands.memory import _contents, _declared, _packages, _places
-from manyhands.memory._parts import MISSING, Memo, Node, Variable, contents_of, whole
+from manyhands.memory._parts import MISSING, Memo, Node, contents_of, whole
 from manyhands.memory._roots import function_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from manyhands.memory._parts import Key
 
@@ -35,7 +35,7 @@ class Reach(_code_walk.Walk):
     def __init__(self, root: Any, deps: Iterable[Any], memo: Memo) -> None:
         super().__init__()
         self.parts: dict[str, bytes] = {}
-        self.variables: dict[str, Variable] = {}
+        self.contents: list[tuple[Any, bytes]] = []  # lists, arrays, objects: their contents count at each call
         self.cells: list[tuple[types.CellType, Any]] = []
         self.registries: list[tuple[Mapping[Any, Any], list[Any]]] = []
         self.bound: dict[Key, Any] = {}
@@ -87,7 +87,7 @@ class Reach(_code_walk.Walk):
             self.say("named", str(obj.__module__), obj.__qualname__)
             self.package(obj.__module__)
         elif not _code_walk.is_made_of_code(obj) or _contents.is_data(obj):
-            self.variable(f"{type(obj).__name__} held by {self._here}", "held", (id(obj), ""), obj, lambda: obj)
+            self.variable(f"{type(obj).__name__} held by {self._here}", "held", (id(obj), ""), obj)
         else:
             named = obj if isinstance(obj, types.FunctionType | type) else type(obj)
             self.say("code", named.__qualname__)
@@ -222,14 +222,14 @@ class Reach(_code_walk.Walk):
     def named(self, variables: Mapping[str, Any], name: str, value: Any) -> None:
         label = f"{'constant' if name.isupper() else 'global'} {name} in {self._place}"
         key = (id(variables), name)
-        if key in self._memo.bound or label in self._memo.state:
+        if key in self._memo.bound:
             self.say("state")
         elif shared := _identity.shared(value):
             self.watching(variables).names[name] = None
             self.say("shared", shared)
         else:
             self.watching(variables).names[name] = None
-            self._take(label, f"global {name}", key, value, lambda: variables.get(name, MISSING))
+            self._take(label, f"global {name}", key, value)
 
     def class_attribute(self, cls: type, own: Mapping[str, Any], name: str) -> None:
         value = own[name]
@@ -239,15 +239,12 @@ class Reach(_code_walk.Walk):
         if name.startswith("_abc_") or (_code_walk.is_enum(cls) and name.startswith("_") and name.endswith("_")):
             return
         label = f"attribute {name} of {self._here}"
-        if label in self._memo.state:
-            return
         self.watching(own).names[name] = None
         self.say(name)
         if is_dunder or _code_walk.is_made_of_code(value):
-            self._note_code(label, value, lambda: own.get(name, MISSING))
             self.visit(value)
         else:
-            self.variable(label, f"attribute {name}", (id(cls), name), value, lambda: own.get(name, MISSING))
+            self.variable(label, f"attribute {name}", (id(cls), name), value)
 
     def cell(self, function: types.FunctionType, name: str, cell: types.CellType) -> None:
         key = (id(cell), "")
@@ -265,7 +262,7 @@ class Reach(_code_walk.Walk):
             self.visit(value)
             self.into_module(value, _bytecode.all_names(function.__code__), [])
         elif is_own:
-            self._take(f"variable {name} around {self._here}", f"variable {name}", key, value, lambda: contents_of(cell), first=cell)
+            self._take(f"variable {name} around {self._here}", f"variable {name}", key, value, first=cell)
         else:
             self._setting_of_package(value)
 
@@ -276,7 +273,7 @@ class Reach(_code_walk.Walk):
             self.visit(value)
         else:
             label = f"default {name} of {self._here}"
-            self._take(label, f"default {name}", (id(function), f"={name}"), value, lambda: value, first=function)
+            self._take(label, f"default {name}", (id(function), f"={name}"), value, first=function)
 
     def held_by(self, obj: Any, name: str, value: Any) -> None:
         label = f"attribute {name} of {self._here}"
@@ -294,11 +291,10 @@ class Reach(_code_walk.Walk):
     def _attribute(self, label: str, obj: Any, name: str, value: Any) -> None:
         key = (id(obj), f".{name}")
         held = obj.__dict__ if name in getattr(obj, "__dict__", {}) else None
-        if held is not None and label not in self._memo.state:
+        if held is not None:
             self.watching(held).names[name] = None
-        fetch = (lambda: held.get(name, MISSING)) if held is not None else (lambda: _code_walk.attributes(obj).get(name, MISSING))
         self.say(name)
-        self.variable(label, f"attribute {name}", key, value, fetch, first=obj)
+        self.variable(label, f"attribute {name}", key, value, first=obj)
 
     def _look_at_functions(self) -> None:
         """Attributes of functions, where any code names them: marks for a test runner do not count."""
@@ -314,39 +310,34 @@ class Reach(_code_walk.Walk):
             self.say(type(value).__qualname__)
             self._scan(value)
 
-    def _take(self, label: str, what: str, key: Key, value: Any, fetch: Callable[[], Any], *, first: Any = None) -> None:
+    def _take(self, label: str, what: str, key: Key, value: Any, *, first: Any = None) -> None:
         if _code_walk.is_code(value) and not _contents.is_data(value):
-            self._note_code(label, value, fetch)
             self.visit(value)
         else:
-            self.variable(label, what, key, value, fetch, first=first)
+            self.variable(label, what, key, value, first=first)
 
-    def _note_code(self, label: str, value: Any, fetch: Callable[[], Any]) -> None:
-        self.variables.setdefault(label, Variable(label, fetch, value, b"", "code"))
-
-    def variable(self, label: str, what: str, key: Key, value: Any, fetch: Callable[[], Any], *, first: Any = None) -> None:
-        """What is no code counts by what it holds. ``first``: what it belongs to, if as state it counts as it was first."""
+    def variable(self, label: str, what: str, key: Key, value: Any, *, first: Any = None) -> None:
+        """What is no code counts by what it holds. ``first``: what it belongs to, if bound by code it counts as it was first."""
         self.say("value", what)
         self._references.append(key)
         if key in self._nodes:
             return
-        is_state = label in self._memo.state or key in self._memo.bound
-        if is_state and first is None:
+        is_bound = key in self._memo.bound
+        if is_bound and first is None:
             self._nodes[key] = Node(b"", [])
             return
         digest = _contents.digest(value)
         if first is not None:
             initial = self._memo.first.setdefault(key, (first, digest))[1]
-            digest = initial if is_state else digest
+            digest = initial if is_bound else digest
         with self._node(key):
-            if not is_state:
+            if not is_bound:
                 self._scan(value)
         self._nodes[key] = Node(digest, self._nodes[key].references)
-        if not is_state:
-            kind = "fixed" if _contents.is_fixed(value) else "contents"
+        if not is_bound:
             self._part(label, digest)
-            label = next(name for name in _numbered(label) if name not in self.variables)
-            self.variables[label] = Variable(label, fetch, value, digest, kind)
+            if not _contents.is_fixed(value):
+                self.contents.append((value, digest))
 
     def _scan(self, value: Any) -> None:
         """Code within a value."""
