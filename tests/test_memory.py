@@ -9,6 +9,7 @@ import functools
 import pickle
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ import waiting
 
 import manyhands
 from manyhands import Memory
+from manyhands.errors import StoreWarning
 from manyhands.memory import NotMemorizedResult, expires_after
 
 
@@ -618,3 +620,22 @@ def test_a_bound_function_travels(memory):
 
     assert copy.deepcopy(Scale(3).of)(2) == 6
     assert manyhands.Parallel(n_jobs=2)(manyhands.delayed(Scale(i).of)(2) for i in range(3)) == [0, 2, 4]
+
+
+def test_a_function_that_changes_what_it_reads_is_told_of_once(tmp_path):
+    memo: dict[int, int] = {}
+
+    def f(x):
+        if x not in memo:
+            memo[x] = x * x
+        return memo[x]
+
+    cached = Memory(tmp_path).cache(f)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # it may have been set up by the first call
+        assert cached(1) == 1
+    with pytest.warns(StoreWarning, match=r"variable memo around function .*f\(\) .* changed.*functools\.cache"):
+        assert cached(2) == 4
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cached(3) == 9

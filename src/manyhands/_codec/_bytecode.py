@@ -94,19 +94,21 @@ def imports(code: types.CodeType) -> set[tuple[str, int, tuple[str, ...]]]:
     return found
 
 
-def bound_cells(code: types.CodeType) -> set[str]:
-    """The variables of functions around it that code binds, as ``nonlocal`` allows; inner functions included."""
-    kinds = _opcodes()
-    local = _local_names(code)
-    found = {local[argument] for operation, argument, _ in instructions(code) if operation in kinds.binding_cells}
-    for constant in code.co_consts:
-        if isinstance(constant, types.CodeType):
-            found |= bound_cells(constant)
-    return found.intersection(code.co_freevars)
-
-
-def _local_names(code: types.CodeType) -> list[str]:
+def local_names(code: types.CodeType) -> list[str]:
+    """The variables of a function and its closure, by the index that operations give."""
     return [*code.co_varnames, *(name for name in code.co_cellvars if name not in code.co_varnames), *code.co_freevars]
+
+
+def units(code: types.CodeType) -> Iterator[tuple[int, int]]:
+    """``(operation, argument)`` of each unit of code, caches and extensions of arguments included."""
+    extend = _opcodes().extend
+    extended = 0
+    raw = code.co_code
+    for position in range(0, len(raw), 2):
+        operation = raw[position]
+        argument = raw[position + 1] | extended
+        extended = argument << 8 if operation == extend else 0
+        yield operation, argument
 
 
 def instructions(code: types.CodeType) -> Iterator[tuple[int, int, Any]]:
@@ -115,13 +117,8 @@ def instructions(code: types.CodeType) -> Iterator[tuple[int, int, Any]]:
     What only sets the docstring or line number of an inner class is left out.
     """
     kinds = _opcodes()
-    extended = 0
     pending: tuple[int, int, Any] | None = None
-    raw = code.co_code
-    for position in range(0, len(raw), 2):
-        operation = raw[position]
-        argument = raw[position + 1] | extended
-        extended = argument << 8 if operation == kinds.extend else 0
+    for operation, argument in units(code):
         if operation == kinds.extend or operation == 0:  # CACHE
             continue
         is_noted = operation == kinds.store_name and code.co_names[argument] in _SAID_OF_CLASSES
@@ -139,13 +136,8 @@ def instructions(code: types.CodeType) -> Iterator[tuple[int, int, Any]]:
 def names_used(code: types.CodeType) -> Iterator[str | None]:
     """For each unit of code, as ``co_positions`` counts them: the variable that it reads or binds, if any."""
     kinds = _opcodes()
-    local = _local_names(code)
-    extended = 0
-    raw = code.co_code
-    for position in range(0, len(raw), 2):
-        operation = raw[position]
-        argument = raw[position + 1] | extended
-        extended = argument << 8 if operation == kinds.extend else 0
+    local = local_names(code)
+    for operation, argument in units(code):
         names, index = code.co_names, argument
         if operation in kinds.shifted:
             index = argument >> 1
@@ -161,7 +153,6 @@ class _Kinds:
     """The operations that say something about names."""
 
     __slots__ = (
-        "binding_cells",
         "constant",
         "extend",
         "import_name",
@@ -187,7 +178,6 @@ class _Kinds:
         self.local = frozenset({*opcode.haslocal, *opcode.hasfree})  # the index of a variable of the function or its closure
         self.store_name = numbers["STORE_NAME"]
         self.import_name = numbers["IMPORT_NAME"]
-        self.binding_cells = frozenset({numbers["STORE_DEREF"], numbers["DELETE_DEREF"]})
         self.extend = opcode.EXTENDED_ARG
 
 

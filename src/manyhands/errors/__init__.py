@@ -252,7 +252,7 @@ class StoreRefused(ManyhandsError, PermissionError):
 
 
 class StoreWarning(UserWarning):
-    """A stored result cannot be used, and is computed again: said once."""
+    """Something is computed again that could be stored: a damaged result; a function that changes what it reads. Said once."""
 
 
 class TravelWarning(UserWarning):

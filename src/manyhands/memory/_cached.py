@@ -15,6 +15,7 @@ from manyhands.memory._binding import Binding
 from manyhands.memory._entry import Meta
 from manyhands.memory._flight import flight
 from manyhands.memory._function_key import FunctionKey
+from manyhands.memory._restless import Restless
 from manyhands.memory._results import MemorizedResult
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class MemorizedFunc(Generic[P, T]):
         self._store: Store = settings.memory.store
         self._binding = Binding(function, settings.ignore)
         self._code = FunctionKey(function, version=settings.version, deps=settings.deps, files=settings.files, env=settings.env)
+        self._restless = Restless(self._code)
 
     # ------------------------------------------------------------ calls
 
@@ -174,12 +176,15 @@ class MemorizedFunc(Generic[P, T]):
         if self._settings.verbose > 0:
             _telling.say_calling(self._code.name, _telling.shown_call(self._code.name, named))
         texts = {name: _telling.shown(value) for name, value in named.items()}
-        return _Work(self._key(args, kwargs), texts, self._code.parts() | self._parts_of(named), time.perf_counter())
+        code = self._code.digest()
+        key = _together(code, self._arguments(args, kwargs))
+        return _Work(key, code, texts, self._code.parts() | self._parts_of(named), time.perf_counter())
 
     def _finish(self, work: _Work, value: T) -> tuple[T, dict[str, Any]]:
         seconds = time.perf_counter() - work.start
         meta = Meta(self._code.name, work.texts, seconds, why=work.parts)
         self._settings.keep(work.key, value, meta)
+        self._restless.look(work.code, work.parts)
         if self._settings.verbose > 0:
             _telling.say_duration(self._code.name, seconds)
         if self._settings.mmap_mode is not None and (hit := self._store.get(work.key, self._settings.mmap_mode)) is not None:
@@ -232,6 +237,7 @@ class _Work(NamedTuple):
     """A computation that is under way: what is to be known of it at its end."""
 
     key: bytes
+    code: bytes
     texts: dict[str, str]
     parts: dict[str, bytes]
     start: float

@@ -6,8 +6,8 @@ what they hold; versions of installed packages; the minor version of Python, who
 not count: comments, docstrings, annotations of functions, line numbers, file names, the folder of the project, names of modules (except
 of those that classes are of), the order of imports.
 
-A variable that the code binds (``global n``, ``nonlocal n``) is the state of a process, and does not count; one of a closure counts as it
-was when first seen, since it tells two functions of one factory apart.
+A variable that the code only changes and gets nothing from (``calls.append(x)``, ``seen[x] = 1``, ``count += 1``) does not count. One that
+it reads and changes, a memo, counts as it is before the call; what is set up by the first call is computed once more by the second.
 
 Not seen is what no code shows: names made up while it runs (``getattr(module, name)``, ``importlib.import_module(name)``), files,
 environment variables, what a server answers. These are for ``deps``, ``files``, ``env`` and ``version``.
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from manyhands._codec import _digests
 from manyhands._codec._fingerprint import Watching
 from manyhands.memory import _contents, _declared, _places
-from manyhands.memory._parts import Memo, contents_of
+from manyhands.memory._parts import contents_of
 from manyhands.memory._reach import Reach
 from manyhands.memory._roots import function_of, root_of
 
@@ -48,7 +48,7 @@ class FunctionKey:
         NotHashable: the version, or a value among ``deps``.
     """
 
-    __slots__ = ("_declared", "_known", "_memo", "_root", "_said", "name", "source")
+    __slots__ = ("_declared", "_known", "_root", "_said", "name", "source")
 
     def __init__(
         self,
@@ -63,7 +63,6 @@ class FunctionKey:
         if not callable(self._root):
             raise TypeError(f"fn is {fn!r}, which cannot be called")
         self._declared = _declared.checked(version, deps, files, env)
-        self._memo = Memo()
         self._known: _Known | None = None
         self._said: tuple[list[tuple[str, str, bytes]], bytes, bytes] | None = None
         self.name, self.source = _name_and_source(self._root)
@@ -100,7 +99,7 @@ class FunctionKey:
     def _look(self) -> _Known:
         for left in reversed(range(_TRIES)):
             try:
-                known = _Known(self._walked(), self._declared)
+                known = _Known(Reach(self._root, self._declared.code), self._declared)
             except RuntimeError:  # a dictionary has changed while it was gone through
                 if not left:
                     raise
@@ -108,14 +107,6 @@ class FunctionKey:
                 break
         self._known = known
         return known
-
-    def _walked(self) -> Reach:
-        memo = self._memo
-        while True:
-            reach = Reach(self._root, self._declared.code, memo)
-            if reach.bound.keys() <= memo.bound.keys():
-                return reach
-            memo.bound = memo.bound | reach.bound  # a helper binds what has been taken for a setting
 
     def _with_declared(self, known: _Known) -> bytes:
         parts = self._declared.parts()
@@ -133,12 +124,13 @@ class FunctionKey:
 class _Known(Watching):
     """What a walk has found, and whether it is still so."""
 
-    __slots__ = ("_cells", "_contents", "_registries", "digest", "parts")
+    __slots__ = ("_cells", "_contents", "_kinds_in_cells", "_registries", "digest", "parts")
 
     def __init__(self, reach: Reach, declared: _declared.Declared) -> None:
         super().__init__(reach)
         self.parts = reach.parts
         self._cells = reach.cells
+        self._kinds_in_cells = reach.kinds
         self._contents = [(value, digest, _contents.fixed_parts(value)) for value, digest in reach.contents]
         self._registries = reach.registries
         hashed = _digests.new()
@@ -154,6 +146,9 @@ class _Known(Watching):
             return True
         for cell, value in self._cells:
             if contents_of(cell) is not value:
+                return True
+        for cell, kind in self._kinds_in_cells:
+            if type(contents_of(cell)) is not kind:
                 return True
         for registry, before in self._registries:
             if [*registry.values()] != before:

@@ -22,18 +22,6 @@ class Node(NamedTuple):
     references: list[Key]
 
 
-class Memo:
-    """What is known of a function from earlier walks.
-
-    ``bound``: the variables that its code binds, which do not count; but those of its closures count as they were when they were first
-    seen, since they tell two functions of one factory apart.
-    """
-
-    def __init__(self) -> None:
-        self.bound: dict[Key, Any] = {}  # with what keeps the id
-        self.first: dict[Key, tuple[Any, bytes]] = {}
-
-
 def whole(nodes: Mapping[Key, Node], also: Iterable[str]) -> bytes:
     """The digest of parts that refer to one another, possibly in circles; copies of the same count once.
 

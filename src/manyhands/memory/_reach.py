@@ -19,8 +19,8 @@ import types
 from typing import TYPE_CHECKING, Any
 
 from manyhands._codec import _bytecode, _code_walk, _digests, _identity, _naming
-from manyhands.memory import _contents, _declared, _packages, _places
-from manyhands.memory._parts import MISSING, Memo, Node, contents_of, whole
+from manyhands.memory import _contents, _declared, _packages, _places, _writes
+from manyhands.memory._parts import MISSING, Node, contents_of, whole
 from manyhands.memory._roots import function_of
 
 if TYPE_CHECKING:
@@ -32,14 +32,13 @@ if TYPE_CHECKING:
 class Reach(_code_walk.Walk):
     """The walk from one function to all that it uses."""
 
-    def __init__(self, root: Any, deps: Iterable[Any], memo: Memo) -> None:
+    def __init__(self, root: Any, deps: Iterable[Any]) -> None:
         super().__init__()
         self.parts: dict[str, bytes] = {}
         self.contents: list[tuple[Any, bytes]] = []  # lists, arrays, objects: their contents count at each call
-        self.cells: list[tuple[types.CellType, Any]] = []
+        self.cells: list[tuple[types.CellType, Any]] = []  # what is in them counts
         self.registries: list[tuple[Mapping[Any, Any], list[Any]]] = []
-        self.bound: dict[Key, Any] = {}
-        self._memo = memo
+        self.kinds: list[tuple[types.CellType, type]] = []  # only of which class that is: it is changed, and not read
         self._root = function_of(root)
         self._nodes: dict[Key, Node] = {}
         self._references: list[Key] = []
@@ -194,11 +193,13 @@ class Reach(_code_walk.Walk):
     # -------------------------------------------------------- variables
 
     def globals_of(self, variables: dict[str, Any], code: types.CodeType) -> None:
-        self.bound.update(((id(variables), name), variables) for name in _bytecode.bound_names(code))
+        uses = _writes.of_globals(code)
         for name in sorted(_bytecode.global_names(code)):
             if name not in variables:
-                if (id(variables), name) not in self._memo.bound:
-                    self.watching(variables).absent.add(name)
+                self.watching(variables).absent.add(name)
+                continue
+            if not uses.counts(name, variables[name]):
+                self.watching(variables).states[name] = None
                 continue
             self.say("global", name)
             value = variables[name]
@@ -222,9 +223,7 @@ class Reach(_code_walk.Walk):
     def named(self, variables: Mapping[str, Any], name: str, value: Any) -> None:
         label = f"{'constant' if name.isupper() else 'global'} {name} in {self._place}"
         key = (id(variables), name)
-        if key in self._memo.bound:
-            self.say("state")
-        elif shared := _identity.shared(value):
+        if shared := _identity.shared(value):
             self.watching(variables).names[name] = None
             self.say("shared", shared)
         else:
@@ -247,22 +246,18 @@ class Reach(_code_walk.Walk):
             self.variable(label, f"attribute {name}", (id(cls), name), value)
 
     def cell(self, function: types.FunctionType, name: str, cell: types.CellType) -> None:
-        key = (id(cell), "")
-        if name in _bytecode.bound_cells(function.__code__):
-            self.bound[key] = cell
-        is_own = self.is_own(function.__globals__.get("__name__"))
-        if key in self._memo.bound and not is_own:
-            return
         value = contents_of(cell)
-        if key not in self._memo.bound:
-            self.cells.append((cell, value))
+        if not _writes.of_closure(function.__code__).counts(name, value):
+            self.kinds.append((cell, type(value)))
+            return
+        self.cells.append((cell, value))
         if value is MISSING:
             self.say("empty")
         elif isinstance(value, types.ModuleType):
             self.visit(value)
             self.into_module(value, _bytecode.all_names(function.__code__), [])
-        elif is_own:
-            self._take(f"variable {name} around {self._here}", f"variable {name}", key, value, first=cell)
+        elif self.is_own(function.__globals__.get("__name__")):
+            self._take(f"variable {name} around {self._here}", f"variable {name}", (id(cell), ""), value)
         else:
             self._setting_of_package(value)
 
@@ -273,7 +268,7 @@ class Reach(_code_walk.Walk):
             self.visit(value)
         else:
             label = f"default {name} of {self._here}"
-            self._take(label, f"default {name}", (id(function), f"={name}"), value, first=function)
+            self._take(label, f"default {name}", (id(function), f"={name}"), value)
 
     def held_by(self, obj: Any, name: str, value: Any) -> None:
         label = f"attribute {name} of {self._here}"
@@ -294,7 +289,7 @@ class Reach(_code_walk.Walk):
         if held is not None:
             self.watching(held).names[name] = None
         self.say(name)
-        self.variable(label, f"attribute {name}", key, value, first=obj)
+        self.variable(label, f"attribute {name}", key, value)
 
     def _look_at_functions(self) -> None:
         """Attributes of functions, where any code names them: marks for a test runner do not count."""
@@ -310,34 +305,25 @@ class Reach(_code_walk.Walk):
             self.say(type(value).__qualname__)
             self._scan(value)
 
-    def _take(self, label: str, what: str, key: Key, value: Any, *, first: Any = None) -> None:
+    def _take(self, label: str, what: str, key: Key, value: Any) -> None:
         if _code_walk.is_code(value) and not _contents.is_data(value):
             self.visit(value)
         else:
-            self.variable(label, what, key, value, first=first)
+            self.variable(label, what, key, value)
 
-    def variable(self, label: str, what: str, key: Key, value: Any, *, first: Any = None) -> None:
-        """What is no code counts by what it holds. ``first``: what it belongs to, if bound by code it counts as it was first."""
+    def variable(self, label: str, what: str, key: Key, value: Any) -> None:
+        """What is no code counts by what it holds."""
         self.say("value", what)
         self._references.append(key)
         if key in self._nodes:
             return
-        is_bound = key in self._memo.bound
-        if is_bound and first is None:
-            self._nodes[key] = Node(b"", [])
-            return
         digest = _contents.digest(value)
-        if first is not None:
-            initial = self._memo.first.setdefault(key, (first, digest))[1]
-            digest = initial if is_bound else digest
         with self._node(key):
-            if not is_bound:
-                self._scan(value)
+            self._scan(value)
         self._nodes[key] = Node(digest, self._nodes[key].references)
-        if not is_bound:
-            self._part(label, digest)
-            if not _contents.is_fixed(value):
-                self.contents.append((value, digest))
+        self._part(label, digest)
+        if not _contents.is_fixed(value):
+            self.contents.append((value, digest))
 
     def _scan(self, value: Any) -> None:
         """Code within a value."""
