@@ -35,8 +35,7 @@ def load(spec: str, *, callable_only: bool = True) -> tuple[Callable[[Any], obje
     if not colon or not module_name or not path:
         msg = f"{spec!r} names no function; it is MODULE:FUNCTION, like statistics:mean or tasks.py:work"
         raise CannotLoad(msg)
-    sys.path.insert(0, os.getcwd())
-    module = _load_file(module_name) if is_file(spec) else _import(module_name)
+    module = load_module(module_name)
     function: Any = _find(module, path)
     if callable_only and not callable(function):
         msg = f"{module.__name__}:{path} is {a_or_an(type(function).__name__)}, which cannot be called"
@@ -44,9 +43,23 @@ def load(spec: str, *, callable_only: bool = True) -> tuple[Callable[[Any], obje
     return function, f"{module.__name__}:{path}"
 
 
+def load_module(name: str) -> ModuleType:
+    """A module, by its name or the path of its file. The current directory is importable from then on, and that of the file.
+
+    Raises:
+        CannotLoad: there is none, or importing it failed.
+    """
+    if (here := os.getcwd()) not in sys.path:
+        sys.path.insert(0, here)
+    return _load_file(name) if _is_path(name) else _import(name)
+
+
 def is_file(spec: str) -> bool:
     """Whether it is the path of a file, rather than the name of a module, that is before the colon."""
-    module_name = spec.rpartition(":")[0]
+    return _is_path(spec.rpartition(":")[0])
+
+
+def _is_path(module_name: str) -> bool:
     return module_name.endswith(".py") or os.sep in module_name
 
 

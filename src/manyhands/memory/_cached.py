@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import time
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
@@ -21,6 +22,7 @@ from manyhands.memory._results import MemorizedResult
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from manyhands.memory._memory import Memory
     from manyhands.memory._settings import Settings
     from manyhands.memory._store import Hit, Store
 
@@ -57,6 +59,8 @@ class MemorizedFunc(Generic[P, T]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         key = self._key(args, kwargs)
         hit = self._find(key)
+        if hit is None and self._take_over(key, args, kwargs):
+            hit = self._find(key)
         return self._computed(key, args, kwargs) if hit is None else hit.value
 
     def call_and_shelve(self, *args: P.args, **kwargs: P.kwargs) -> MemorizedResult[T]:
@@ -66,13 +70,13 @@ class MemorizedFunc(Generic[P, T]):
             A :class:`MemorizedResult`: small, and good for other processes; its ``get()`` loads the result.
         """
         key = self._key(args, kwargs)
-        if not self._is_valid(key):
+        if not self._is_there(key, args, kwargs):
             self._computed(key, args, kwargs)
         return self._shelved(key)
 
     def check_call_in_cache(self, *args: P.args, **kwargs: P.kwargs) -> bool:
         """Whether this call would be answered from the store. Computes nothing."""
-        return self._is_valid(self._key(args, kwargs))
+        return self._is_there(self._key(args, kwargs), args, kwargs)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> tuple[T, dict[str, Any]]:
         """Compute the result, whether or not it is in the store, and keep it there.
@@ -95,10 +99,10 @@ class MemorizedFunc(Generic[P, T]):
             it would be computed: argument x changed
         """
         key = self._key(args, kwargs)
-        if self._is_valid(key):
+        if self._is_there(key, args, kwargs):
             return "it is stored"
         now = self._code.parts() | self._parts_of(self._binding.by_name(args, kwargs))
-        nearest = _why.nearest((meta.why for meta in self._stored()), now)
+        nearest = _why.nearest((meta.why for meta in self._stored() if meta.why), now)  # of imported ones nothing is known
         if nearest is None:
             return f"it would be computed: no call of {self._code.name} is stored"
         return f"it would be computed: {'; '.join(_why.differences(nearest, now))}"
@@ -110,6 +114,15 @@ class MemorizedFunc(Generic[P, T]):
             meta = self._store.meta(info.key)
             if meta is not None:
                 yield meta
+
+    def at(self, memory: Memory) -> Any:
+        """The same function with the same options, whose results are in another ``Memory``."""
+        return memory.cached(self.func, dataclasses.replace(self._settings, memory=memory))
+
+    @property
+    def key(self) -> FunctionKey:
+        """What the function is told by."""
+        return self._code
 
     def clear(self, warn: bool = True) -> None:
         """Remove all results of this function from the store, those of former versions included."""
@@ -146,6 +159,31 @@ class MemorizedFunc(Generic[P, T]):
             return self._store.has(key)
         meta = self._store.meta(key)
         return meta is not None and self._passes(key, meta)
+
+    def _is_there(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        return self._is_valid(key) or (self._take_over(key, args, kwargs) and self._is_valid(key))
+
+    def _take_over(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Whether the result of this call has been imported from joblib; then it is stored under its own key from now on."""
+        code = self._code.digest()
+        if not self._store.expects_imports(code):
+            return False
+        from manyhands.memory import _joblib_import  # noqa: PLC0415 - few have imported anything
+
+        settings = self._settings
+        imported = _joblib_import.key_of_call(self.func, code, settings.ignore, args, kwargs, maps=settings.mmap_mode is not None)
+        hit = None if imported is None else self._store.get(imported)
+        if imported is None or hit is None:
+            return False
+        named, meta = self._binding.by_name(args, kwargs), hit.meta
+        texts = {name: _telling.shown(value) for name, value in named.items()}
+        parts = self._code.parts() | self._parts_of(named)
+        try:
+            self._store.put(key, hit.value, Meta(self._code.name, texts, meta.seconds, meta.time, why=parts))
+            self._store.delete(imported)
+        except OSError:  # a full disk, say, which whoever computes it will be told of
+            return False
+        return True
 
     def _passes(self, key: bytes, meta: Meta) -> bool:
         """Whether the user's callback lets a stored result pass; one that it does not is removed."""

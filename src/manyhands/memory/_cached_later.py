@@ -21,12 +21,14 @@ class AsyncMemorizedFunc(MemorizedFunc[..., Any]):
     async def __call__(self, *args: Any, **kwargs: Any) -> Any:
         key = self._key(args, kwargs)
         hit = self._find(key)
+        if hit is None and self._take_over(key, args, kwargs):
+            hit = self._find(key)
         return await self._computed_later(key, args, kwargs) if hit is None else hit.value
 
     async def call_and_shelve(self, *args: Any, **kwargs: Any) -> MemorizedResult[Any]:  # type: ignore[override] # it is awaited
         """The same call, but the result stays in the store until it is asked for."""
         key = self._key(args, kwargs)
-        if not self._is_valid(key):
+        if not self._is_there(key, args, kwargs):
             await self._computed_later(key, args, kwargs)
         return self._shelved(key)
 

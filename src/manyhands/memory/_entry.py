@@ -165,6 +165,10 @@ class Entry:
         """The large buffers, in the order in which they are wanted."""
         return [Reference(digest, size, codec) for digest, size, codec in self._rows() if codec != _INLINE]
 
+    def is_signed(self) -> bool:
+        """Whether it was signed, with whatever key."""
+        return bool(_unpack(self._rest, len(self._rest) - _FOOTER.size)[4] & _SIGNED)
+
     def meta(self) -> Meta:
         """What was stored beside the value."""
         return Meta.from_bytes(self._rest[self._ends[2] : self._ends[3]])

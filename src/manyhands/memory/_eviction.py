@@ -6,7 +6,7 @@ has not been. That is hyperbolic caching, with a cost: an entry that is used aga
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -19,6 +19,13 @@ KEPT = 0.9
 _BLOCK = 4096  # what a small file takes, with its name
 _OVERHEAD = 1e-4  # seconds that no entry is below: of the call, and of the write. A guess.
 _GRACE = 60.0  # seconds in which an entry is as good as new. A guess.
+
+
+class Evicted(NamedTuple):
+    """What has been removed: entries, and the bytes that they took up."""
+
+    entries: int
+    bytes: int
 
 
 def worth(entry: EntryInfo, now: float) -> float:

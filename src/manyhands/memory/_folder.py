@@ -49,6 +49,7 @@ class Folder:
         self.locks = os.path.join(path, "locks")
         self.staging = os.path.join(path, "staging")
         self.damaged = os.path.join(path, "damaged")
+        self.imported = os.path.join(path, "imported")
         self.token = new_token()
         self._trusts_others = trusts_others
         self._numbers = itertools.count()
@@ -193,7 +194,7 @@ class Folder:
 
     def empty(self) -> None:
         """Remove all that is stored, at once for everybody who looks."""
-        for part in (self.entries, self.buffers, self.damaged):
+        for part in (self.entries, self.buffers, self.damaged, self.imported):
             away = self.staged()
             try:
                 os.rename(part, away)

@@ -23,7 +23,7 @@ from urllib.parse import unquote
 from manyhands._files import _joblib_files
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 _ENTRY = re.compile(r"[0-9a-f]{32}")
 _OUTPUT = "output.pkl"
@@ -100,12 +100,7 @@ def joblib_cache_entries(location: str | os.PathLike[str]) -> Iterator[JoblibEnt
         >>> for entry in joblib_cache_entries("cache"):
         ...     print(entry.function.name, entry.arguments, entry.load())
     """
-    root = os.fspath(location)
-    inner = os.path.join(root, "joblib")
-    root = inner if os.path.isdir(inner) else root
-    if not os.path.isdir(root):
-        msg = f"there is no folder {root}"
-        raise FileNotFoundError(msg)
+    root = _root_of(location)
     for folder, names, _ in os.walk(root):
         names.sort()
         entries = [name for name in names if _ENTRY.fullmatch(name) and os.path.exists(os.path.join(folder, name, _OUTPUT))]
@@ -114,22 +109,47 @@ def joblib_cache_entries(location: str | os.PathLike[str]) -> Iterator[JoblibEnt
             yield from filter(None, (_entry(function, os.path.join(folder, name)) for name in entries))
 
 
+def joblib_cache_modules(location: str | os.PathLike[str]) -> list[str]:
+    """The dotted names of modules that functions in a folder of ``joblib.Memory`` are in, those of scripts left out; classes may follow.
+
+    Raises:
+        FileNotFoundError: there is no such folder.
+    """
+    root = _root_of(location)
+    found = {os.path.relpath(os.path.dirname(folder), root) for folder, _, files in os.walk(root) if "func_code.py" in files}
+    return sorted(name.replace(os.sep, ".") for name in found if not name.startswith((_MAIN, os.curdir)))
+
+
+def _root_of(location: str | os.PathLike[str]) -> str:
+    root = os.fspath(location)
+    inner = os.path.join(root, "joblib")
+    root = inner if os.path.isdir(inner) else root
+    if not os.path.isdir(root):
+        msg = f"there is no folder {root}"
+        raise FileNotFoundError(msg)
+    return root
+
+
 def _function(folder: str, relative: str) -> JoblibFunction:
     *modules, name = [unquote(part) for part in relative.split(os.sep)]  # on Windows, some characters are quoted
-    script = ""
-    if modules and modules[0].startswith(_MAIN + "-"):
-        script = modules[0].removeprefix(_MAIN + "-")
-        modules[0] = _MAIN
+    script, module = script_and_module(modules)
     source = _text(os.path.join(folder, "func_code.py"))
     found = _FIRST_LINE.match(source)
     first_line = int(found[1]) if found else -1
     return JoblibFunction(
-        module=".".join(modules),
+        module=module,
         name=name,
         script=script,
         source=source[found.end() :] if found else source,
         first_line=first_line if first_line >= 0 else None,
     )
+
+
+def script_and_module(steps: Sequence[str]) -> tuple[str, str]:
+    """What :class:`JoblibFunction` says of a folder: ``steps`` lead to it."""
+    first, *others = steps or [""]
+    script = first.removeprefix(_MAIN + "-") if first.startswith(_MAIN + "-") else ""
+    return script, ".".join([_MAIN if script else first, *others])
 
 
 def _entry(function: JoblibFunction, folder: str) -> JoblibEntry | None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     import datetime
 
 _UNITS = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SECONDS = {"S": 1, "M": 60, "H": 3600, "D": 86400, "W": 7 * 86400}
 _ALLOWED = "a number of bytes, a text like '500M' or '20G', or a share of the disk like '10%'"
 
 
@@ -37,15 +38,21 @@ def in_bytes(name: str, limit: object, place: str) -> int:
     raise refuse(name, limit, _ALLOWED)
 
 
-def in_seconds(name: str, limit: datetime.timedelta) -> float:
+def in_seconds(name: str, limit: datetime.timedelta | str) -> float:
     """A time that may pass.
 
     Raises:
-        ValueError: it is negative.
+        ValueError: it is none, or negative; ``name`` is that of the argument.
     """
-    seconds = limit.total_seconds()
-    if seconds < 0:
-        raise refuse(name, limit, "a datetime.timedelta that is not negative")
+    if isinstance(limit, str):
+        try:
+            seconds = float(limit[:-1]) * _SECONDS[limit[-1:].upper()]
+        except (ValueError, KeyError):
+            seconds = -1.0
+    else:
+        seconds = limit.total_seconds()
+    if not 0 <= seconds < float("inf"):
+        raise refuse(name, limit, "a datetime.timedelta that is not negative, or a text like '90s', '15m', '12h', '30d' or '2w'")
     return seconds
 
 

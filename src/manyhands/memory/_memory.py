@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any, Literal
 from manyhands._core.options import refuse, whole
 from manyhands.memory import _limits
 from manyhands.memory._cached import MemorizedFunc
+from manyhands.memory._eviction import Evicted
 from manyhands.memory._settings import Settings
 
 if TYPE_CHECKING:
     import datetime
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from types import ModuleType
+
+    from manyhands.memory._joblib_import import ImportedFunction
 
 _MODES = (None, "r+", "r", "w+", "c")
 _log = logging.getLogger("manyhands")
@@ -190,22 +194,58 @@ class Memory:
             self.store.clear()
 
     def reduce_size(
-        self, bytes_limit: int | str | None = None, items_limit: int | None = None, age_limit: datetime.timedelta | None = None
-    ) -> None:
-        """Remove results until the store fits these limits.
+        self,
+        bytes_limit: int | str | None = None,
+        items_limit: int | None = None,
+        age_limit: datetime.timedelta | str | None = None,
+        *,
+        function: str | None = None,
+        dry_run: bool = False,
+    ) -> Evicted:
+        """Remove results until the store fits these limits: first what is quick to compute again for its size, and not used for long.
 
         Args:
             bytes_limit: their size together, a number or a text ("20G", "10%").
             items_limit: how many.
-            age_limit: how long ago they were last used at most.
+            age_limit: how long ago they were last used at most: a timedelta, or a text ("12h", "30d", "2w").
+            function: only results of the function of this name (``store.functions()`` has them); the limits are of these, too.
+            dry_run: remove nothing, and tell what would be.
+
+        Returns:
+            How many results have been removed, and the bytes that they took up: ``entries``, ``bytes``.
 
         Raises:
             ValueError: a limit is not allowed.
         """
         size = None if bytes_limit is None else _limits.in_bytes("bytes_limit", bytes_limit, str(self.location or "."))
         seconds = None if age_limit is None else _limits.in_seconds("age_limit", age_limit)
-        if self.location is not None and (bytes_limit, items_limit, age_limit) != (None, None, None):
-            self.store.evict(size, items_limit, seconds)
+        if self.location is None or (bytes_limit, items_limit, age_limit) == (None, None, None):
+            return Evicted(0, 0)
+        evicted: Evicted = self.store.evict(size, items_limit, seconds, function=function, dry_run=dry_run)
+        return evicted
+
+    def import_joblib(self, location: str | os.PathLike[str], modules: Iterable[ModuleType]) -> list[ImportedFunction]:
+        """Take over what joblib.Memory has remembered of functions of ``modules``, so that they find it. joblib need not be installed.
+
+        A result is found by the first call with the same arguments, by joblib's own digest of them; from then on it is like any other. It
+        is taken over only where joblib itself would use it: if the function's source is what it was. At what else the function uses joblib
+        does not look, so that it counts as it is now: whoever has changed a helper since should not import. Later changes count as ever.
+
+        Not found are calls with functions, or objects of the user's own classes, among the arguments: joblib knows these by name alone.
+
+        Args:
+            location: what was given to joblib.Memory. What is in it is unpickled: it must be from somebody whom you trust.
+            modules: where the functions are, cached with ``@memory.cache`` or not.
+
+        Returns:
+            For each function in the folder, how many of its results have been imported, and why others have not.
+
+        Raises:
+            FileNotFoundError: there is no such folder.
+        """
+        from manyhands.memory._joblib_import import import_all  # noqa: PLC0415 - seldom done
+
+        return import_all(self, location, modules)
 
     def close(self) -> None:
         """Write down which results have been used, and close what is open. It can be used afterwards; at exit, it is done anyway."""

@@ -7,12 +7,13 @@ import itertools
 import os
 import time
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
-from manyhands.memory import _at_end, _compression, _eviction, _index, _survey
+from manyhands.memory import _at_end, _compression, _eviction, _index, _overview, _survey
 from manyhands.memory._buffers import Buffers, Changed, Lost, link_of, links_of
 from manyhands.memory._entry import LARGE, Damaged, Entry, Meta, NotSigned, Reference, sealed
+from manyhands.memory._eviction import Evicted
 from manyhands.memory._folder import Folder, listed, remove_tree
 from manyhands.memory._ledger import Ledger
 from manyhands.memory._pickled import pickled
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 NAME = "manyhands"  # of the folder below the location
 
 _AT_ONCE = 256  # entries that are removed while others wait
+_LOOKED_AT = 200  # entries, for the versions that they were computed with
 _TRIES = 3  # with a value that changes while it is stored
 
 
@@ -47,13 +49,6 @@ class Hit:
     def meta(self) -> Meta:
         """What was stored beside it."""
         return self._entry.meta()
-
-
-class Evicted(NamedTuple):
-    """What has been removed: entries, and the bytes that they took up."""
-
-    entries: int
-    bytes: int
 
 
 class Store:
@@ -141,7 +136,12 @@ class Store:
         except (OSError, Damaged, NotSigned):
             return None
 
+    def _refuse_without_key(self, entry: Entry, path: str) -> None:
+        if self._signer is None and entry.is_signed():
+            raise errors.StoreRefused(path, "it is signed, and cannot be checked without the key", "open the store with the key")
+
     def _large(self, path: str, entry: Entry, mmap_mode: str | None) -> list[Bytes]:
+        self._refuse_without_key(entry, path)  # large buffers would all look damaged: their digests are made with the key
         return [self._buffers.load(path, reference, writable=mmap_mode != "r") for reference in entry.references()]
 
     def _unusable(self, key: bytes, path: str, reason: Exception) -> None:
@@ -339,16 +339,31 @@ class Store:
                 else:
                     yield entry, True, {}, when
 
-    def evict(self, bytes_limit: int | None = None, items_limit: int | None = None, age_limit: float | None = None) -> Evicted:
+    def evict(
+        self,
+        bytes_limit: int | None = None,
+        items_limit: int | None = None,
+        age_limit: float | None = None,
+        *,
+        function: str | None = None,
+        dry_run: bool = False,
+    ) -> Evicted:
         """Remove what is worth least, until the store is within the limits: bytes, entries, seconds since the last use.
+
+        ``function``: look at its entries alone, and at their sizes together. ``dry_run``: remove nothing, and tell what would be; of the
+        bytes then those that others have as well count, too.
 
         Raises:
             OSError: it cannot be removed.
         """
         index = self.index()
+        entries, stored = index.infos(), index.bytes_stored()
+        if function is not None:
+            own = [entry for entry in entries if entry.function == function]
+            entries, stored = iter(own), sum(entry.size + entry.large for entry in own)
         limits = {"bytes_limit": bytes_limit, "items_limit": items_limit, "age_limit": age_limit}
-        going = _eviction.victims(index.infos(), now=time.time(), stored=index.bytes_stored(), **limits)  # type: ignore[arg-type]
-        return self._remove_all(going)
+        going = _eviction.victims(entries, now=time.time(), stored=stored, **limits)  # type: ignore[arg-type]
+        return Evicted(len(going), sum(entry.size + entry.large for entry in going)) if dry_run else self._remove_all(going)
 
     def clear(self, function: str | None = None) -> None:
         """Remove all entries, or those of one function."""
@@ -380,19 +395,64 @@ class Store:
         self._ledger.replace(index)
         return index
 
+    def functions(self) -> list[_overview.FunctionSummary]:
+        """What is stored of each function, the largest first: from the index, without looking at the entries."""
+        return _overview.by_function(self.index())
+
+    def statistics(self) -> _overview.Statistics:
+        """What is stored in all, how much of it has been used, and what with it was computed."""
+        index = self.index()
+        summaries = _overview.by_function(index)
+        newest = [meta for summary in summaries[:_LOOKED_AT] if (meta := self.meta(summary.newest)) is not None]
+        versions = _overview.versions_in(meta.why for meta in newest)
+        return _overview.together(summaries, self.folder.path, index.bytes_stored(), len(listed(self.folder.damaged)), versions)
+
     def verify(self) -> Iterator[bytes]:
-        """Read every entry with all its buffers; the keys of those that are damaged, which are set aside, or not signed."""
+        """Read every entry with all its buffers; the keys of those that are damaged, which are set aside, or not signed.
+
+        Raises:
+            StoreRefused: an entry is signed, and the store was opened without a key.
+        """
+        return (key for key, fault in self.checked() if fault)
+
+    def checked(self) -> Iterator[tuple[bytes, str]]:
+        """Read every entry with all its buffers: its key, and what is wrong with it; empty: nothing. See :meth:`verify`.
+
+        Raises:
+            StoreRefused: an entry is signed, and the store was opened without a key.
+        """
         for key in list(_survey.keys(self.folder)):
             path = self._path(key)
             try:
-                self._large(path, Entry(_contents(path), key, self._signer), "r")
+                entry = Entry(_contents(path), key, self._signer)
+                self._refuse_without_key(entry, path)
+                self._large(path, entry, "r")
             except FileNotFoundError:
                 continue
-            except NotSigned:
-                yield key
-            except (Damaged, Lost) as reason:
+            except NotSigned as reason:
+                yield key, str(reason)
+            except Lost as reason:
                 self._unusable(key, path, reason)
-                yield key
+                yield key, "a large buffer of it is gone"
+            except Damaged as reason:
+                self._unusable(key, path, reason)
+                yield key, str(reason)
+            else:
+                yield key, ""
+
+    def expects_imports(self, code: bytes) -> bool:
+        """Whether results of a function, by the digest of its code, have been imported from joblib; they may be gone."""
+        return os.path.exists(f"{self.folder.imported}/{code.hex()}")
+
+    def expect_imports(self, code: bytes) -> None:
+        """From now on, say so.
+
+        Raises:
+            OSError: that cannot be noted.
+        """
+        self.folder.make()
+        os.makedirs(self.folder.imported, 0o700, exist_ok=True)
+        self.folder.publish([], f"{self.folder.imported}/{code.hex()}", replace=True)
 
     # ------------------------------------------------------------ its end
 

@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands.memory import _metadata
+from manyhands.memory._eviction import Evicted
 
 if TYPE_CHECKING:
     from manyhands.memory._entry import Meta
@@ -70,9 +71,29 @@ class ForeignStore:
         """Remove everything: it does not know what is of which function."""
         self.backend.clear()
 
-    def evict(self, bytes_limit: int | None, items_limit: int | None, age_limit: float | None) -> None:
-        """Remove what was used longest ago; ``age_limit`` in seconds."""
+    def evict(
+        self,
+        bytes_limit: int | None,
+        items_limit: int | None,
+        age_limit: float | None,
+        *,
+        function: str | None = None,
+        dry_run: bool = False,
+    ) -> Evicted:
+        """Remove what was used longest ago; ``age_limit`` in seconds. It does not say how much that was.
+
+        Raises:
+            NotImplementedError: ``function`` or ``dry_run`` is given.
+        """
+        if function is not None or dry_run:
+            msg = "function= and dry_run= are not to be had with a store of joblib's contract: it removes what was used longest ago"
+            raise NotImplementedError(msg)
         self.backend.enforce_store_limits(bytes_limit, items_limit, None if age_limit is None else datetime.timedelta(seconds=age_limit))
+        return Evicted(0, 0)
+
+    def expects_imports(self, code: bytes) -> bool:
+        """Nothing is imported into it."""
+        return False
 
     def close(self) -> None:
         """Nothing is open."""
