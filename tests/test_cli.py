@@ -855,13 +855,13 @@ def test_every_command_has_help_with_an_example(tmp_path):
         assert done.returncode == 0
         assert "Example" in done.stdout
         assert "manyhands " + " ".join(command) in done.stdout
-    assert set(app.list_commands(click.Context(app))) == {"map", "demo", "info", "inspect", "explain"}
+    assert set(app.list_commands(click.Context(app))) == {"cache", "map", "demo", "info", "inspect", "explain"}
 
 
 def test_an_unknown_command(tmp_path):
     done = run(tmp_path, "mpa")
     assert done.returncode == 2
-    assert "there is no command 'mpa'; commands are demo, explain, info, inspect, map" in done.stderr
+    assert "there is no command 'mpa'; commands are cache, demo, explain, info, inspect, map" in done.stderr
 
 
 def test_workers_load_nothing_of_the_command_line(folder):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from manyhands.errors import NotStorable, StoreCorrupt
+from manyhands.errors import NotStorable
 from manyhands.memory import _joblib_digest
 from manyhands.memory._cached import MemorizedFunc
 from manyhands.memory._entry import Meta
@@ -72,13 +72,16 @@ def _import_function(
     store.expect_imports(code)
     imported, reasons = 0, []
     for entry in entries:
+        key = _key(code, bytes.fromhex(os.path.basename(entry.folder)))
         try:
             value = entry.load()
-            store.put(_key(code, bytes.fromhex(os.path.basename(entry.folder))), value, _meta_of(entry, cached.key.name))
-        except (StoreCorrupt, NotStorable, FileNotFoundError) as error:
-            reasons.append(f"a result cannot be taken over: {error}")
-        except (ImportError, AttributeError) as error:
-            reasons.append(f"a result cannot be loaded here: {error}")
+        except Exception as error:  # noqa: BLE001 - it is damaged, or of classes that are not as they were
+            reasons.append(f"a result cannot be loaded: {error}")
+            continue
+        try:
+            store.put(key, value, _meta_of(entry, cached.key.name))
+        except NotStorable as error:
+            reasons.append(f"a result cannot be stored: {error}")
         else:
             imported += 1
     return ImportedFunction(function, len(entries), imported, reasons[0] if reasons else "")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
 
 import click
@@ -86,6 +85,7 @@ def _importable(names: list[str]) -> list[ModuleType]:
 
 
 def _line(one: ImportedFunction) -> str:
-    script = f" of {os.path.basename(one.function.script.replace('-', '/'))}.py" if one.function.script else ""
-    name = f"{one.function.module}.{one.function.name}{script}"
+    name = f"{one.function.module}.{one.function.name}"
+    if one.function.script:  # as joblib's folder is called: where in it a dash is a slash, it does not say
+        name = f"__main__-{one.function.script}{name.removeprefix('__main__')}"
     return f"{name}: {one.imported:,} of {_words.counted(one.entries, 'result')}{f' ({one.reason})' if one.reason else ''}"

@@ -65,8 +65,8 @@ def function_named(name: str, known: Iterable[str]) -> str:
         return found[0]
     if found:
         raise _bad(f"{name!r} may be {', '.join(found)}; give more of its name", "--function")
-    ends = {other.rpartition(".")[2]: other for other in names} | {other: other for other in names}
-    close = sorted({ends[match] for match in difflib.get_close_matches(name, ends)})
+    alike = difflib.get_close_matches(name, names | {other.rpartition(".")[2] for other in names})
+    close = sorted(other for other in names if other in alike or other.rpartition(".")[2] in alike)
     hint = f"; is it {' or '.join(close)}?" if close else ""
     raise _bad(f"no results of {name!r} are stored{hint}", "--function")
 
