@@ -348,6 +348,20 @@ def test_evicting_large_entries_gives_the_room_back(store):
     assert files(store) == []
 
 
+def test_clear_forgets_what_others_have_noted(tmp_path, store):
+    store.put(KEY, 1, meta())
+    ended = Store(str(tmp_path))
+    ended.put(OTHER, np.zeros(LARGE), meta())
+    ended.close()
+    third = Store(str(tmp_path))
+    third.clear()
+    assert list(third.index().infos()) == []
+    assert third.index().bytes_stored() == 0
+    store.put(KEY, 2, meta())  # it lives, and goes on
+    assert [entry.key for entry in third.index().infos()] == [KEY]
+    third.close()
+
+
 def test_clear(store):
     store.put(KEY, np.zeros(LARGE), meta("m.f"))
     store.put(OTHER, 1, meta("m.g"))

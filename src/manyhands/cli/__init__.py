@@ -1,10 +1,11 @@
 """The command line.
 
 =============  ==================================================================
-``_app``       the group of commands, each loaded when it is called
+``_app``       the group of commands, each loaded when it is called (``_lazy``)
 ``_map``       ``manyhands map``; ``_run`` does the work, ``_journal`` remembers it,
                ``_task`` runs in the workers, ``_loading`` finds the function,
                ``_streams`` reads and writes, ``_failures`` words what went wrong
+``_cache``     ``manyhands cache``, a package: a file for each of its commands
 ``_demo``      ``manyhands demo``; ``_stdlib`` is what its workers do
 ``_explain``   ``manyhands explain``
 ``_info``      ``manyhands info``

@@ -16,7 +16,9 @@
 ``_journal.py``        what is known is written down here; ``_ledger.py``, ``_survey.py``, ``_upkeep.py``, ``_at_end.py``: by whom, and when
 ``_eviction.py``       which entries go; ``_limits.py``: limits as users write them
 ``_flight.py``         one computes, the others wait; ``_locks.py``, ``_waits.py``
-``_metadata.py``       what is known of a result, as joblib has it; ``_joblib_store.py``: folders of joblib's
+``_overview.py``       what a store holds, for people
+``_metadata.py``       what is known of a result, as joblib has it
+``_joblib_store.py``   folders of joblib's; ``_joblib_import.py``: taken over, by joblib's digests of calls (``_joblib_digest.py``)
 =====================  ================================================================
 """
 

@@ -242,7 +242,11 @@ class Memory:
 
         Raises:
             FileNotFoundError: there is no such folder.
+            ValueError: this Memory keeps nothing.
         """
+        if self.location is None:
+            msg = "this Memory has no location: there is nothing to import results into"
+            raise ValueError(msg)
         from manyhands.memory._joblib_import import import_all  # noqa: PLC0415 - seldom done
 
         return import_all(self, location, modules)

@@ -95,6 +95,14 @@ class ForeignStore:
         """Nothing is imported into it."""
         return False
 
+    def expect_imports(self, code: bytes) -> None:
+        """
+        Raises:
+            NotImplementedError: always.
+        """
+        msg = "results are imported into a store of manyhands, not into one of joblib's contract"
+        raise NotImplementedError(msg)
+
     def close(self) -> None:
         """Nothing is open."""
 
