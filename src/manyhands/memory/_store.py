@@ -19,7 +19,7 @@ from manyhands.memory._ledger import Ledger
 from manyhands.memory._pickled import pickled
 from manyhands.memory._signing import Signer
 from manyhands.memory._survey import contents as _contents
-from manyhands.memory._upkeep import Upkeep, tend
+from manyhands.memory._upkeep import Upkeep
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -374,9 +374,8 @@ class Store:
             self._ledger.hits = {}
             when = time.time()
             self.folder.empty()
-            tend(self)  # takes over what processes have noted that have ended
             self._ledger.replace(_index.Index())
-            left = self._ledger.read()[0]  # by those that live
+            left = self._ledger.read()[0]  # what other processes have noted: it is theirs, and can be outdated only
             gone = {key: known[0] for key, known in left.entries.items() if known[4] <= when}
             if gone:
                 self._ledger.gone([(key, when) for key in gone], left.buffers, sum(gone.values()), len(gone))
