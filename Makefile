@@ -34,7 +34,7 @@ downstream: $(VENV)-downstream/installed
 $(VENV)-downstream/installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)-downstream
 	$(VENV)-downstream/bin/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
-	$(VENV)-downstream/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[blas]' --group test
+	$(VENV)-downstream/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[blas]' --group downstream
 	$(VENV)-downstream/bin/python -m tests.downstream.in_place
 	touch $@
 

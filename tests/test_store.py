@@ -48,6 +48,16 @@ def same(one, other):
 # ---------------------------------------------------------------- values
 
 
+def test_its_folder_says_that_nothing_in_it_is_worth_keeping(tmp_path):
+    """To git and to backups; also after it has been emptied."""
+    store = Store(str(tmp_path))
+    store.put(KEY, 1, meta())
+    store.clear()
+    assert (tmp_path / "manyhands" / ".gitignore").read_text().splitlines()[-1] == "*"
+    assert (tmp_path / "manyhands" / "CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55")
+    store.close()
+
+
 @pytest.mark.parametrize(
     "value",
     [None, 1, "text", {"a": [1, 2.5]}, (1, {2}), b"x" * (LARGE + 1), bytearray(b"y" * LARGE), "z" * 3_000_000, Meta("f"), ValueError("v")],

@@ -43,6 +43,9 @@ SUITES = (
             ),
             ("test_utils", "the same holds for most of these"),
             ("test_hashing", ""),
+            ("test_memory", ""),
+            ("test_memory_async", ""),
+            ("test_store_backends", "of joblib's own store, which is left as it is"),
         )
     ),
 )

@@ -1,4 +1,4 @@
-"""What ``joblib.parallel`` and ``joblib._parallel_backends`` define, also where manyhands is in their place.
+"""What joblib itself has under the names that manyhands may be in the place of.
 
 There pickle finds what was imported before: in this process, and in joblib's own workers, where nothing is in joblib's place.
 """
@@ -9,9 +9,8 @@ from manyhands.compat import installing
 
 
 def __getattr__(name: str) -> object:
-    for place in ("joblib.parallel", "joblib._parallel_backends"):
-        value = getattr(installing.original(place), name, None)
-        if value is not None:
-            return value
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    value: object = None if name.startswith("__") else installing.before("joblib", name)
+    if value is None:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    return value

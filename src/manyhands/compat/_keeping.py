@@ -34,9 +34,28 @@ def keep_names(module: types.ModuleType, names: Set[str]) -> Callable[[], None]:
     return undo
 
 
-def keep_findable(module: types.ModuleType, place: str) -> Callable[[], None]:
-    """Have what a module defines be found, by pickle, in a module ``place`` instead; return what undoes that."""
-    found = [value for value in vars(module).values() if getattr(value, "__module__", None) == module.__name__ and _is_definition(value)]
+def keep_seen(module: types.ModuleType, name: str, before: dict[str, Any]) -> Callable[[], None]:
+    """Have a module go on to see another one, by its global ``name``, with what that has had ``before``; return what undoes that."""
+    seen = getattr(module, name)
+    setattr(module, name, _Before(seen, before))
+    return lambda: setattr(module, name, seen)
+
+
+class _Before:
+    """A module as it was."""
+
+    def __init__(self, module: types.ModuleType, before: dict[str, Any]) -> None:
+        self.__module = module
+        vars(self).update(before)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.__module, name)
+
+
+def keep_findable(module: types.ModuleType, place: str, names: Set[str] | None = None) -> Callable[[], None]:
+    """Have what a module defines (under these names) be found, by pickle, in a module ``place`` instead; return what undoes that."""
+    values = [value for name, value in vars(module).items() if names is None or name in names]
+    found = [value for value in values if getattr(value, "__module__", None) == module.__name__ and _is_definition(value)]
     for value in found:
         value.__module__ = place
 

@@ -36,6 +36,17 @@ _JOBLIB = (
     "wrap_non_picklable_objects",
 )
 
+_JOBLIB_MEMORY = (
+    "AsyncMemorizedFunc",
+    "AsyncNotMemorizedFunc",
+    "MemorizedFunc",
+    "MemorizedResult",
+    "Memory",
+    "NotMemorizedFunc",
+    "NotMemorizedResult",
+    "expires_after",
+)
+
 # Module: what is put into it, and where that comes from.
 _PLACES: dict[str, dict[str, dict[str, tuple[str, str]]]] = {
     "concurrent.futures": {
@@ -55,7 +66,7 @@ _PLACES: dict[str, dict[str, dict[str, tuple[str, str]]]] = {
     "joblib": {
         "joblib": {name: ("joblib", name) for name in _JOBLIB},
         "joblib.hashing": {"hash": ("joblib.hashing", "hash")},
-        "joblib.memory": {name: ("joblib.memory", name) for name in ("Memory", "MemorizedResult", "expires_after")},
+        "joblib.memory": {name: ("joblib.memory", name) for name in _JOBLIB_MEMORY},
         "joblib.numpy_pickle": {name: ("joblib.numpy_pickle", name) for name in ("dump", "load")},
         "joblib._utils": {"eval_expr": ("joblib._utils", "eval_expr")},
         "joblib.externals.loky": {"get_reusable_executor": ("joblib._workers", "shared_workers")},
@@ -63,7 +74,9 @@ _PLACES: dict[str, dict[str, dict[str, tuple[str, str]]]] = {
 }
 # Modules that are replaced as a whole: programs put things into them that ours are to see.
 _MODULES = {"joblib": {"joblib.parallel": "joblib.parallel", "joblib._parallel_backends": "joblib._parallel_backends"}}
-# Where what such modules define is found, by pickle, while they are replaced.
+# Modules by way of which others of the library go on with what they had, though it has been replaced there.
+_SEEN_FROM = {"joblib": {("joblib.memory", "hashing"), ("joblib._store_backends", "numpy_pickle")}}
+# Where what has been replaced is found, by pickle, meanwhile.
 _ORIGINALS = "manyhands.compat._joblib_before"
 # What workers import, to have manyhands in its place as well.
 _IN_WORKERS = {"joblib": "manyhands.compat._joblib_in_workers"}
@@ -102,17 +115,23 @@ def install(library: str) -> None:
         return
     kept: dict[tuple[str, str], Any] = {}
     undoing = _undoing[library] = []
+    if library in _MODULES:
+        importlib.import_module(_ORIGINALS)
     for place, names in places.items():
         module = importlib.import_module(place)
         undoing.append(_keeping.keep_names(module, names.keys()))
+        if library in _MODULES:
+            undoing.append(_keeping.keep_findable(module, _ORIGINALS, names.keys()))
         for name, (source, attribute) in names.items():
             kept[place, name] = getattr(module, name)
             setattr(module, name, getattr(_ours(source), attribute))
     for place, source in _MODULES.get(library, {}).items():
         module = kept[place, ""] = importlib.import_module(place)
-        importlib.import_module(_ORIGINALS)
         undoing.append(_keeping.keep_findable(module, _ORIGINALS))
         _put(place, _ours(source))
+    for place, name in _SEEN_FROM.get(library, ()):
+        before = {attribute: value for (where, attribute), value in kept.items() if where == f"{library}.{name}"}
+        undoing.append(_keeping.keep_seen(importlib.import_module(place), name, before))
     _before[library] = kept
     if library in _IN_WORKERS:
         _settings.MODULES.append(_IN_WORKERS[library])
@@ -147,6 +166,16 @@ def loaded(place: str) -> ModuleType | None:
         if (place, "") in kept:
             return kept[place, ""]  # type: ignore[no-any-return]
     return sys.modules.get(place)
+
+
+def before(library: str, name: str) -> Any:
+    """What a library itself has under a name, also where manyhands is in its place; None: it has none."""
+    kept = _before.get(library, {})
+    for place in (*_MODULES.get(library, ()), *_PLACES[library]):
+        value = kept.get((place, name)) or getattr(original(place), name, None)
+        if value is not None:
+            return value
+    return None
 
 
 def lends(place: str, name: str) -> bool:

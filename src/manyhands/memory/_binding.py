@@ -30,6 +30,7 @@ class Binding:
         self.names: tuple[str, ...] = tuple(parameter.name for parameter in parameters)
         _check_ignored(ignore, function, self.names, is_known=self._signature is not None)
         self._ignored = frozenset(ignore)
+        self._function = function
         # What nearly all functions are like: their arguments are the values, if all are given in their places; and if not, they are quickly
         # found by their names. The signature, which knows all cases, takes 4 µs.
         in_places = [parameter for parameter in parameters if parameter.kind in _BY_PLACE]
@@ -68,7 +69,11 @@ class Binding:
         return {name: bound[name] for name in self.names if name not in self._ignored}
 
     def _bound(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        bound = self._signature.bind(*args, **kwargs)  # type: ignore[union-attr] # both who ask have looked
+        try:
+            bound = self._signature.bind(*args, **kwargs)  # type: ignore[union-attr] # both who ask have looked
+        except TypeError as error:
+            msg = f"{_name_of(self._function)}(): {error}"
+            raise TypeError(msg) from None
         bound.apply_defaults()
         return bound.arguments
 
@@ -81,12 +86,16 @@ def _signature_of(function: Callable[..., Any]) -> inspect.Signature | None:
         return None
 
 
+def _name_of(function: Any) -> str:
+    return str(getattr(function, "__qualname__", repr(function)))
+
+
 def _check_ignored(ignore: Sequence[str], function: Any, names: Sequence[str], *, is_known: bool) -> None:
     if isinstance(ignore, str) or not all(isinstance(name, str) for name in ignore):
         raise refuse("ignore", ignore, "a list of names of parameters")
     for name in ignore:
         if name not in names:
-            what = getattr(function, "__qualname__", repr(function))
+            what = _name_of(function)
             known = ", ".join(names) if is_known else "they are not known"
             msg = f"ignore: argument {name!r} is not defined for function {what}; it has {known}"
             raise ValueError(msg)

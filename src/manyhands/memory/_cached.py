@@ -49,10 +49,10 @@ class MemorizedFunc(Generic[P, T]):
         functools.update_wrapper(self, function)
         self.func: Callable[P, T] = function
         self._settings = settings
-        self._store: Store = settings.memory.store
         self._binding = Binding(function, settings.ignore)
         self._code = FunctionKey(function, version=settings.version, deps=settings.deps, files=settings.files, env=settings.env)
         self._restless = Restless(self._code)
+        self._store: Store = settings.memory.store_of(self._code.name)
 
     # ------------------------------------------------------------ calls
 

@@ -27,7 +27,11 @@ _CANNOT = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT, errno.EPE
 _MOST_DAMAGED = 16  # files
 _PIECES = 512  # in one call; systems take 1024
 
-_CACHE_TAG = b"Signature: 8a477f597d28d172789f06886806bc55\n# Results remembered by manyhands. They can be computed again.\n"
+# For backups and for git: nothing here is worth keeping.
+_TAGS = {
+    "CACHEDIR.TAG": b"Signature: 8a477f597d28d172789f06886806bc55\n# Results remembered by manyhands. They can be computed again.\n",
+    ".gitignore": b"# Results remembered by manyhands.\n*\n",
+}
 
 
 class Folder:
@@ -66,8 +70,9 @@ class Folder:
         for part in (self.entries, self.buffers, self.index, self.locks, self.staging):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(part, 0o700)
-        with contextlib.suppress(OSError):
-            self.publish([_CACHE_TAG], os.path.join(self.path, "CACHEDIR.TAG"), replace=False)
+        for name, text in _TAGS.items():
+            with contextlib.suppress(OSError):
+                self.publish([text], os.path.join(self.path, name), replace=False)
 
     def _check(self) -> None:
         found = os.lstat(self.path)

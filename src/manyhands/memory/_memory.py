@@ -47,8 +47,8 @@ class Memory:
 
     Args:
         location: a folder, which is created; below it, ``manyhands`` holds the results. None: nothing is kept, and functions are called.
-        mmap_mode: None: arrays are copy-on-write maps of the store, and writable. ``"r"``: read-only. ``"r+"``, ``"w+"`` and ``"c"`` are as
-            None: nobody changes what is stored.
+        mmap_mode: None: arrays of 256 KiB and more are copy-on-write maps of the store, and writable. ``"r"``: these are read-only.
+            ``"r+"``, ``"w+"`` and ``"c"`` are as None: nobody changes what is stored.
         compress: how results are compressed: False, True, a level from 0 to 9, "zstd", "lz4", "zlib", or a pair (method, level).
         verbose: 1: computations are printed; 5: results that are loaded as well.
         size_limit: bytes that the results may take together ("20G", or a share of the disk: "10%"); those go first that are quick to
@@ -101,6 +101,10 @@ class Memory:
         place = str(self.location)
         limit = None if self.size_limit is None else _limits.in_bytes("size_limit", self.size_limit, place)
         return Store(place, size_limit=limit, codec=_codec_of(self.compress), key=_secret(self._key))
+
+    def store_of(self, function: str) -> Any:
+        """Where the results of a function are: a store may keep functions apart."""
+        return self.store
 
     def cache(
         self,
@@ -176,11 +180,15 @@ class Memory:
             from manyhands.memory._not_cached import not_cached  # noqa: PLC0415 - only without a store
 
             return not_cached(func)
+        return self.kind_of(func)(func, settings)
+
+    def kind_of(self, func: Callable[..., Any]) -> Callable[[Callable[..., Any], Settings], MemorizedFunc[..., Any]]:
+        """What makes a cached function of one like this."""
         if inspect.iscoroutinefunction(func) or inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
             from manyhands.memory import _cached_later  # noqa: PLC0415 - takes asyncio
 
-            return _cached_later.kind_of(func)(func, settings)
-        return MemorizedFunc(func, settings)
+            return _cached_later.kind_of(func)
+        return MemorizedFunc
 
     def eval(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         """``func(*args, **kwargs)``, from the store if it is there."""

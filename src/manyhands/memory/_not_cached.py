@@ -25,9 +25,9 @@ class NotMemorizedFunc(Generic[P, T]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
         return self.func(*args, **kwargs)
 
-    def call(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        """The same."""
-        return self.func(*args, **kwargs)
+    def call(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """The result, and what is known of it: nothing."""
+        return self.func(*args, **kwargs), {}
 
     def call_and_shelve(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """The result, in an object with ``get()``."""
@@ -56,6 +56,10 @@ class NotMemorizedFunc(Generic[P, T]):
 
 class AsyncNotMemorizedFunc(NotMemorizedFunc[P, T]):
     """The same for a coroutine function."""
+
+    async def call(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+        """The result, and what is known of it: nothing."""
+        return await self.func(*args, **kwargs), {}  # type: ignore[misc]
 
     async def call_and_shelve(self, *args: P.args, **kwargs: P.kwargs) -> Any:
         """The result, in an object with ``get()``."""

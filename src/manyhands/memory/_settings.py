@@ -36,7 +36,7 @@ class Settings:
             NotStored: it cannot be. It has the result, as ``error.result``.
         """
         try:
-            self.memory.store.put(key, value, meta)
+            self.memory.store_of(meta.function).put(key, value, meta)
         except Exception as error:
             refusal = NotStored(meta.function, error, value)
             if self.memory.on_not_stored == "raise":

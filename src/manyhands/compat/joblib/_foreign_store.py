@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import errno
-import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands.memory import _metadata
@@ -34,42 +33,53 @@ class _NoLocks:
 
 
 class ForeignStore:
-    """Under each key a folder, as joblib has it for a call of a function: ``functions/<key>``."""
+    """For each function a folder, and in it one for each call, as joblib has it: ``function/<key>``.
 
-    def __init__(self, backend: Any) -> None:
+    ``function``: whose results are meant; without it, it is of use for all of them together.
+    """
+
+    def __init__(self, backend: Any, function: str = "") -> None:
         self.backend = backend
+        self.function = function
         self.location = str(backend.location)
         self.folder = _NoLocks(self.location)
+
+    def of(self, function: str) -> ForeignStore:
+        """The part for a function."""
+        return ForeignStore(self.backend, function)
 
     def get(self, key: bytes, mmap_mode: str | None = None) -> _Found | None:
         """What is stored; None: nothing, or nothing that can be read."""
         if not self.has(key):
             return None
         try:
-            return _Found(self.backend.load_item(_call_id(key), verbose=0), self.meta(key))
+            return _Found(self.backend.load_item(self._call_id(key), verbose=0), self.meta(key))
         except Exception:  # noqa: BLE001 - damaged, or removed just now
             return None
 
     def put(self, key: bytes, value: Any, meta: Meta) -> None:
         """Store something."""
-        self.backend.dump_item(_call_id(key), value, verbose=0)
-        self.backend.store_metadata(_call_id(key), _metadata.as_joblib_has_it(meta))
+        self.backend.dump_item(self._call_id(key), value, verbose=0)
+        self.backend.store_metadata(self._call_id(key), _metadata.as_joblib_has_it(meta))
 
     def has(self, key: bytes) -> bool:
         """Whether something is stored."""
-        return bool(self.backend.contains_item(_call_id(key)))
+        return bool(self.backend.contains_item(self._call_id(key)))
 
     def meta(self, key: bytes) -> dict[str, Any] | None:
         """What is known of it."""
-        return self.backend.get_metadata(_call_id(key)) or None
+        return self.backend.get_metadata(self._call_id(key)) or None
 
     def delete(self, key: bytes) -> None:
         """Remove it."""
-        self.backend.clear_item(_call_id(key))
+        self.backend.clear_item(self._call_id(key))
 
     def clear(self, function: str | None = None) -> None:
-        """Remove everything: it does not know what is of which function."""
-        self.backend.clear()
+        """Remove everything, or what is of one function."""
+        if function is None:
+            self.backend.clear()
+        else:
+            self.backend.clear_path([function])
 
     def evict(
         self,
@@ -106,6 +116,5 @@ class ForeignStore:
     def close(self) -> None:
         """Nothing is open."""
 
-
-def _call_id(key: bytes) -> list[str]:
-    return [os.path.join("functions", key[:1].hex()), key.hex()]
+    def _call_id(self, key: bytes) -> list[str]:
+        return [self.function, key.hex()]

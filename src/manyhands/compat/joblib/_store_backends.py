@@ -206,25 +206,28 @@ def register_store_backend(backend_name: str, backend: type[StoreBackendBase]) -
     if not isinstance(backend_name, str):
         msg = f"Store backend name should be a string, '{backend_name}' given."
         raise ValueError(msg)  # noqa: TRY004 - joblib's
-    if not isinstance(backend, type) or not _is_store(backend):
+    if not isinstance(backend, type) or not is_store(backend):
         msg = f"Store backend should inherit StoreBackendBase, '{backend}' given."
         raise ValueError(msg)
     _BACKENDS[backend_name] = backend
 
 
-def _is_store(backend: type) -> bool:
-    """Of our contract, or of joblib's."""
+def is_store(backend: type) -> bool:
+    """Whether it is of our contract, or of joblib's."""
     return issubclass(backend, StoreBackendBase) or any(cls.__name__ == "StoreBackendBase" for cls in backend.__mro__)
 
 
 def find_backend(name: str) -> type[StoreBackendBase]:
-    """What was registered under a name.
+    """What was registered under a name, with us or with joblib itself.
 
     Raises:
         TypeError: nothing was.
     """
+    from manyhands.compat import installing  # noqa: PLC0415 - few have such stores
+
+    theirs: dict[str, type[StoreBackendBase]] = getattr(installing.loaded("joblib.memory"), "_STORE_BACKENDS", {})
     try:
-        return _BACKENDS[name]
+        return {**theirs, **_BACKENDS}[name]
     except (KeyError, TypeError):
-        msg = f"Unknown location or backend {name!r}; registered are: {', '.join(['local', *_BACKENDS])}"
+        msg = f"Unknown location or backend {name!r}; registered are: {', '.join({'local': 0, **theirs, **_BACKENDS})}"
         raise TypeError(msg) from None
