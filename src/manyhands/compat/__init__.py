@@ -7,7 +7,7 @@
 ``joblib/``                 ``joblib``: ``Parallel`` and what belongs to it
 ``installing.py``           manyhands in the place of one of these
 ``_keeping.py``             what was imported from it before works on
-``_joblib_before.py``       where joblib's own workers find that
+``_joblib_before.py``       where pickle finds that, also in joblib's own workers
 ``registering.py``          manyhands made known to other libraries
 ``joblib_backend.py``       manyhands as a backend of joblib, and so of scikit-learn
 ``_joblib_calls.py``        what of that runs in workers

@@ -17,7 +17,8 @@
 ``_array_files.py``      arrays by way of files, where the user asks for files
 ``_errors.py``           errors as callers of joblib catch them
 ``_processors.py``       ``cpu_count``
-``memory.py``            ``Memory``, on :mod:`manyhands.memory`; ``_store_backends.py``, ``_foreign_store.py``: stores of others
+``memory.py``            ``Memory``, on :mod:`manyhands.memory`; ``_local_store.py``: its store with joblib's methods;
+                         ``_store_backends.py``, ``_foreign_store.py``: stores of others
 ``_utils.py``            expressions of ``pre_dispatch``
 =======================  =========================================================================
 
