@@ -121,8 +121,9 @@ def kinds_of_stores():
 
 @pytest.mark.parametrize(("register", "kind"), [(ours, "ours"), (ours, "theirs"), (joblib, "theirs")])
 def test_stores_of_others(tmp_path, register, kind):
-    register.register_store_backend(f"files of {kind}", kinds_of_stores()[kind])
-    memory = ours.Memory(tmp_path, backend=f"files of {kind}", verbose=0)
+    name = f"files of {kind} by {register.__name__}"
+    register.register_store_backend(name, kinds_of_stores()[kind])
+    memory = ours.Memory(tmp_path, backend=name, verbose=0)
     calls = []
     f = memory.cache(lambda x, calls: calls.append(x) or [x], ignore=["calls"])
     assert [f(1, calls), f(1, calls)] == [[1], [1]]
