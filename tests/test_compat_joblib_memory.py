@@ -10,11 +10,13 @@ import warnings
 from pathlib import Path
 
 import joblib
+import joblib.compressor
 import joblib.memory
 import pytest
 import scripts
 import tasks
 
+from manyhands._files import _compressors
 from manyhands.compat import joblib as ours
 from manyhands.compat.joblib.memory import AsyncMemorizedFunc, MemorizedFunc, NotMemorizedFunc
 
@@ -288,6 +290,20 @@ def test_what_was_made_before_goes_on_as_it_was(tmp_path, request):
     """
     done = scripts.run(program, str(tmp_path))
     assert done.stdout == "[9, 16]\n", done.stderr
+
+
+def test_what_was_made_before_knows_compressors_of_later(tmp_path, request, monkeypatch):
+    for table in (joblib.compressor._COMPRESSORS, _compressors.METHODS):
+        monkeypatch.setitem(table, "mine", None)  # so that it is what it was afterwards
+        del table["mine"]
+    memory = joblib.Memory(tmp_path, compress=("mine", 3), verbose=0)
+    request.getfixturevalue("in_joblibs_place")
+    joblib.register_compressor("mine", joblib.compressor.CompressorWrapper(joblib.compressor.BinaryZlibFile, prefix=b"mine"))
+    f = memory.cache(tasks.square)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert f(3) == 9
+    assert f.check_call_in_cache(3)
 
 
 def test_names_of_joblib_memory(tmp_path, in_joblibs_place):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from manyhands._files import _compressors, _dumping, _joblib_files, _loading
-from manyhands._files._compressors import register_compressor as register_compressor
 from manyhands.compat import installing
 
 if TYPE_CHECKING:
@@ -49,6 +48,22 @@ def load(filename: Any, mmap_mode: str | None = None, ensure_native_byte_order: 
     return loading.path_or_object(filename)
 
 
+def register_compressor(compressor_name: str, compressor: Any, force: bool = False) -> None:
+    """As joblib's; joblib itself, which goes on to write the files of what was made before it was replaced, knows it then as well.
+
+    Args:
+        compressor_name: what is given as ``compress=``.
+        compressor: a ``CompressorWrapper``, of joblib's or ours.
+        force: take the place of one that has the name already.
+
+    Raises:
+        ValueError: the name is no string or taken, or the compressor lacks something.
+    """
+    _take_compressors_over()
+    _compressors.register_compressor(compressor_name, compressor, force)
+    _theirs()[compressor_name] = compressor
+
+
 class _Arrays:
     """Makes the arrays of a file."""
 
@@ -71,7 +86,10 @@ class _Arrays:
 
 def _take_compressors_over() -> None:
     """Those that were registered with joblib itself."""
-    theirs = installing.loaded("joblib.compressor")
-    for name, compressor in getattr(theirs, "_COMPRESSORS", {}).items():
+    for name, compressor in _theirs().items():
         if name not in _compressors.METHODS:
-            register_compressor(name, compressor)
+            _compressors.register_compressor(name, compressor)
+
+
+def _theirs() -> dict[str, Any]:
+    return getattr(installing.loaded("joblib.compressor"), "_COMPRESSORS", {})
