@@ -52,7 +52,8 @@ def in_seconds(name: str, limit: datetime.timedelta | str) -> float:
     else:
         seconds = limit.total_seconds()
     if not 0 <= seconds < float("inf"):
-        raise refuse(name, limit, "a datetime.timedelta, which has to be a positive one, or 0, or a text like '90s', '15m', '12h', '30d' or '2w'")
+        allowed = "a datetime.timedelta, which has to be a positive one or 0, or a text like '90s', '15m', '12h', '30d' or '2w'"
+        raise refuse(name, limit, allowed)
     return seconds
 
 

@@ -39,7 +39,7 @@ def command(
                 str(error)
                 .replace("bytes_limit", "SIZE")
                 .replace("age_limit", "TIME")
-                .replace("a datetime.timedelta that is not negative, or ", "")
+                .replace("a datetime.timedelta, which has to be a positive one or 0, or ", "")
             )
             raise click.UsageError(words) from None
         left = sum(summary.entries for summary in _stores.functions_of(memory) if name in {None, summary.function})
