@@ -373,6 +373,21 @@ class Moody:
             raise KeyError("renamed")
 
 
+@pytest.mark.parametrize("how", ["changed", "cut short"])
+def test_damage_in_what_threads_read(path, how):
+    dump({"first": LARGE, "second": b"x" * 5000, "third": LARGE + 1}, path)
+    assert same(load(path)["third"], LARGE + 1)
+    with open(path, "r+b") as file:
+        assert file.read().endswith(b"MHF.end\n")  # no more room than was needed
+        if how == "cut short":
+            file.truncate(20_000_000)
+        else:
+            file.seek(20_000_000)
+            file.write(b"?")
+    with pytest.raises(StoreCorrupt, match="buffer 0"):
+        load(path)
+
+
 def test_a_load_that_fails_names_versions(path, monkeypatch):
     moody = Moody()
     moody.frame = pd.DataFrame({"a": [1]})

@@ -18,18 +18,15 @@ def _fallocate() -> Any:
     return found
 
 
-def allocate(fd: int, offset: int, size: int) -> bool:
-    """Ask for it; whether there is. Only a full disk is an error, which is said before anything is written.
+def allocate(fd: int, offset: int, size: int) -> None:
+    """Ask for it. Only a full disk is an error, which is said before anything is written.
 
     Raises:
         OSError: there is no room.
     """
     call = _fallocate()
-    if call is None:
-        return False
-    if call(fd, 0, offset, size) == 0:
-        return True
+    if call is None or call(fd, 0, offset, size) == 0:
+        return
     number = ctypes.get_errno()
     if number in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
         raise OSError(number, os.strerror(number))
-    return False

@@ -36,6 +36,7 @@ OF_PICKLE = 1  # flag of a buffer: pickle itself asks for it; others are asked f
 
 SMALL, PAGE = 64, 4096
 BLOCK = 4 << 20  # what is compressed, and summed, in one piece
+STEP = 1 << 19  # what is read or written, and summed, at a time: it is still in the processor's cache
 
 
 class Header:
@@ -164,6 +165,11 @@ def pack_footer(checksums: Sequence[int], about: bytes) -> bytes:
     """What comes last: the checksums of buffers (0 where their blocks have their own), and what else is told."""
     body = struct.pack(f"<Q{len(checksums)}Q", len(about), *checksums) + about
     return body + _END.pack(xxhash.xxh3_64_intdigest(body), END)
+
+
+def footer_size(count: int, about: bytes) -> int:
+    """How long :func:`pack_footer` makes it."""
+    return 8 + 8 * count + len(about) + _END.size
 
 
 def unpack_footer(read: Callable[[int], bytes], count: int, name: str) -> tuple[tuple[int, ...], bytes]:

@@ -53,7 +53,7 @@ class Sink:
             view = view[written:]
 
     def expect(self, size: int) -> None:
-        """That many bytes are about to come."""
+        """Just so many bytes are about to come."""
 
 
 class Descriptor(Sink):
@@ -64,17 +64,16 @@ class Descriptor(Sink):
     def __init__(self, fd: int) -> None:
         super().__init__(lambda view: os.write(fd, view))
         self._fd = fd
-        self._has_room = False
 
     def patch(self, data: bytes) -> None:
         """Write the beginning again, now that all is there."""
         self.flush()
         os.pwrite(self._fd, data, 0)
-        if self._has_room:
-            os.ftruncate(self._fd, self.position)
 
     def restart(self) -> None:
         """Forget what was written."""
+        if not self.position:
+            return
         self._pending.clear()
         self.position = 0
         os.ftruncate(self._fd, 0)
@@ -83,4 +82,4 @@ class Descriptor(Sink):
     def expect(self, size: int) -> None:
         # Without it, ext4 writes all of a file to the disk when it takes the place of another, and the program waits for that.
         written = self.position - len(self._pending)
-        self._has_room = _allocating.allocate(self._fd, written, size + len(self._pending))
+        _allocating.allocate(self._fd, written, size + len(self._pending))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import itertools
+import threading
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands._wire import _cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -20,6 +22,42 @@ _MOST = 8
 def count() -> int:
     """How many are worth it."""
     return min(_cpus.cpu_count(), _MOST)
+
+
+def shared(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """``map()``, with other threads that take items as well. This one takes its share rather than wait, so that it is as if there were
+    no others where the processors are busy.
+
+    Raises:
+        Exception: what ``function`` raises; nothing is begun after that.
+    """
+    results: list[Any] = [None] * len(items)
+    errors: list[BaseException] = []
+    waiting = collections.deque(enumerate(items))
+
+    def work() -> None:
+        try:
+            while not errors:
+                try:
+                    number, item = waiting.popleft()
+                except IndexError:
+                    return
+                results[number] = function(item)
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            errors.append(error)
+
+    others: list[threading.Thread] = []
+    with contextlib.suppress(RuntimeError):  # no more threads: at the end of the program, or of what is allowed
+        while len(others) < min(count(), len(items)) - 1:
+            thread = threading.Thread(target=work, name="manyhands-file")
+            thread.start()
+            others.append(thread)
+    work()
+    for thread in others:
+        thread.join()
+    if errors:
+        raise errors[0]
+    return results
 
 
 def in_order(function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from manyhands._files import _codecs, _format, _threads, _versions
+from manyhands._files import _codecs, _format, _versions
 from manyhands._files._pickling import Pickling
 
 if TYPE_CHECKING:
@@ -37,10 +37,11 @@ def write(value: object, sink: Sink, protocol: int | None = None, codec: int = _
         _format.Row(piece.length, used, _format.OF_PICKLE if piece.of_pickle else 0) for piece, used in zip(pieces, codecs, strict=True)
     ]
     sink.write(_format.pack_table(rows))
+    about = json.dumps(_versions.written_by(pickling.names)).encode()
     if compress is None:
-        sink.expect(_size(sink.position, pieces))
+        sink.expect(_size(sink.position, pieces) + _format.footer_size(len(pieces), about))
     checksums = [_write_piece(sink, piece, compress if used else None) for piece, used in zip(pieces, codecs, strict=True)]
-    sink.write(_format.pack_footer(checksums, json.dumps(_versions.written_by(pickling.names)).encode()))
+    sink.write(_format.pack_footer(checksums, about))
     into.patch()
     sink.flush()
 
@@ -52,26 +53,29 @@ def _write_piece(sink: Sink, piece: Any, compress: Compress | None) -> int:
             sink.write(part)
         return 0
     sink.write(bytes(_format.padding(sink.position, piece.length)))
-    digests = []
-    for block, digest in _threads.in_order(_summed, piece.blocks()):
-        digests.append(digest)
-        sink.write(block)
-    return _format.sum_of(digests or [xxhash.xxh3_64_digest(b"")])
+    return _format.sum_of([_write_block(sink, block) for block in piece.blocks()] or [xxhash.xxh3_64_digest(b"")])
 
 
-def _summed(block: Any) -> tuple[Any, bytes]:
-    return block, xxhash.xxh3_64_digest(block)
-
-
-_FOOTER = 4096  # more than a footer tells besides checksums
+def _write_block(sink: Sink, block: Any) -> bytes:
+    """Its digest. It is summed in steps right before they are written: the second pass finds them in the processor's cache, and costs
+    nothing that could be measured. Threads that sum ahead made it slower. Steps end at multiples of their length, for which the page
+    cache has pages of that length: 8 % for 500 MB.
+    """
+    state, start = xxhash.xxh3_64(), 0
+    while start < len(block):
+        step = block[start : start + _format.STEP - sink.position % _format.STEP]
+        state.update(step)
+        sink.write(step)
+        start += len(step)
+    return state.digest()
 
 
 def _size(position: int, pieces: Sequence[Any]) -> int:
-    """How many bytes are to come, at most."""
+    """How many bytes buffers that are not compressed take."""
     begin = position
     for piece in pieces:
-        position += _format.padding(position, piece.length) + piece.length + 8
-    return position + _FOOTER - begin
+        position += _format.padding(position, piece.length) + piece.length
+    return position - begin
 
 
 class _Whole:
