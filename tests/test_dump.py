@@ -122,6 +122,31 @@ def test_of_several_objects_a_path_gives_the_first(path):
     assert load(path) == "first"
 
 
+@pytest.mark.parametrize("compress", OWN)
+@pytest.mark.parametrize("dtype", ["<f8", ">f8", "<i2", "<f4", "<c16", "<M8[us]", "<g", "<i8, <i4", "<U3", "|b1"])
+def test_numbers_of_all_sizes_in_several_blocks(path, compress, dtype):
+    plain = (np.arange(300_007) // 9).astype("<i8")
+    array = np.zeros(len(plain), dtype)
+    if array.dtype.names:
+        array["f0"], array["f1"] = plain, plain
+    else:
+        array[:] = plain.astype(dtype)
+    dump([array, array[::3]], path, compress=compress)
+    assert os.path.getsize(path) < array.nbytes * 0.8
+    assert all(map(same, load(path), [array, array[::3]]))
+    assert all(map(same, load(path, safe=True), [array, array[::3]]))
+
+
+def test_numbers_get_smaller_than_their_bytes_in_a_row(path):
+    near = np.cumsum(np.random.default_rng(0).normal(size=100_000))
+    dump(near, path, compress="zstd")
+    assert os.path.getsize(path) < 0.9 * near.nbytes
+    few = np.random.default_rng(0).choice(np.random.default_rng(1).random(50), 100_000)
+    dump(few, path, compress="zstd")
+    assert os.path.getsize(path) < 0.3 * few.nbytes  # whole numbers are what is alike
+    assert same(load(path), few)
+
+
 @pytest.mark.parametrize("mode", ["r", "c", "r+", "w+"])
 def test_mapped_arrays(path, mode):
     dump([LARGE, LARGE[:3], LARGE[:0]], path)

@@ -12,6 +12,7 @@
 ``_replacing.py``        a file that takes the place of another when it is complete
 ``_allocating.py``       room for a file
 ``_codecs.py``           blocks that are compressed; ``_threads.py``: several at a time
+``_elements.py``         the bytes of numbers, taken apart before they are compressed
 ``_versions.py``         which versions have written a file
 ``_safe.py``             data from files of others, without pickle; ``_safe_makers.py``: what data consist of
 ``_inspecting.py``       what is in a file, without loading it

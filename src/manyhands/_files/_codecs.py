@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from manyhands._files import _format, _threads
+from manyhands._files import _elements, _format, _threads
 from manyhands.errors import StoreCorrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    _Stored = tuple[memoryview, int, bytes]  # where it belongs, its checksum, its bytes
 
 NONE, ZLIB, LZ4, ZSTD = range(4)
 NAMES = {"zlib-blocks": ZLIB, "lz4-blocks": LZ4, "zstd": ZSTD}
@@ -69,62 +71,80 @@ def _decompressor(codec: int) -> Callable[[Any, int], bytes]:
     return lambda data, _: module.decompress(data)
 
 
-def is_worth_it(compress: Callable[[Any], bytes], piece: Any) -> bool:
-    """Whether a part of its first block gets smaller."""
-    for block in piece.blocks():
-        middle = max(len(block) // 2 - _SAMPLE // 2, 0)
-        sample = memoryview(block)[middle : middle + _SAMPLE]
-        return len(compress(sample)) < _WORTH * len(sample)
-    return False
+def best_element(compress: Callable[[Any], bytes], piece: Any) -> int | None:
+    """Whether a piece gets smaller, by a sample of it: None if it does not; otherwise the size of elements whose bytes are to be apart, or
+    0. Numbers that are near one another are alike in their upper bytes only: side by side, these are compressed to a third of the size, at
+    three times the speed. Where the same numbers come again and again, whole ones are what is alike.
+    """
+    block = next(piece.blocks(_format.PACKED), b"")
+    middle = max(len(block) // 2 - _SAMPLE // 2, 0)
+    sample = memoryview(block)[middle : middle + _SAMPLE]
+    sizes = {0: len(compress(sample))}
+    if piece.element:
+        sizes[piece.element] = len(compress(_elements.apart(sample, piece.element)))
+    best = min(sizes, key=sizes.__getitem__)
+    return best if sizes[best] < _WORTH * len(sample) else None
 
 
-def packed(compress: Callable[[Any], bytes], blocks: Iterable[Any]) -> Iterator[Any]:
-    """Each block as it is stored, in two parts; several are compressed at a time."""
-    for header, data in _threads.in_order(functools.partial(_pack, compress), blocks):
+def packed(compress: Callable[[Any], bytes], blocks: Iterable[Any], element: int = 0) -> Iterator[Any]:
+    """Each block as it is stored, in two parts; several are compressed at a time. ``element``: the size of those whose bytes are to be
+    apart, if they are.
+    """
+    for header, data in _threads.in_order(functools.partial(_pack, compress, element), blocks):
         yield header
         yield data
 
 
-def _pack(compress: Callable[[Any], bytes], block: Any) -> tuple[bytes, Any]:
+def _pack(compress: Callable[[Any], bytes], element: int, block: Any) -> tuple[bytes, Any]:
     size = len(block)
-    data: Any = compress(block)
+    data: Any = compress(_elements.apart(block, element) if element else block)
     if len(data) >= size:
         data = block
     return _BLOCK.pack(len(data), size, xxhash.xxh3_64_intdigest(block)), data
 
 
-def unpack_into(view: memoryview, codec: int, read: Callable[[int], bytes], name: str, part: str) -> None:
-    """Fill memory with the blocks that ``read`` gives one after the other.
+def unpack_into(view: memoryview, codec: int, read: Callable[[int], bytes], name: str, part: str, element: int = 0) -> None:
+    """Fill memory with the blocks that ``read`` gives one after the other. ``element``: as for :func:`packed`.
 
     Raises:
         StoreCorrupt: a block is damaged.
     """
 
-    def stored() -> Iterator[tuple[int, int, int, bytes]]:
+    def stored() -> Iterator[_Stored]:
         start = 0
         while start < len(view):
             length, size, checksum = _BLOCK.unpack(read(_BLOCK.size))
             if not 0 < size <= min(_format.BLOCK, len(view) - start) or length > size:
                 raise StoreCorrupt(name, part, "the lengths of its blocks make no sense")
-            yield start, size, checksum, read(length)
+            yield view[start : start + size], checksum, read(length)
             start += size
 
-    def unpack(block: tuple[int, int, int, bytes]) -> None:
-        start, size, checksum, data = block
-        if len(data) != size:
-            try:
-                data = decompress(data, size)
-            except MemoryError:
-                raise
-            except Exception as error:  # noqa: BLE001 - each library has its own
-                raise StoreCorrupt(name, part, f"it cannot be decompressed ({error})") from None
-        if len(data) != size or xxhash.xxh3_64_intdigest(data) != checksum:
-            raise StoreCorrupt(name, part, "it does not agree with its checksum")
-        view[start : start + size] = data
+    def unpack(block: _Stored) -> None:
+        reason = _unpack(*block, decompress, element)
+        if reason:
+            raise StoreCorrupt(name, part, reason)
 
     decompress = _decompressor(codec)
     for _ in _threads.in_order(unpack, stored()):
         pass
+
+
+def _unpack(into: memoryview, checksum: int, data: Any, decompress: Callable[[Any, int], bytes], element: int) -> str:
+    """Put a block where it belongs; what is wrong with it, or nothing."""
+    size = len(into)
+    is_packed = len(data) != size
+    if is_packed:
+        try:
+            data = decompress(data, size)
+        except MemoryError:
+            raise
+        except Exception as error:  # noqa: BLE001 - each library has its own
+            return f"it cannot be decompressed ({error})"
+    if len(data) == size:
+        _elements.put(data, element if is_packed else 0, into)
+        if xxhash.xxh3_64_intdigest(into) == checksum:
+            return ""
+    return "it does not agree with its checksum"
 
 
 def skip(length: int, read: Callable[[int], bytes], leave: Callable[[int], None]) -> int:

@@ -33,9 +33,11 @@ _LONGEST = 1 << 30  # of what a footer tells besides
 
 CHANGED = 1  # flag of a file: it has been mapped for writing, so the checksums of its buffers do not hold any more
 OF_PICKLE = 1  # flag of a buffer: pickle itself asks for it; others are asked for by their number
+_ELEMENT_AT = 8  # of a buffer's flags, from that bit on: the size of its elements, if their bytes are apart in its blocks
 
 SMALL, PAGE = 64, 4096
-BLOCK = 4 << 20  # what is compressed, and summed, in one piece
+BLOCK = 4 << 20  # what is summed in one piece, and compressed at most
+PACKED = 1 << 20  # what is compressed in one piece
 STEP = 1 << 19  # what is read or written, and summed, at a time: it is still in the processor's cache
 
 
@@ -87,6 +89,21 @@ class Row:
         self.length = length
         self.codec = codec
         self.flags = flags
+
+    @property
+    def of_pickle(self) -> bool:
+        """Whether pickle itself asks for it."""
+        return bool(self.flags & OF_PICKLE)
+
+    @property
+    def element(self) -> int:
+        """The size of the elements whose bytes are apart; 0 if they are as they were."""
+        return self.flags >> _ELEMENT_AT
+
+    @staticmethod
+    def flags_of(element: int, *, of_pickle: bool) -> int:
+        """These two as one number."""
+        return (OF_PICKLE if of_pickle else 0) | element << _ELEMENT_AT
 
 
 def pack_table(rows: Sequence[Row]) -> bytes:
@@ -155,10 +172,10 @@ def sum_of(digests: Sequence[bytes]) -> int:
     return xxhash.xxh3_64_intdigest(b"".join(digests))
 
 
-def blocks(length: int) -> Iterator[tuple[int, int]]:
+def blocks(length: int, size: int = BLOCK) -> Iterator[tuple[int, int]]:
     """Where each block begins and ends."""
-    for start in range(0, length, BLOCK):
-        yield start, min(start + BLOCK, length)
+    for start in range(0, length, size):
+        yield start, min(start + size, length)
 
 
 def pack_footer(checksums: Sequence[int], about: bytes) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from manyhands._files._format import blocks
+from manyhands._files import _format
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,32 +14,36 @@ if TYPE_CHECKING:
 
 
 class Piece:
-    """Contiguous memory. ``of_pickle``: pickle itself asks for it when it is loaded."""
+    """Contiguous memory. ``of_pickle``: pickle itself asks for it when it is loaded; ``element``: the size of the numbers in it, 0 if
+    they are none.
+    """
 
-    __slots__ = ("length", "of_pickle", "view")
+    __slots__ = ("element", "length", "of_pickle", "view")
 
-    def __init__(self, view: memoryview, *, of_pickle: bool) -> None:
+    def __init__(self, view: memoryview, *, of_pickle: bool, element: int = 0) -> None:
         self.view = view
         self.length = view.nbytes
         self.of_pickle = of_pickle
+        self.element = element
 
-    def blocks(self) -> Iterator[Any]:
+    def blocks(self, size: int = _format.BLOCK) -> Iterator[Any]:
         """Its bytes, a block at a time."""
-        for start, stop in blocks(self.length):
+        for start, stop in _format.blocks(self.length, size):
             yield self.view[start:stop]
 
 
 class Scattered:
     """An array with gaps, or of another order than both C's and Fortran's; a block of it at a time is copied."""
 
-    __slots__ = ("array", "length", "of_pickle")
+    __slots__ = ("array", "element", "length", "of_pickle")
 
     def __init__(self, array: Array) -> None:
         self.array = array
         self.length = array.nbytes
         self.of_pickle = False
+        self.element = _element(array.dtype)
 
-    def blocks(self) -> Iterator[Any]:
+    def blocks(self, size: int = _format.BLOCK) -> Iterator[Any]:
         """Its bytes in C order, a block at a time, whatever the size of an element."""
         import numpy as np  # noqa: PLC0415 - there is an array of it
 
@@ -47,14 +51,13 @@ class Scattered:
         rest = bytearray()
         for start in range(0, self.array.size, step):
             rest += self.array.flat[start : start + step].view(np.uint8).data
-            while len(rest) >= _BLOCK:
-                yield bytes(memoryview(rest)[:_BLOCK])
-                del rest[:_BLOCK]
+            while len(rest) >= size:
+                yield bytes(memoryview(rest)[:size])
+                del rest[:size]
         if rest:
             yield rest
 
 
-_BLOCK = next(blocks(1 << 40))[1]
 _STEP = 1 << 20  # bytes, of what is copied at a time
 
 
@@ -75,4 +78,9 @@ def of_array(array: Array) -> tuple[Piece | Scattered, str]:
     else:
         return Scattered(array), "C"
     plain: Any = np.asarray(flat).reshape(-1).view(np.uint8)
-    return Piece(memoryview(plain), of_pickle=False), order
+    return Piece(memoryview(plain), of_pickle=False, element=_element(array.dtype)), order
+
+
+def _element(dtype: Any) -> int:
+    """The size of numbers and dates; 0 for text, records, and what has one byte."""
+    return dtype.itemsize if dtype.kind in "iufcmM" and dtype.itemsize > 1 else 0

@@ -72,7 +72,7 @@ class Contents:
             memory = _room(row)
             self.offsets.append(0)
             self.buffers.append(memory)
-            _codecs.unpack_into(memoryview(memory), row.codec, lambda size: source.read(size, part), source.name, part)
+            _codecs.unpack_into(memoryview(memory), row.codec, lambda size: source.read(size, part), source.name, part, row.element)
             return None
         source.skip(_format.padding(source.position, row.length))
         source.holds(row.length, part)
@@ -108,7 +108,7 @@ class Contents:
         """The buffers that pickle itself asks for; nothing, if they were not read."""
         if len(self.buffers) != len(self.rows):
             return iter([b""] * len(self.rows))
-        return (memory for row, memory in zip(self.rows, self.buffers, strict=True) if row.flags & _format.OF_PICKLE)
+        return (memory for row, memory in zip(self.rows, self.buffers, strict=True) if row.of_pickle)
 
     def array(self, number: int, dtype: Any, shape: tuple[int, ...], order: Any) -> Any:
         """An array over a buffer."""
@@ -144,7 +144,7 @@ class _Unpickler(pickle.Unpickler):
 
 def _room(row: Row) -> Any:
     """Memory for a buffer, with nothing in it."""
-    if "numpy" in sys.modules or not row.flags & _format.OF_PICKLE:
+    if "numpy" in sys.modules or not row.of_pickle:
         import numpy as np  # noqa: PLC0415 - as above
 
         return np.empty(row.length, np.uint8)

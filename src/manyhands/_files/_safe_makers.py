@@ -175,7 +175,7 @@ def _get_attribute(_: Contents, owner: Any, name: Any) -> Name:
 
 def _stored_array(contents: Contents, number: Any, dtype: Any, shape: Any, order: Any) -> Any:
     _data((number, dtype, shape, order))
-    if dtype.hasobject or contents.rows[number].flags:
+    if dtype.hasobject or contents.rows[number].of_pickle:
         msg = "its buffer holds no array"
         raise TypeError(msg)
     return contents.array(number, dtype, shape, order)

@@ -13,6 +13,7 @@ from manyhands._files._pickling import Pickling
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from manyhands._files._format import Row
     from manyhands._files._sinks import Descriptor, Sink
 
     Compress = Callable[[Any], bytes]
@@ -32,24 +33,28 @@ def write(value: object, sink: Sink, protocol: int | None = None, codec: int = _
     pickling.dump(value)
     pieces = pickling.pieces
     into.end(compress, codec, len(pieces))
-    codecs = [codec if compress is not None and _codecs.is_worth_it(compress, piece) else _codecs.NONE for piece in pieces]
-    rows = [
-        _format.Row(piece.length, used, _format.OF_PICKLE if piece.of_pickle else 0) for piece, used in zip(pieces, codecs, strict=True)
-    ]
+    rows = [_row(piece, compress, codec) for piece in pieces]
     sink.write(_format.pack_table(rows))
     about = json.dumps(_versions.written_by(pickling.names)).encode()
     if compress is None:
         sink.expect(_size(sink.position, pieces) + _format.footer_size(len(pieces), about))
-    checksums = [_write_piece(sink, piece, compress if used else None) for piece, used in zip(pieces, codecs, strict=True)]
+    checksums = [_write_piece(sink, piece, row, compress) for piece, row in zip(pieces, rows, strict=True)]
     sink.write(_format.pack_footer(checksums, about))
     into.patch()
     sink.flush()
 
 
-def _write_piece(sink: Sink, piece: Any, compress: Compress | None) -> int:
+def _row(piece: Any, compress: Compress | None, codec: int) -> Row:
+    """How it is stored."""
+    element = _codecs.best_element(compress, piece) if compress is not None else None
+    flags = _format.Row.flags_of(element or 0, of_pickle=piece.of_pickle)
+    return _format.Row(piece.length, _codecs.NONE if element is None else codec, flags)
+
+
+def _write_piece(sink: Sink, piece: Any, row: Row, compress: Compress | None) -> int:
     """Its checksum."""
-    if compress is not None:
-        for part in _codecs.packed(compress, piece.blocks()):
+    if row.codec and compress is not None:
+        for part in _codecs.packed(compress, piece.blocks(_format.PACKED), row.element):
             sink.write(part)
         return 0
     sink.write(bytes(_format.padding(sink.position, piece.length)))
@@ -141,10 +146,10 @@ def _in_blocks(parts: Sequence[Any]) -> Any:
     for part in parts:
         view = memoryview(part).cast("B")
         while len(view):
-            taken = _format.BLOCK - len(rest)
+            taken = _format.PACKED - len(rest)
             rest += view[:taken]
             view = view[taken:]
-            if len(rest) == _format.BLOCK:
+            if len(rest) == _format.PACKED:
                 yield bytes(rest)
                 rest.clear()
     if rest:
