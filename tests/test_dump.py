@@ -138,9 +138,9 @@ def test_numbers_of_all_sizes_in_several_blocks(path, compress, dtype):
 
 
 def test_numbers_get_smaller_than_their_bytes_in_a_row(path):
-    near = np.cumsum(np.random.default_rng(0).normal(size=100_000))
+    near = np.sin(np.linspace(0, 1000, 100_000))
     dump(near, path, compress="zstd")
-    assert os.path.getsize(path) < 0.9 * near.nbytes
+    assert os.path.getsize(path) < 0.75 * near.nbytes
     few = np.random.default_rng(0).choice(np.random.default_rng(1).random(50), 100_000)
     dump(few, path, compress="zstd")
     assert os.path.getsize(path) < 0.3 * few.nbytes  # whole numbers are what is alike

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import array
 import collections
+import collections.abc
 import copy
+import csv
 import dataclasses
 import datetime
 import decimal
 import enum
 import fractions
 import functools
+import gzip
 import io
 import itertools
 import logging
@@ -24,8 +27,10 @@ import socket
 import sqlite3
 import struct
 import sys
+import tempfile
 import threading
 import types
+import typing
 import uuid
 import weakref
 import zoneinfo
@@ -196,7 +201,7 @@ SIMPLE = [
     re.compile("a", re.I),
     len, print, math_sin := __import__("math").sin, os.path.join, str.upper, "a".upper, "b".upper, [].append, [1].append, [].extend,
     functools.partial(int), functools.partial(int, base=2), functools.partial(int, "1"), operator.itemgetter(1), operator.attrgetter("a"),
-    ValueError(), ValueError(1), KeyError(1), io.StringIO("a"), io.BytesIO(b"a"), random.Random(1), random.Random(2), sys, os, iter([1]),
+    ValueError(), ValueError(1), KeyError(1), io.StringIO("a"), io.BytesIO(b"a"), random.Random(1), random.Random(2), sys, os,
     logging.getLogger("a"), logging.getLogger("b"), datetime.UTC,
 ]  # fmt: skip
 
@@ -667,11 +672,11 @@ class OddReduce:
 
 NOT_HASHABLE = {
     "lock": (threading.Lock, "cannot pickle", "keep it out with __getstate__"),
-    "generator": (generator, "cannot pickle", "pass the values"),
+    "generator": (generator, "does not give again", "pass the values"),
     "weak reference": (lambda: weakref.ref(Model), "cannot pickle", "pass what it refers to"),
     "failing": (Failing, "PermissionError: not this one", "__getstate__"),
     "odd": (OddReduce, "its __reduce__ gives an int", "__reduce__"),
-    "itertools": (itertools.count, "every version", "keep it out"),
+    "itertools": (itertools.count, "does not give again", "pass the values"),
     "code": (lambda: generator.__code__, "cannot pickle", "pass the function"),
     "thread": (threading.Thread, "cannot pickle", "keep it out"),
     "frame": (sys._getframe, "cannot pickle", "leave it out"),
@@ -693,6 +698,77 @@ def test_what_cannot_be_hashed_is_named(name):
     assert isinstance(error, manyhands.errors.ManyhandsError)
     again = pickle.loads(pickle.dumps(error))
     assert (str(again), again.path, again.mend) == (str(error), error.path, error.mend)
+
+
+ITERATORS = {
+    "list": lambda: iter([1, 2]), "dict": lambda: iter({1: 2}), "items": lambda: iter({1: 2}.items()), "set": lambda: iter({1}),
+    "text": lambda: iter("ab"), "range": lambda: iter(range(3)), "callable": lambda: iter(int, 1), "reversed": lambda: reversed([1]),
+    "map": lambda: map(str, [1]), "zip": lambda: zip([1], [2], strict=True), "filter": lambda: filter(None, [1]),
+    "enumerate": lambda: enumerate([1]), "deque": lambda: iter(collections.deque([1])), "reader": lambda: csv.reader(["a"]),
+    "rows": lambda: csv.DictReader(["a", "1"]), "found": lambda: re.finditer("a", "aa"), "chain": lambda: itertools.chain([1]),
+    "own map": lambda: type("OwnMap", (map,), {})(str, [1]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ITERATORS)
+def test_what_is_used_up_by_reading_is_not_hashable(name):
+    with pytest.raises(NotHashable, match="pass the values"):
+        digest_of([ITERATORS[name]()])
+
+
+FILES = {
+    "temporary": tempfile.TemporaryFile, "named": tempfile.NamedTemporaryFile, "spooled": tempfile.SpooledTemporaryFile,
+    "text": lambda: io.TextIOWrapper(io.BytesIO()), "gzip": lambda: gzip.GzipFile(fileobj=io.BytesIO(), mode="w"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_files_of_all_kinds_are_not_hashable(name):
+    with FILES[name]() as file, pytest.raises(NotHashable, match="not read again"):
+        digest_of([file])
+
+
+class CountingUp(collections.abc.Iterator):
+    def __init__(self, start):
+        self.at = start
+
+    def __next__(self):
+        self.at += 1
+        return self.at
+
+
+def test_iterators_of_the_program_and_files_in_memory_count_by_what_they_hold():
+    assert agree(CountingUp(1), CountingUp(1))
+    assert differ(CountingUp(1), CountingUp(2), io.BytesIO(b"a"), io.BytesIO(b"b"), io.StringIO("a"))
+
+
+class Meta(type):
+    unit = "m"
+
+
+class Settings(metaclass=Meta):
+    rate = 3
+    layers: typing.ClassVar = [1, {"a": (2,)}]
+    handler = threading.Lock()
+
+
+class Derived(Settings):
+    pass
+
+
+@pytest.mark.parametrize("cls", [Settings, Derived])
+def test_what_a_class_has_under_any_name_counts_for_its_objects(cls, monkeypatch):
+    before = digest_of(cls())
+    assert digest_of(cls()) == before
+    for owner, name, other in ((Settings, "rate", 4), (Settings, "rate", 3.0), (Meta, "unit", "s"), (Settings, "layers", [])):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, other)
+            assert digest_of(cls()) != before, name
+        assert digest_of(cls()) == before, name
+    Settings.layers[1]["a"] = (3,)
+    assert digest_of(cls()) != before
+    Settings.layers[1]["a"] = (2,)
+    assert digest_of(cls()) == before
 
 
 def test_files_sockets_and_connections(tmp_path):

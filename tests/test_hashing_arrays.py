@@ -135,6 +135,43 @@ def test_subclasses_and_masks():
     assert differ(np.ma.array(A, mask=A > 3), np.ma.array(A, mask=A > 4), np.ma.array(A), np.ma.array(A, fill_value=7))
 
 
+def test_what_is_behind_a_mask_does_not_count():
+    mask = [False, True, False]
+    assert agree(np.ma.array([1, 2, 3], mask=mask), np.ma.array([1, 9, 3], mask=mask))
+    assert differ(np.ma.array([1, 2, 3], mask=mask), np.ma.array([1, 2, 4], mask=mask), np.ma.array([1, 0, 3]))
+    one, other = (np.ma.array([(1, number), (number, 2)], "i4, f8", mask=[(0, 1), (1, 0)]) for number in (5, 6))
+    assert agree(one, other)
+    assert digest_of(np.ma.masked) != digest_of(np.ma.array(0.0))
+    value = np.ma.array([1, 2, 3], mask=mask)
+    digest_of(value)
+    assert value.data[1] == 2
+
+
+class Scale:
+    weights = np.ones(3)
+
+
+def test_an_array_of_a_class_counts_for_its_objects():
+    before = digest_of(Scale())
+    Scale.weights[1] = 5
+    assert digest_of(Scale()) != before
+    Scale.weights[1] = 1
+    assert digest_of(Scale()) == before
+
+
+def test_labels_that_no_row_of_a_multi_index_has_do_not_count():
+    pd = pytest.importorskip("pandas")
+    index = pd.MultiIndex.from_product([["b", "a"], [1, 2], pd.date_range("2020", periods=2)])
+    few = pd.MultiIndex.from_tuples(list(index[2:5]))
+    assert agree(index[2:5], few, few.remove_unused_levels(), few[::-1][::-1])
+    assert differ(index[2:5], index[2:6], index[2:5][::-1], few.set_names(["x", "y", "z"]))
+    frame = pd.DataFrame({"x": range(8)}, index=index)
+    assert agree(frame.loc[["a"]], pd.DataFrame({"x": range(4, 8)}, index=pd.MultiIndex.from_tuples(list(index[4:]))))
+    none = pd.MultiIndex.from_tuples([("a", None), (None, "b")])
+    assert agree(none, none.append(none)[:2])
+    assert differ(none, pd.MultiIndex.from_tuples([("a", "b"), (None, "b")]))
+
+
 def test_functions_that_draw_from_the_generator_of_the_process():
     before = digest_of(np.random.normal)
     np.random.normal()

@@ -32,7 +32,7 @@ VALUES = [
     datetime.datetime(2020, 1, 1, 2, 3, 4, 5, datetime.UTC), datetime.time(1, fold=1), zoneinfo.ZoneInfo("Europe/Berlin"),
     datetime.timezone(datetime.timedelta(hours=1)), fractions.Fraction(1, 3), operator.itemgetter(1), functools.partial(print, 1, sep=""),
     len, str.upper, "a".upper, os.path.join, int, list[int], ValueError("x"), b"x" * 5000, bytearray(b"x"), memoryview(b"x"), own,
-    iter([1, 2]), b"x" * (1 << 21), io if (io := __import__("io")) is None else io.StringIO("a"), enum.Enum, sys, types.SimpleNamespace,
+    b"x" * (1 << 21), io if (io := __import__("io")) is None else io.StringIO("a"), enum.Enum, sys, types.SimpleNamespace,
     re.I, int | str,
 ]
 """

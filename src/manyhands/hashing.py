@@ -30,7 +30,8 @@ def hash(obj: object, hash_name: str = "xxh3_128") -> str:  # noqa: A001 - jobli
         Hexadecimal digits: 32 for xxh3_128.
 
     Raises:
-        NotHashable: a part has no value that would be the same elsewhere (a lock, a generator, an open file); it names the part.
+        NotHashable: a part has no value that would be the same elsewhere (a lock, an open file), or is used up by
+            reading it (a generator, an iterator); it names the part.
         ValueError: ``hash_name`` is not known.
     """
     if hash_name == "xxh3_128":

@@ -28,7 +28,7 @@ _HINTS = {ZSTD: "backports.zstd", LZ4: "lz4"}
 # Length as stored (that of the block itself: it is not compressed), length, checksum of the block.
 _BLOCK = struct.Struct("<IIQ")
 _SAMPLE = 1 << 16
-_WORTH = 0.9  # what does not get smaller than that is stored as it is, to be mapped, and read at the speed of memory
+_WORTH = 0.8  # what does not get smaller than that is stored as it is, to be mapped, and read at the speed of memory
 
 
 def name_of(codec: int) -> str:

@@ -45,9 +45,24 @@ def array(walk: Walk, value: Array) -> Made:
 
 
 def masked_array(_: Walk, value: Any) -> Made:
-    """An array with a mask: what is behind the mask counts, since it may be taken off."""
-    parts = fresh(value.data.view(np.ndarray)), fresh(np.ma.getmaskarray(value)), value.fill_value, bool(value.hardmask)
+    """An array with a mask. What is behind the mask is no part of its value."""
+    if value is np.ma.masked:
+        return Node(ORDERED, (b"masked",), ())
+    mask = np.ma.getmaskarray(value)
+    data = value.data.view(np.ndarray)
+    if mask.any() if mask.dtype.names is None else mask.size:
+        data = data.copy()
+        _blank(data, mask)
+    parts = fresh(data), fresh(mask), value.fill_value, bool(value.hardmask)
     return Node(ORDERED, (b"masked array", *_code.of_class(type(value))), parts)
+
+
+def _blank(data: Array, mask: Array) -> None:
+    """Put zeros where the mask is."""
+    for name in mask.dtype.names or ():
+        _blank(data[name], mask[name])
+    if mask.dtype.names is None:
+        data[mask] = np.zeros((), data.dtype)
 
 
 def scalar(walk: Walk, value: Any) -> Made:

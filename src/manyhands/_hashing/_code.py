@@ -12,12 +12,12 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from manyhands._codec import _naming
-from manyhands._codec._code_walk import Walk
+from manyhands._codec._code_walk import Walk, is_made_of_code
 from manyhands._codec._fingerprint import Code
 from manyhands._hashing._terms import fresh
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     Label = tuple[str, str, bytes | tuple[str, ...]]  # module, name, what else tells it from others of that name
 
@@ -27,11 +27,44 @@ _functions: dict[tuple[int, int, str, str], tuple[types.CodeType, dict[str, Any]
 
 
 class _Own(Walk):
-    """What is defined in the script counts as that of the project's modules does: no name leads to it from elsewhere."""
+    """What is defined in the script counts as that of the project's modules does: no name leads to it from elsewhere. What a class has
+    under any name counts, as its objects have it, too.
+
+    Attributes:
+        may_change: whether there is anything among it that may change without being replaced.
+    """
+
+    may_change = False
 
     def is_own(self, module: object) -> bool:
         """Whether the code of a module, by its name, is looked into."""
         return _counts(module)
+
+    def class_(self, cls: type) -> None:
+        """A class, and the class that it is an object of."""
+        if self.is_own(type(cls).__module__):
+            self.visit(type(cls))
+        super().class_(cls)
+
+    def class_attribute(self, cls: type, own: Mapping[str, Any], name: str) -> None:
+        """Numbers, text, containers and arrays by what they hold; of other objects, the type."""
+        if name.startswith(("__", "_abc_")) or name.isupper() or is_made_of_code(own[name]):
+            super().class_attribute(cls, own, name)
+            return
+        self.watching(own).names[name] = None
+        self.say(name)
+        self.visit(own[name])
+
+    def container(self, value: Any) -> None:
+        """What has parts."""
+        self.may_change |= not isinstance(value, tuple | frozenset)
+        super().container(value)
+
+    def constant(self, value: Any) -> bool:
+        """What is the same in each process."""
+        is_constant = super().constant(value)
+        self.may_change |= is_constant and hasattr(value, "__array__")
+        return is_constant
 
 
 def of_class(cls: type) -> Label:
@@ -39,11 +72,13 @@ def of_class(cls: type) -> Label:
     known = _classes.get(id(cls))
     if known is not None and known[0]() is cls and (known[1] is None or not known[1].changed()):
         return known[2]
-    code = Code(cls, _Own()) if _counts(cls.__module__) else None
+    walk = _Own()
+    code = Code(cls, walk) if _counts(cls.__module__) else None
     label = str(cls.__module__), cls.__qualname__, _shape(cls) if code is None else code.digest
     if len(_classes) >= _MOST:
         _classes.clear()
-    _classes[id(cls)] = weakref.ref(cls), code, label
+    if not walk.may_change:
+        _classes[id(cls)] = weakref.ref(cls), code, label
     return label
 
 

@@ -53,9 +53,17 @@ def range_index(_: Walk, value: Any) -> Made:
 
 
 def multi_index(_: Walk, value: Any) -> Made:
-    """A MultiIndex."""
+    """A MultiIndex. Its levels may hold labels that none of its rows has, in any order: here they are as the rows come to them."""
     header = b"MultiIndex", *_code.of_class(type(value)), value.nlevels
-    return Node(ORDERED, header, (fresh(list(value.names)), *map(fresh, value.levels), *map(fresh, value.codes)))
+    parts = [part for level, codes in zip(value.levels, value.codes, strict=True) for part in _level(level, codes)]
+    return Node(ORDERED, header, (fresh(list(value.names)), *map(fresh, parts)))
+
+
+def _level(level: Any, codes: Any) -> tuple[Any, ...]:
+    """Which label each row has, by number; the number for none; the labels."""
+    numbers, found = pd.factorize(codes)  # codes are numbers: -1, which stands for none, is one of them
+    none = [number for number, code in enumerate(found) if code < 0]
+    return numbers.astype("int64"), none, level.array.take(found[found >= 0])
 
 
 def column(_: Walk, value: Any) -> Made:

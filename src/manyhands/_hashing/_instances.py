@@ -29,10 +29,9 @@ def handler_of(obj: Any, cls: type) -> Handler:
     """What takes objects of a class apart, of which ``obj`` is one."""
     if issubclass(cls, type):
         return _plain.HANDLERS[id(type)]
-    if cls.__module__ == "itertools":
-        msg = "an iterator of itertools cannot be taken apart in every version of Python"
-        raise Refused(msg)
     ours, general = _registered(cls)
+    if ours is None:
+        _refusals.check_iterator(cls)
     return _by(ours) or _foreign.handler_of(cls) or _of_standard(cls) or _by(general) or _of_others(obj, cls)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -25,6 +26,10 @@ _MENDS = {
     "builtins.traceback": "leave it out, or pass its text (traceback.format_tb)",
     "builtins.code": "pass the function",
     "_io._IOBase": "pass its path, or what is to be read from it",
+    "tempfile._TemporaryFileWrapper": "pass its path, or what is to be read from it",
+    "tempfile.SpooledTemporaryFile": "pass what is to be read from it",
+    "fileinput.FileInput": "pass the paths",
+    "shelve.Shelf": "pass its path, or a dict of what is in it",
     "mmap.mmap": "pass the path of the file, or its bytes",
     "socket.socket": "pass the address, and connect inside the function",
     "_socket.socket": "pass the address, and connect inside the function",
@@ -47,6 +52,36 @@ class Refused(TypeError):
         self.mend = mend
 
 
+def check_iterator(cls: type) -> None:
+    """Refuse iterators and files of Python's own. Some say where they are, but whoever gets one uses it up, which a result that is
+    remembered does not. A class of the program's says by its attributes what counts.
+
+    Raises:
+        Refused: it is the class of one.
+    """
+    names = {f"{base.__module__}.{base.__qualname__}" for base in cls.__mro__}
+    if names & _IN_MEMORY:
+        return
+    if names & _FILES:
+        msg = "what has been read from a file is not read again"
+        raise Refused(msg)
+    if any("__next__" in vars(base) and _is_of_python(base) for base in cls.__mro__):
+        msg = "what an iterator has given, it does not give again"
+        raise Refused(msg, _mends_of(cls) or "pass the values (a list)")
+
+
+def _is_of_python(cls: type) -> bool:
+    module = cls.__module__
+    return module.partition(".")[0] in sys.stdlib_module_names and module not in _ABSTRACT
+
+
+_IN_MEMORY = frozenset({"_io.BytesIO", "_io.StringIO"})
+_FILES = frozenset(
+    {"_io._IOBase", "tempfile._TemporaryFileWrapper", "tempfile.SpooledTemporaryFile", "shelve.Shelf", "fileinput.FileInput"}
+)
+_ABSTRACT = frozenset({"collections.abc", "typing"})
+
+
 def what_it_is(obj: object) -> str:
     """``a lock``."""
     return errors.a_or_an(type(obj).__name__)
@@ -65,8 +100,12 @@ def not_hashable(name: str, value: object, held: Sequence[object], error: Except
 
 
 def _mend(kind: type) -> str:
+    return _mends_of(kind) or (_DEFAULT if kind.__flags__ & _MADE_BY_USER else _LEAVE_OUT)
+
+
+def _mends_of(kind: type) -> str:
     names = (f"{cls.__module__}.{cls.__qualname__}" for cls in kind.__mro__)
-    return next((_MENDS[name] for name in names if name in _MENDS), _DEFAULT if kind.__flags__ & _MADE_BY_USER else _LEAVE_OUT)
+    return next((_MENDS[name] for name in names if name in _MENDS), "")
 
 
 _MADE_BY_USER = 1 << 9  # Py_TPFLAGS_HEAPTYPE
