@@ -23,6 +23,7 @@ import pytest
 import manyhands
 from manyhands import NotSerializable, StoreCorrupt, dump, load
 from manyhands._files import _replacing
+from manyhands.persistence import inspect
 
 COMPRESSED = (1, True, "zlib", "gzip", "bz2", "xz", "lzma", "lz4", ("gzip", 9), "zstd", ("zstd", 9), "zlib-blocks", "lz4-blocks")
 OWN = ("zstd", "zlib-blocks", "lz4-blocks")
@@ -288,6 +289,7 @@ def test_into_a_pipe_that_has_a_name(tmp_path):
 _KILLED = """
 import sys, os, threading, signal, numpy, manyhands
 from manyhands._files import _replacing
+from manyhands.persistence import inspect
 if sys.argv[2] == "named":
     _replacing._Unnamed = _replacing._Named
 value = numpy.full(200_000, 7.0)
@@ -452,10 +454,54 @@ def test_arguments_in_the_wrong_order():
 
 
 @pytest.mark.parametrize(
-    ("extension", "begin"), [(".gz", b"\x1f\x8b"), (".z", b"\x78"), (".bz2", b"BZ"), (".xz", b"\xfd7zXZ"), ("", b"\x89MHF")]
+    ("extension", "begin"),
+    [
+        (".gz", b"\x1f\x8b"),
+        (".gzip", b"\x1f\x8b"),
+        (".z", b"\x78"),
+        (".zlib", b"\x78"),
+        (".bz2", b"BZ"),
+        (".xz", b"\xfd7zXZ"),
+        (".zst", b"\x28\xb5\x2f\xfd"),
+        (".zstd", b"\x28\xb5\x2f\xfd"),
+        ("", b"\x89MHF"),
+    ],
 )
 def test_extensions(path, extension, begin):
-    assert dump("x", path + extension) == [path + extension]
-    with open(path + extension, "rb") as file:
-        assert file.read(len(begin)) == begin
-    assert load(path + extension) == "x"
+    for compress in (0, 5):
+        assert dump(["x", LARGE[:1000]], path + extension, compress=compress) == [path + extension]
+        with open(path + extension, "rb") as file:
+            assert compress == 5 or file.read(len(begin)) == begin
+        one, other = load(path + extension)
+        assert one == "x"
+        assert same(other, LARGE[:1000])
+
+
+@pytest.mark.parametrize("method", ["zlib", "gzip", "bz2", "xz", "lzma", "lz4", "zst"])
+def test_damage_in_files_that_are_compressed_as_a_whole(path, method):
+    value = [list(range(1000)), np.arange(3000)]
+    dump(value, path, compress=method)
+    with open(path, "rb") as file:
+        raw = bytearray(file.read())
+    for place in range(7, len(raw), len(raw) // 40):
+        changed = raw.copy()
+        changed[place] ^= 4
+        for content in (raw[:place], changed):
+            with open(path, "wb") as file:
+                file.write(content)
+            for read in (load, inspect, lambda path: load(path, safe=True)):
+                found = value  # inspect does not read the array; a bit may be one that says nothing
+                with contextlib.suppress(StoreCorrupt):
+                    found = read(path)
+                assert read is inspect or same(found[1], value[1])
+
+
+def test_a_file_of_which_the_beginning_is_left(path):
+    dump("x", path)
+    with open(path, "rb") as file:
+        raw = file.read()
+    for content in (raw[:5], raw.replace(b"\r\n", b"\n")):
+        with open(path, "wb") as file:
+            file.write(content)
+        with pytest.raises(StoreCorrupt, match="is damaged: its beginning"):
+            load(path)

@@ -23,8 +23,9 @@ import numpy as np
 import pytest
 from joblib.numpy_pickle_compat import NDArrayWrapper
 
+import manyhands
 from manyhands._files import _joblib_files
-from manyhands.errors import StoreCorrupt
+from manyhands.errors import NotData, StoreCorrupt, UnknownFormat
 
 DATA = Path(joblib.__file__).parent / "test" / "data"
 OLD_FILES = sorted(path for path in glob.glob(f"{DATA}/joblib_*") if ".npy" not in path)
@@ -357,14 +358,44 @@ def test_checksums_are_compared_before_anything_is_believed(method, path):
         assert got.tobytes() == value.tobytes()  # bits that fill up the last byte
 
 
-@pytest.mark.parametrize(
-    "content", [b"name,value\n1,2\n", b"\x80\x05\xff\xff", b"\x80\x04\x95\x03\x00\x00\x00\x00\x00\x00\x00Jab.", b"<html>"]
-)
-def test_what_is_no_pickle(content, path):
+@pytest.mark.parametrize("content", [b"\x80\x05\xff\xff", b"\x80\x04\x95\x03\x00\x00\x00\x00\x00\x00\x00Jab."])
+def test_what_is_no_pickle_any_more(content, path):
     path.write_bytes(content)
     for error in (StoreCorrupt, pickle.UnpicklingError, ValueError, EOFError):
         with pytest.raises(error, match="is damaged"):
             load(path)
+
+
+OTHER_FILES = {
+    "csv": (b"name,value\n1,2\n", ""), "html": (b"<html>", ""), "text": (b"I am a text", ""), "json": (b'{"a": 1}', "json.load"),
+    "npy": (b"\x93NUMPY\x01\x00v\x00{'descr'", "numpy.load"), "npz": (b"PK\x03\x04\x14\x00", "numpy.load"), "zeros": (bytes(100), ""),
+    "parquet": (b"PAR1\x15\x04", "read_parquet"), "png": (b"\x89PNG\r\n\x1a\n", ""), "number": (b"123\n", ""),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("name", OTHER_FILES)
+def test_files_of_another_kind_are_not_called_damaged(name, packed, path):
+    content, reader = OTHER_FILES[name]
+    path.write_bytes(gzip.compress(content) if packed else content)
+    for safe in (False, True):
+        with pytest.raises(UnknownFormat if content[:1] != b"I" or not safe else NotData) as caught:
+            manyhands.load(path, safe=safe)
+        assert "damaged" not in str(caught.value)
+        assert str(path) in str(caught.value)
+        assert reader in str(caught.value) or isinstance(caught.value, NotData)
+    if not packed:
+        with pytest.raises(StoreCorrupt, match="no file of"):
+            manyhands.load(io.BytesIO(content))
+
+
+def test_a_file_of_joblib_that_is_to_be_loaded_as_data(path, tmp_path):
+    joblib.dump(BASE, path)
+    with pytest.raises(NotData, match=r"manyhands\.dump\(manyhands\.load\(path\), new\)"):
+        manyhands.load(path, safe=True)
+    new = tmp_path / "new"
+    manyhands.dump(manyhands.load(path), new)
+    assert (manyhands.load(new, safe=True) == BASE).all()
 
 
 def test_a_newer_protocol(path):

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import datetime
 import functools
+import os
 import pickle
 import threading
 import time
@@ -19,7 +20,8 @@ import waiting
 
 import manyhands
 from manyhands import Memory
-from manyhands.errors import StoreWarning
+from manyhands.compat.joblib import Memory as JoblibMemory
+from manyhands.errors import StoreRefused, StoreWarning
 from manyhands.memory import NotMemorizedResult, expires_after
 
 
@@ -379,6 +381,18 @@ def test_shelved_results(memory):
     shelved.clear()
     with pytest.raises(KeyError, match="not in"):
         shelved.get()
+
+
+def test_a_location_that_is_a_file_is_refused_before_anything_is_computed(tmp_path):
+    file = tmp_path / "file"
+    file.write_text("x")
+    for location in (file, str(file), file / "below"):
+        for kind in (Memory, JoblibMemory):
+            with pytest.raises(StoreRefused, match=r"a file.*give a folder"):
+                kind(location)
+    (tmp_path / "link").symlink_to(tmp_path)
+    Memory(tmp_path / "link" / "new")
+    assert sorted(os.listdir(tmp_path)) == ["file", "link"]
 
 
 def test_without_a_location():

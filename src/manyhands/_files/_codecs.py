@@ -37,7 +37,12 @@ def name_of(codec: int) -> str:
 
 
 @functools.cache
-def _module(codec: int) -> Any:
+def module_of(codec: int) -> Any:
+    """What does the work.
+
+    Raises:
+        ValueError: it is not installed.
+    """
     if codec == ZLIB:
         return importlib.import_module("zlib")
     for name in _ZSTD if codec == ZSTD else ("lz4.block",):
@@ -56,14 +61,14 @@ def compressor(codec: int, level: int | None) -> Callable[[Any], bytes]:
     Raises:
         ValueError: what it needs is not installed.
     """
-    module, level = _module(codec), _USUAL[codec] if level is None else level
+    module, level = module_of(codec), _USUAL[codec] if level is None else level
     if codec == LZ4:
         return lambda block: module.compress(block, store_size=False, mode="high_compression" if level else "fast", compression=level)
     return lambda block: module.compress(block, level)
 
 
 def _decompressor(codec: int) -> Callable[[Any, int], bytes]:
-    module = _module(codec)
+    module = module_of(codec)
     if codec == LZ4:
         return lambda data, size: module.decompress(data, uncompressed_size=size)
     if codec == ZLIB:

@@ -9,6 +9,7 @@ bz2     ``.bz2``   ``BZ``                  ``bz2``
 lzma    ``.lzma``  ``5d 00``               ``lzma``, the old format
 xz      ``.xz``    ``fd 37 7a 58 5a``      ``lzma``
 lz4     ``.lz4``   ``04 22 4d 18``         ``lz4.frame``, where it is installed
+zst     ``.zst``   ``28 b5 2f fd``         Python's ``compression.zstd``, or ``backports.zstd``
 ======  =========  ======================  =====================================
 
 More of them come by :func:`register_compressor`. The modules that do the work are imported when a file needs them.
@@ -106,6 +107,17 @@ class _Lz4(_Lazy):
             raise ValueError(LZ4_NOT_INSTALLED_ERROR) from error
 
 
+class _Zst(_Lazy):
+    """Not called zstd, which compresses the parts of a file of ours, and is what programs call methods that they register."""
+
+    level_name = "level"
+
+    def _loaded(self) -> Any:
+        from manyhands._files import _codecs  # noqa: PLC0415 - few files are of this method
+
+        return _codecs.module_of(_codecs.ZSTD)
+
+
 METHODS: dict[str, CompressorWrapper] = {
     "zlib": CompressorWrapper(BinaryZlibFile, b"\x78", ".z"),
     "gzip": CompressorWrapper(BinaryGzipFile, b"\x1f\x8b", ".gz"),
@@ -113,7 +125,9 @@ METHODS: dict[str, CompressorWrapper] = {
     "lzma": _Lzma("lzma", "LZMAFile", b"\x5d\x00", ".lzma", format="FORMAT_ALONE"),
     "xz": _Lzma("lzma", "LZMAFile", b"\xfd\x37\x7a\x58\x5a", ".xz", format="FORMAT_XZ"),
     "lz4": _Lz4("lz4.frame", "LZ4FrameFile", b"\x04\x22\x4d\x18", ".lz4"),
+    "zst": _Zst("", "ZstdFile", b"\x28\xb5\x2f\xfd", ".zst"),
 }
+_OTHER_EXTENSIONS = {".zstd": "zst", ".gzip": "gzip", ".zlib": "zlib"}
 
 
 def register_compressor(compressor_name: str, compressor: Any, force: bool = False) -> None:
@@ -166,11 +180,16 @@ def detect(prefix: bytes) -> str | None:
     return best
 
 
+def begins(prefix: bytes) -> bool:
+    """Whether a file that ends after these bytes may have been compressed by one of the methods."""
+    return any(method.prefix.startswith(prefix) for method in METHODS.values() if isinstance(method.prefix, bytes))
+
+
 def for_extension(path: str | os.PathLike[str]) -> str | None:
     """The method that goes with the extension of a file name; None if there is none."""
     name = os.fspath(path)
     found = [method for method, wrapper in METHODS.items() if wrapper.extension and name.endswith(wrapper.extension)]
-    return found[-1] if found else None
+    return found[-1] if found else next((_OTHER_EXTENSIONS[end] for end in _OTHER_EXTENSIONS if name.endswith(end)), None)
 
 
 def writer(raw: Any, method: str, level: int | None = None) -> IO[bytes]:

@@ -33,9 +33,9 @@ def dump(value: object, filename: Any, compress: Any = 0, protocol: int | None =
         value: anything that can be pickled; also lambdas, closures, and functions of a script.
         filename: a path, or a file object to write to, from where it is; several objects may follow one another.
         compress: ``"zstd"`` compresses each array by itself, in threads; those that do not get smaller stay as they are. As in joblib:
-            ``0`` to ``9``, ``True`` (3), ``"zlib"``, ``"gzip"``, ``"bz2"``, ``"lzma"``, ``"xz"``, ``"lz4"``, or ``(method,
-            level)``, for the whole file; and if it is a number, the extension of the name decides (``.z .gz .bz2 .lzma .xz .lz4``).
-            By default not at all.
+            ``0`` to ``9``, ``True`` (3), ``"zlib"``, ``"gzip"``, ``"bz2"``, ``"lzma"``, ``"xz"``, ``"lz4"``, ``"zst"``, or ``(method,
+            level)``, for the whole file; and if it is a number, the extension of the name decides (``.z .gz .bz2 .lzma .xz .lz4``,
+            and ``.zst``). By default, and with other extensions, not at all.
         protocol: of pickle; the newest by default.
 
     Returns:

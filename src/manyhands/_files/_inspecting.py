@@ -79,10 +79,10 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
         size = os.fstat(file.fileno()).st_size
         begin = file.peek(_format.HEADER_SIZE)[: _format.HEADER_SIZE]
         method = None if begin.startswith(_format.MAGIC) else _compressors.detect(begin)
-        source = _sources.Descriptor(file, name)
+        source: _sources.Source = _sources.Descriptor(file, name)
         if method is not None:
-            inner: Any = _compressors.reader(file, method)
-            begin, source = inner.peek(_format.HEADER_SIZE), _sources.Source(inner, name)  # type: ignore[assignment] # the base
+            compressed = _sources.Compressed(_compressors.reader(file, method), name)
+            begin, source = compressed.peek(_format.HEADER_SIZE), compressed
         if not begin.startswith(_format.MAGIC):
             return Inspection(name, "pickle or joblib", size, method or "")
         return _described(_reading.Contents(source, with_buffers=False), size, method or "")

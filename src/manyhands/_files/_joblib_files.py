@@ -25,7 +25,7 @@ from typing import IO, TYPE_CHECKING, Any
 from manyhands._files import _compressors
 from manyhands._files._exact_stream import ExactStream
 from manyhands._files._joblib_arrays import WRAPPERS, Context, Wrapper, read_zlib_file, warn
-from manyhands.errors import StoreCorrupt
+from manyhands.errors import StoreCorrupt, UnknownFormat
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,16 +44,22 @@ _MOVED = (("joblib.externals.cloudpickle", "cloudpickle"), ("joblib.externals.lo
 _NONSENSE = (pickle.UnpicklingError, EOFError, ValueError, IndexError, KeyError, OverflowError, MemoryError)
 
 
-def is_joblib_file(prefix: bytes) -> bool:
-    """Whether a file that begins so may be one of joblib's: a pickle, or compressed in a way of joblib's."""
+def is_joblib_file(prefix: bytes, *, maybe_old: bool = True) -> bool:
+    """Whether a file that begins so may be one of joblib's: a pickle, or compressed in a way of joblib's.
+
+    Args:
+        maybe_old: also a pickle of protocol 0 or 1, as which many a text begins.
+    """
     if prefix[:1] == pickle.PROTO:
         return len(prefix) < 2 or prefix[1] <= pickle.HIGHEST_PROTOCOL
     if prefix.startswith(_compressors.ZLIB_FILE_PREFIX) or _compressors.detect(prefix) is not None:
         return True
-    return bool(prefix) and prefix[0] in _FIRST_OPCODES
+    return maybe_old and bool(prefix) and prefix[0] in _FIRST_OPCODES
 
 
-def load(file: IO[bytes], filename: str = "", mmap_mode: Any = None, *, native_byte_order: bool | None = None) -> Any:
+def load(
+    file: IO[bytes], filename: str = "", mmap_mode: Any = None, *, native_byte_order: bool | None = None, begin: bytes = b""
+) -> Any:
     """The object in a file that joblib has written, or in a plain pickle.
 
     ``file`` is read from where it is, and left behind the object if it is not compressed, so that several in one file can be loaded one
@@ -62,16 +68,17 @@ def load(file: IO[bytes], filename: str = "", mmap_mode: Any = None, *, native_b
     Args:
         filename: of the file, if it has one: arrays are mapped from it, and those of old versions are in files beside it.
         mmap_mode: ``"r"``, ``"r+"``, ``"c"``: map arrays rather than read them; ``"w+"`` is as ``"r+"``. Not for compressed files.
+        begin: the first bytes of what is in it, decompressed, by which files of another kind are told.
         native_byte_order: give arrays the byte order of this machine; None: unless they are mapped.
 
     Raises:
-        StoreCorrupt: the file is damaged.
+        StoreCorrupt: the file is damaged; UnknownFormat, which is one: it is of another kind.
         ValueError: ``native_byte_order`` and ``mmap_mode`` are both asked for.
     """
     if native_byte_order and mmap_mode is not None:
         msg = f"Native byte ordering can only be enforced if 'mmap_mode' parameter is set to None, but got 'mmap_mode={mmap_mode}' instead."
         raise ValueError(msg)
-    source = _Source(file, filename or _name_of(file))
+    source = _Source(file, filename or _name_of(file), begin)
     native = mmap_mode is None if native_byte_order is None else native_byte_order
     context = Context(source.filename, _possible_mode(mmap_mode, source), native, [])
     try:
@@ -97,8 +104,9 @@ class _NeedsPython(Exception):
 class _Source:
     """A file, where the object in it begins, and how it is compressed."""
 
-    def __init__(self, file: IO[bytes], filename: str) -> None:
+    def __init__(self, file: IO[bytes], filename: str, begin: bytes) -> None:
         self.file = file
+        self._begin = begin
         self.filename = filename
         self._start = file.tell() if _is_seekable(file) else None
         first = self._peek(_compressors.prefix_size())
@@ -130,6 +138,8 @@ class _Source:
                 raise
             except Exception as error:
                 stream.check_end()  # whatever it is: if the data are not those that were written, that is why
+                if stream.damage is not None or _is_nonsense(error):
+                    self._check_beginning()
                 if stream.damage is not None:
                     raise stream.damage from error.__cause__
                 if not _is_nonsense(error):
@@ -139,6 +149,15 @@ class _Source:
         for notice in unpickler.context.notices:  # only now: another unpickler may have had to begin anew
             warn(notice)
         return value, unpickler.met_old
+
+    def _check_beginning(self) -> None:
+        """Of what makes no sense, tell whether it ever was a pickle. (Those of protocols 0 and 1 are not told from any text.)
+
+        Raises:
+            UnknownFormat: it never was.
+        """
+        if self._begin and not is_joblib_file(self._begin, maybe_old=False) and not _compressors.begins(self._begin):
+            raise UnknownFormat(self.filename, self._begin)
 
     @contextlib.contextmanager
     def _stream(self) -> Iterator[ExactStream]:

@@ -11,18 +11,24 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from manyhands._files import _compressors, _format, _joblib_files, _reading, _sources
+from manyhands.errors import StoreCorrupt
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from manyhands._files._reading import Contents
+
 _MODES = {"r": mmap.ACCESS_READ, "c": mmap.ACCESS_COPY, "r+": mmap.ACCESS_WRITE}
 _HEAD = 64
+_MARK = _format.MAGIC[:4]
 
 
 class Loading:
-    """One file, on its way. ``ours``: makes the object of a file in our format; ``others``: of any other, from a file object."""
+    """One file, on its way. ``ours``: makes the object of a file in our format; ``others``: of any other, from a file object, its name, and
+    how it begins.
+    """
 
-    def __init__(self, mmap_mode: str | None, ours: Callable[[_reading.Contents, Loading], Any], others: Callable[[Any, str], Any]) -> None:
+    def __init__(self, mmap_mode: str | None, ours: Callable[[Contents, Loading], Any], others: Callable[[Any, str, bytes], Any]) -> None:
         if mmap_mode == "w+":
             mmap_mode = "r+"
         if mmap_mode is not None and mmap_mode not in _MODES:
@@ -54,21 +60,25 @@ class Loading:
         begin = _peek(file)
         if begin.startswith(_format.MAGIC):
             return self._container(file, name)
+        if begin.startswith(_MARK):
+            raise StoreCorrupt(name, "its beginning", "it is cut short, or ends of lines in it have been changed as if it were text")
         method = _compressors.detect(begin)
         if method is None:
-            return self._others(file, name)
+            return self._others(file, name, begin)
         start = _place(file)
         inner = _compressors.reader(file, method)
-        if not _peek(inner).startswith(_format.MAGIC):
+        source = _sources.Compressed(inner, name or repr(file))
+        begin = source.peek(_HEAD)
+        if not begin.startswith(_format.MAGIC):
             if start is not None:
                 file.seek(start)
                 inner = file
-            return self._others(inner, name)
+            return self._others(inner, name, begin)
         if self.mmap_mode is not None:
             flag = self.mmap_mode
             told = f'mmap_mode "{flag}" is not compatible with compressed file {name}. "{flag}" flag will be ignored.'
             warnings.warn(told, stacklevel=_outside())
-        return self._contents(_sources.Source(inner, name or repr(file)))
+        return self._contents(source)
 
     def _container(self, file: Any, name: str) -> Any:
         place = _place(file) if _is_regular(file) else None
@@ -119,16 +129,18 @@ def load(filename: Any, mmap_mode: str | None = None, *, safe: bool = False) -> 
         {'weights': [0.5, 0.25]}
 
     Args:
-        filename: a path, or a file object, which is left behind the object.
-        mmap_mode: None: arrays are read into memory. ``"c"``: they lie in the file and are read when they are looked at; what is written
-            to them is in memory alone. ``"r"``: the same, not to be written to. ``"r+"`` or ``"w+"``: what is written to them is in the
-            file. A warning tells where that is not possible, since the file is compressed, or is none. What is damaged of such arrays is
-            not found out.
+        filename: a path, or a file object, which is read from where it is, and left behind the object. As in joblib, one without
+            ``peek()`` (``io.BytesIO``) that is at its end is read from its beginning.
+        mmap_mode: None: arrays are read into memory, and compared with their checksums. ``"c"``: they lie in the file and are read when
+            they are looked at; what is written to them is in memory alone. ``"r"``: the same, not to be written to. ``"r+"`` or
+            ``"w+"``: what is written to them is in the file. A warning tells where that is not possible, since the file is compressed, or
+            is none. Arrays that are mapped are never compared with their checksums, in none of these modes: what is damaged of them is not
+            found out. All else in the file is.
         safe: load nothing but data (numbers, text, containers, arrays, tables, dates, dataclasses that are registered), without
             pickle: no code runs, whoever has written the file. Only files of :func:`dump`.
 
     Raises:
-        StoreCorrupt: the file is damaged; it says which part.
+        StoreCorrupt: the file is damaged; it says which part. ``errors.UnknownFormat``, which is one: it is of another kind.
         NotData: ``safe``, and there is something else in the file; it says what.
         OSError: the file cannot be read.
         Exception: what classes in the file raise, with a note on the versions of Python and of packages that have written it.
@@ -138,8 +150,8 @@ def load(filename: Any, mmap_mode: str | None = None, *, safe: bool = False) -> 
 
         return Loading(mmap_mode, _safe.value_of, _safe.refuse).path_or_object(filename)
 
-    def others(file: Any, name: str) -> Any:
-        return _joblib_files.load(file, name, loading.mmap_mode)
+    def others(file: Any, name: str, begin: bytes) -> Any:
+        return _joblib_files.load(file, name, loading.mmap_mode, begin=begin)
 
     loading = Loading(mmap_mode, lambda contents, _: contents.value(contents.array), others)
     return loading.path_or_object(filename)

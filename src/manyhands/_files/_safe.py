@@ -13,8 +13,9 @@ import collections
 import pickletools
 from typing import TYPE_CHECKING, Any
 
+from manyhands._files import _joblib_files
 from manyhands._files._safe_makers import Constant, Name, Pending, find
-from manyhands.errors import ManyhandsError, NotData, StoreCorrupt
+from manyhands.errors import ManyhandsError, NotData, StoreCorrupt, UnknownFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,13 +27,17 @@ _LISTS = frozenset({list, collections.deque})
 _TABLES = frozenset({dict, collections.OrderedDict, collections.defaultdict, collections.Counter})
 
 
-def refuse(_: Any, name: str) -> Any:
+def refuse(_: Any, name: str, begin: bytes) -> Any:
     """A file that is not of manyhands' own format.
 
     Raises:
-        NotData: always.
+        NotData: always; but
+        UnknownFormat: if it is none that could be loaded without ``safe`` either.
     """
-    raise NotData(name, "its format", "is not that of manyhands.dump(), and only such files can be loaded as data")
+    if begin and not _joblib_files.is_joblib_file(begin):
+        raise UnknownFormat(name, begin)
+    reason = "is that of joblib.dump() or pickle: only files of manyhands.dump() can be loaded as data, others may run what is in them"
+    raise NotData(name, "its format", reason, "if you trust whoever wrote it, write it anew: manyhands.dump(manyhands.load(path), new)")
 
 
 def value_of(contents: Contents, _: Loading) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from manyhands.errors import StoreCorrupt
 
 if TYPE_CHECKING:
     import mmap
+    from collections.abc import Iterator
 
 _STEP = 1 << 24  # what is believed of a length, at a time
 _FOR_THREADS = 4 * _format.BLOCK  # for less, starting them takes longer than it saves
@@ -95,6 +97,35 @@ class Source:
             if not done:
                 raise self.cut_short(part)
             view = view[done:]
+
+
+class Compressed(Source):
+    """A file object that decompresses what it reads. Whatever it raises of damaged data is said in one way."""
+
+    def peek(self, size: int) -> bytes:
+        """What is to come, up to so many bytes."""
+        with self._explained():
+            begin: bytes = self._file.peek(size)
+        return begin[:size]
+
+    def read(self, size: int, part: str = "it") -> Any:
+        with self._explained():
+            return super().read(size, part)
+
+    def fill(self, view: memoryview, part: str) -> int:
+        with self._explained():
+            return super().fill(view, part)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except (StoreCorrupt, MemoryError):
+            raise
+        except Exception as error:
+            if getattr(error, "errno", None) is not None:  # of the operating system
+                raise
+            raise StoreCorrupt(self.name, "its compressed data", str(error) or type(error).__name__) from error
 
 
 _NOTHING = xxhash.xxh3_64_digest(b"")

@@ -15,6 +15,7 @@ error                  whose fault                                              
 ``CannotStart``        the machine has no room for another worker                      ``OSError``
 ``BackendMissing``     a backend is not known or not installed                         ``ImportError``
 ``StoreCorrupt``       what damaged a file                                             ``UnpicklingError``, ``EOFError``, ``ValueError``
+``UnknownFormat``      who gave a file of another kind                                ``StoreCorrupt``
 ``NotStorable``        a result cannot be stored                                       ``NotSerializable``
 ``StoreRefused``       a folder of results is not private, or not signed with the key  ``PermissionError``
 ``NotData``            a file that is loaded as data names something else              ``pickle.UnpicklingError``
@@ -57,6 +58,7 @@ __all__ = [
     "StoreWarning",
     "TaskTimeout",
     "TravelWarning",
+    "UnknownFormat",
     "WorkerDied",
 ]
 
@@ -343,7 +345,7 @@ class BackendMissing(ManyhandsError, ImportError):
 
 
 class StoreCorrupt(ManyhandsError, pickle.UnpicklingError, EOFError, ValueError):
-    """A file cannot be read because it is damaged: cut off, overwritten, or none of those that are read here.
+    """A file cannot be read because it is damaged: cut off, overwritten; or (:class:`UnknownFormat`) none of those that are read here.
 
     Attributes:
         path: the file; empty if it has no name.
@@ -356,6 +358,41 @@ class StoreCorrupt(ManyhandsError, pickle.UnpicklingError, EOFError, ValueError)
         super().__init__(f"{path or 'the file'} is damaged: {part}: {reason}. To mend it: {mend}.")
 
 
+class UnknownFormat(StoreCorrupt):
+    """A file is none of those that are read here, by its first bytes.
+
+    Attributes:
+        path: the file; empty if it has no name.
+    """
+
+    def __init__(self, path: str, begin: bytes) -> None:
+        super().__init__(path, "its beginning", "")
+        reader = next((reader for first, reader in _READERS.items() if begin.startswith(first)), "")
+        mend = f"it looks like one for {reader}" if reader else "give another path, or read it with what has written it"
+        self.args = (
+            f"{path or 'the file'} is no file of manyhands.dump(), of joblib.dump() or of pickle, as far as its beginning tells "
+            f"({begin[:_SHOWN]!r}). To mend it: {mend}.",
+        )
+
+
+_SHOWN = 16
+_READERS = {
+    b"\x93NUMPY": "numpy.load()",
+    b"PK\x03\x04": "zipfile, or numpy.load() (.npz), or torch.load()",
+    b"\x89HDF": "h5py, or pandas.read_hdf()",
+    b"PAR1": "pandas.read_parquet()",
+    b"ARROW1": "pyarrow.feather.read_table()",
+    b"SQLite format 3": "sqlite3",
+    b"{": "json.load()",
+}
+
+
+_REGISTER = (
+    "if it is a dataclass of yours that holds data, register it (manyhands.persistence.register_data); if you trust whoever wrote the "
+    "file, load it without safe=True"
+)
+
+
 class NotData(ManyhandsError, pickle.UnpicklingError):
     """A file that was loaded with ``safe=True`` names something that is no data: a class, or a function to be called.
 
@@ -364,13 +401,10 @@ class NotData(ManyhandsError, pickle.UnpicklingError):
         name: ``module.name`` of what it names.
     """
 
-    def __init__(self, path: str, name: str, reason: str = "is not among what data consist of") -> None:
+    def __init__(self, path: str, name: str, reason: str = "is not among what data consist of", mend: str = _REGISTER) -> None:
         self.path = path
         self.name = name
-        super().__init__(
-            f"{path or 'the file'} was not loaded: {name} {reason}. To mend it: if it is a dataclass of yours that holds data, register it "
-            f"(manyhands.persistence.register_data); if you trust whoever wrote the file, load it without safe=True."
-        )
+        super().__init__(f"{path or 'the file'} was not loaded: {name} {reason}. To mend it: {mend}.")
 
 
 class InternalError(ManyhandsError, RuntimeError):

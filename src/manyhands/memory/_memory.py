@@ -6,9 +6,11 @@ import functools
 import inspect
 import logging
 import os
+import stat
 from typing import TYPE_CHECKING, Any, Literal
 
 from manyhands._core.options import refuse, whole
+from manyhands.errors import StoreRefused
 from manyhands.memory import _limits
 from manyhands.memory._cached import MemorizedFunc
 from manyhands.memory._eviction import Evicted
@@ -62,7 +64,7 @@ class Memory:
 
     Raises:
         ValueError, TypeError: an argument is not allowed.
-        PermissionError: the folder belongs to another user.
+        StoreRefused: the location is a file, or the folder belongs to another user.
     """
 
     warning: type[Warning] = RuntimeWarning
@@ -86,12 +88,26 @@ class Memory:
         if on_not_stored not in {"raise", "warn"}:
             raise refuse("on_not_stored", on_not_stored, "'raise' or 'warn'")
         self.location = None if location is None else os.path.expanduser(os.fspath(location))
+        self._check_location()
         self.mmap_mode = mmap_mode
         self.compress = compress
         self.verbose = _checked_verbosity(verbose)
         self.size_limit = size_limit
         self.on_not_stored = on_not_stored
         self._key = key
+
+    def _check_location(self) -> None:
+        """That results cannot be kept there is better known before they are computed."""
+        if self.location is None:
+            return
+        try:
+            mode = os.stat(self.location).st_mode
+        except NotADirectoryError:  # what is to be a folder above it
+            mode = 0
+        except OSError:  # it is not there yet, or whoever uses the store is told
+            return
+        if not stat.S_ISDIR(mode):
+            raise StoreRefused(self.location, "it is, or would be in, a file", "give a folder, or the path of one that is to be made")
 
     @functools.cached_property
     def store(self) -> Any:

@@ -76,6 +76,10 @@ class Memory(manyhands.memory.Memory):
         place: Any = location if self._given is None else str(self._given.location)
         super().__init__(place, mmap_mode=mmap_mode, compress=compress, verbose=verbose, size_limit=None, on_not_stored="warn")
 
+    def _check_location(self) -> None:
+        if self._foreign is None:  # others may keep everything in one file
+            super()._check_location()
+
     @functools.cached_property
     def store(self) -> Any:
         """Where the results are."""

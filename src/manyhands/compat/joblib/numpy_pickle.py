@@ -41,8 +41,8 @@ def load(filename: Any, mmap_mode: str | None = None, ensure_native_byte_order: 
     def ours(contents: Contents, loading: _loading.Loading) -> Any:
         return contents.value(_Arrays(contents, loading.mmap_mode, native=native).make)
 
-    def others(file: Any, name: str) -> Any:
-        return _joblib_files.load(file, name, loading.mmap_mode, native_byte_order=native)
+    def others(file: Any, name: str, begin: bytes) -> Any:
+        return _joblib_files.load(file, name, loading.mmap_mode, native_byte_order=native, begin=begin)
 
     loading = _loading.Loading(mmap_mode, ours, others)
     return loading.path_or_object(filename)
