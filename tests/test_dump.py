@@ -116,6 +116,64 @@ def test_what_is_sent_through_a_socket_is_read_up_to_its_end():
             assert same(load(reader), value)
 
 
+class OnlyReads:
+    def __init__(self, raw):
+        self.raw = io.BytesIO(raw)
+
+    def read(self, size=-1):
+        return self.raw.read(min(size, 1000) if size > 0 else size)
+
+
+@pytest.mark.parametrize("write", [dump, lambda value, file: pickle.dump(value, file)], ids=["ours", "pickle"])
+def test_what_can_neither_look_ahead_nor_go_back(write):
+    file = io.BytesIO()
+    write({"a": LARGE[:5000], "b": "x"}, file)
+    assert same(load(OnlyReads(file.getvalue()))["a"], LARGE[:5000])
+    packed = io.BytesIO(gzip.compress(file.getvalue()))
+    assert same(load(OnlyReads(packed.getvalue()))["a"], LARGE[:5000])
+
+
+def test_a_pipe_without_a_buffer():
+    reading, writing = os.pipe()
+
+    def write():
+        with open(writing, "wb", buffering=0) as file:
+            dump(LARGE, file)
+            dump("second", file)
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    with open(reading, "rb", buffering=0) as file:
+        assert same(load(file), LARGE)
+        assert load(file) == "second"
+    thread.join()
+
+
+def test_standard_output():
+    code = "import manyhands; manyhands.dump([1, 2], '/dev/stdout')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30, check=True)
+    assert load(io.BytesIO(done.stdout)) == [1, 2]
+
+
+def test_files_that_are_open_for_text(path):
+    with open(path, "w") as file, pytest.raises(TypeError, match="open it with 'wb'"):
+        dump(1, file)
+    with open(path) as file, pytest.raises(TypeError, match="open it with 'rb'"):
+        load(file)
+
+
+def test_no_name_at_all():
+    with pytest.raises(FileNotFoundError):
+        dump(1, "")
+
+
+def test_a_level_that_is_a_number_of_numpy(path):
+    dump([1, 2], path, compress=np.int64(3))
+    assert load(path) == [1, 2]
+    dump([1, 2], path, compress=("zstd", np.int32(3)))
+    assert load(path) == [1, 2]
+
+
 def test_of_several_objects_a_path_gives_the_first(path):
     with open(path, "wb") as file:
         dump("first", file)
@@ -244,6 +302,29 @@ def test_shared_arrays_are_stored_by_value(path):
 
 
 # ------------------------------------------------------------ writing
+
+
+@pytest.mark.parametrize("compress", [0, "zstd"])
+def test_an_array_that_others_write_to_meanwhile(path, compress):
+    shared = manyhands.share_array(LARGE)
+    writing = threading.Event()
+    ended = threading.Event()
+
+    def write():
+        while not ended.is_set():
+            shared[:] += 1
+            writing.set()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        writing.wait()
+        for _ in range(5):
+            dump(shared, path, compress=compress)
+            assert load(path).shape == LARGE.shape
+    finally:
+        ended.set()
+        thread.join()
 
 
 def test_writing_needs_no_second_copy(path):

@@ -13,6 +13,7 @@ import math
 import os
 import pathlib
 import pickle
+import random
 import subprocess
 import sys
 import uuid
@@ -21,9 +22,11 @@ import zoneinfo
 import numpy as np
 import pandas as pd
 import pytest
+import xxhash
 
 from manyhands import NotData, StoreCorrupt, dump, load
-from manyhands._files import _sinks, _writing
+from manyhands._files import _format, _sinks, _writing
+from manyhands.errors import UnknownFormat
 from manyhands.persistence import inspect, register_data
 
 
@@ -283,3 +286,69 @@ def test_the_command(path, tmp_path):
     wrong = subprocess.run([sys.executable, "-m", "manyhands", "inspect", tmp_path / "none"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 1
     assert "No such file" in wrong.stderr
+
+
+def with_other_pickle(raw, change):
+    """The file, with another pickle in it that agrees with its checksum."""
+    header = _format.Header.from_bytes(raw, "")
+    start, end = _format.HEADER_SIZE, _format.HEADER_SIZE + header.length
+    payload = bytearray(raw[start:end])
+    change(payload)
+    checksum = _format.Sum()
+    checksum.update(payload)
+    return _format.Header(0, len(payload), len(payload), checksum.result(), header.count).to_bytes() + payload + raw[end:]
+
+
+@pytest.mark.parametrize("protocol", [0, 2, 5])
+def test_pickles_that_make_no_sense_end_in_an_error_of_ours(tmp_path, protocol):
+    path = tmp_path / "file"
+    data = {"a": [1, 2.5, "x" * 50, b"y"], (1,): {2, 3}}
+    value = [data, datetime.date(2020, 1, 2), Point(1.0), np.arange(300), pd.DataFrame({"a": [1, 2]})]
+    dump(value, path, protocol=protocol)
+    raw, rng = path.read_bytes(), random.Random(protocol)
+
+    def change(payload):
+        for _ in range(rng.choice([1, 2, 5])):
+            payload[rng.randrange(len(payload))] = rng.choice(b"Rbc\x93\x81tdl]}(0.2hq\x94\x97\x98\x8b\x8c\x95\xff")
+
+    ended = collections.Counter()
+    for _ in range(300):
+        path.write_bytes(with_other_pickle(raw, change))
+        for read in (lambda: load(path, safe=True), lambda: inspect(path)):
+            try:
+                read()
+            except (StoreCorrupt, NotData, MemoryError) as error:
+                ended[type(error)] += 1
+    assert ended[StoreCorrupt] > 50
+
+
+def test_lengths_that_make_no_sense(tmp_path):
+    path = tmp_path / "file"
+    dump(np.zeros(5000), path, compress="zstd")
+    raw = bytearray(path.read_bytes())
+    at = _format.HEADER_SIZE + _format.Header.from_bytes(bytes(raw), "").stored
+    row = raw[at : at + 16]
+    row[:8] = b"\xff" * 8
+    raw[at : at + 24] = row + xxhash.xxh3_64_intdigest(bytes(row)).to_bytes(8, "little")
+    path.write_bytes(raw)
+    with pytest.raises(StoreCorrupt, match="buffer 0 in it: its length makes no sense"):
+        load(path)
+
+
+@pytest.mark.parametrize("protocol", range(6))
+def test_data_of_all_protocols(tmp_path, protocol):
+    value = {"a": [1, 2.5, "x", b"y", (1, 2), True, None, 2**70], "d": datetime.date(2020, 1, 1), "s": {1}, "t": (1, 2, 3, 4), "e": {}}
+    path = tmp_path / "file"
+    dump([value, value], path, protocol=protocol)
+    one, other = load(path, safe=True)
+    assert one == value
+    assert one is other
+    assert inspect(path).outline[0] == "list of 2"
+
+
+def test_files_of_another_kind_are_not_inspected(tmp_path):
+    path = tmp_path / "file"
+    for content, error in ((b"<html>", UnknownFormat), (b"", StoreCorrupt), (b"\x89MHF\n", StoreCorrupt)):
+        path.write_bytes(content)
+        with pytest.raises(error):
+            inspect(path)

@@ -101,7 +101,7 @@ def packed(compress: Callable[[Any], bytes], blocks: Iterable[Any], element: int
 
 
 def _pack(compress: Callable[[Any], bytes], element: int, block: Any) -> tuple[bytes, Any]:
-    size = len(block)
+    block, size = bytes(block), len(block)  # as it is now: another thread or process may write to it
     data: Any = compress(_elements.apart(block, element) if element else block)
     if len(data) >= size:
         data = block

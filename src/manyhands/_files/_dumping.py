@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import operator
 import os
 from typing import Any, NamedTuple
 
@@ -19,8 +21,9 @@ class _How(NamedTuple):
 def dump(value: object, filename: Any, compress: Any = 0, protocol: int | None = None) -> list[str] | None:
     """Store an object in one file, to be had again from :func:`load`.
 
-    Arrays are written from where they are, without a copy. A file that is there is replaced when the new one is complete: whoever reads it
-    meanwhile, or is interrupted, or killed, has the old one. (It is not waited for until the disk has it.)
+    Arrays are written from where they are, without a copy: no thread may write to one meanwhile. (What lies in shared memory or a map of a
+    file may be written to by others; the file has some of their numbers then.) A file that is there is replaced when the new one is
+    complete: whoever reads it meanwhile, or is interrupted, or killed, has the old one. (It is not waited for until the disk has it.)
 
     Example:
         >>> import manyhands
@@ -43,6 +46,7 @@ def dump(value: object, filename: Any, compress: Any = 0, protocol: int | None =
 
     Raises:
         NotSerializable: with the path to the part that cannot be pickled; it is a ``pickle.PicklingError``.
+        TypeError: a file object for text.
         ValueError: ``filename`` or ``compress`` is none of the above, or what it needs is not installed.
         OSError: the file cannot be written.
     """
@@ -57,6 +61,9 @@ def dump(value: object, filename: Any, compress: Any = 0, protocol: int | None =
     if not hasattr(filename, "write"):
         msg = f"Second argument should be a filename or a file-like object, {filename} (type {type(filename)}) was given."
         raise ValueError(msg)
+    if isinstance(filename, io.TextIOBase):
+        msg = f"{filename!r} is open for text; objects are written as bytes: open it with 'wb'"
+        raise TypeError(msg)
     _into_object(value, filename, how, protocol)
     return None
 
@@ -88,6 +95,8 @@ def _into_object(value: object, file: Any, how: _How, protocol: int | None) -> N
 def _how(compress: Any, path: str) -> _How:
     """What ``compress`` means, for a file of that name."""
     method, level, is_named = _method_and_level(compress)
+    if not isinstance(level, bool) and hasattr(level, "__index__"):
+        level = operator.index(level)  # of numpy
     if is_named and method in _codecs.NAMES:
         return _own(method, level)
     if level is not None and level is not False and level not in range(10):

@@ -6,9 +6,9 @@ import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
 
-from manyhands._files import _codecs, _compressors, _format, _reading, _safe, _sources
+from manyhands._files import _codecs, _compressors, _format, _joblib_files, _reading, _safe, _sources
 from manyhands._files._safe_makers import Name, Pending
-from manyhands.errors import NotData
+from manyhands.errors import ManyhandsError, NotData, StoreCorrupt, UnknownFormat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -71,7 +71,7 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
         ["dict of 1: {'a'}", "  ['a']: int 1"]
 
     Raises:
-        StoreCorrupt: the file is damaged.
+        StoreCorrupt: the file is damaged; UnknownFormat, which is one: it is of another kind.
         OSError: it cannot be read.
     """
     name = os.fspath(path)
@@ -84,13 +84,22 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
             compressed = _sources.Compressed(_compressors.reader(file, method), name)
             begin, source = compressed.peek(_format.HEADER_SIZE), compressed
         if not begin.startswith(_format.MAGIC):
+            if begin.startswith(_format.MAGIC[:4]) or not begin:
+                _format.Header.from_bytes(begin, name)  # which says what is wrong with it
+            if not _joblib_files.is_joblib_file(begin):
+                raise UnknownFormat(name, begin)
             return Inspection(name, "pickle or joblib", size, method or "")
         return _described(_reading.Contents(source, with_buffers=False), size, method or "")
 
 
 def _described(contents: _reading.Contents, size: int, method: str) -> Inspection:
     sketch = _Sketch(contents)
-    value = sketch.run()
+    try:
+        outline = list(_lines(sketch.run(), ""))
+    except (ManyhandsError, MemoryError) as error:
+        outline = [f"it cannot be shown: {getattr(error, 'name', '') or error}"]
+    except Exception as error:
+        raise StoreCorrupt(contents.source.name, "its pickle", f"{type(error).__name__}: {error}") from error
     about = contents.about
     arrays = [found for _, found in sorted(sketch.arrays.items())]
     return Inspection(
@@ -104,7 +113,7 @@ def _described(contents: _reading.Contents, size: int, method: str) -> Inspectio
         contents.header.length,
         arrays,
         sorted(sketch.names),
-        list(_lines(value, "")),
+        outline,
     )
 
 

@@ -52,8 +52,11 @@ class Loading:
     def _object(self, file: Any) -> Any:
         name = getattr(file, "name", "")
         name = name if isinstance(name, str) else ""
-        if not hasattr(file, "peek") and hasattr(file, "seek"):
-            file = _Rewound(file)
+        if isinstance(file, io.TextIOBase):
+            msg = f"{file!r} is open for text; objects are bytes: open it with 'rb'"
+            raise TypeError(msg)
+        if not hasattr(file, "peek"):
+            file = _Rewound(file) if _is_seekable(file) else _Ahead(file)
         return self._file(file, name)
 
     def _file(self, file: Any, name: str) -> Any:
@@ -181,6 +184,53 @@ class _Rewound:
 
     def __repr__(self) -> str:
         return repr(self._file)
+
+
+class _Ahead(io.RawIOBase):
+    """A file object that can neither look ahead nor go back: a pipe without a buffer, anything with ``read()``.
+
+    A file of ours is never shorter than what is taken ahead here, so what follows it is left in its place.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file = file
+        self._begin = b""
+        while len(self._begin) < _HEAD and (more := file.read(_HEAD - len(self._begin))):
+            self._begin += more
+
+    def peek(self, _: int = 0) -> bytes:
+        """What is to come."""
+        return self._begin
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def read(self, size: int = -1, /) -> bytes:
+        """So many bytes, or less; all, if it is negative."""
+        if size < 0:
+            begin, self._begin = self._begin, b""
+            return begin + bytes(self._file.read())
+        begin, self._begin = self._begin[:size], self._begin[size:]
+        return begin or bytes(self._file.read(size))
+
+    def readinto(self, buffer: Any, /) -> int:
+        """Fill some of it."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
+
+    def __repr__(self) -> str:
+        return repr(self._file)
+
+
+def _is_seekable(file: Any) -> bool:
+    if not hasattr(file, "seek"):
+        return False
+    try:
+        return bool(file.seekable()) if hasattr(file, "seekable") else True
+    except (OSError, ValueError):
+        return False
 
 
 def _peek(file: Any) -> bytes:

@@ -15,13 +15,14 @@ if TYPE_CHECKING:
 
 class Piece:
     """Contiguous memory. ``of_pickle``: pickle itself asks for it when it is loaded; ``element``: the size of the numbers in it, 0 if
-    they are none.
+    they are none; ``is_shared``: whether other processes may write to it.
     """
 
-    __slots__ = ("element", "length", "of_pickle", "view")
+    __slots__ = ("element", "is_shared", "length", "of_pickle", "view")
 
-    def __init__(self, view: memoryview, *, of_pickle: bool, element: int = 0) -> None:
+    def __init__(self, view: memoryview, *, of_pickle: bool, element: int = 0, is_shared: bool = False) -> None:
         self.view = view
+        self.is_shared = is_shared
         self.length = view.nbytes
         self.of_pickle = of_pickle
         self.element = element
@@ -35,12 +36,13 @@ class Piece:
 class Scattered:
     """An array with gaps, or of another order than both C's and Fortran's; a block of it at a time is copied."""
 
-    __slots__ = ("array", "element", "length", "of_pickle")
+    __slots__ = ("array", "element", "is_shared", "length", "of_pickle")
 
     def __init__(self, array: Array) -> None:
         self.array = array
         self.length = array.nbytes
         self.of_pickle = False
+        self.is_shared = False  # it is copied anyway
         self.element = _element(array.dtype)
 
     def blocks(self, size: int = _format.BLOCK) -> Iterator[Any]:
@@ -78,7 +80,16 @@ def of_array(array: Array) -> tuple[Piece | Scattered, str]:
     else:
         return Scattered(array), "C"
     plain: Any = np.asarray(flat).reshape(-1).view(np.uint8)
-    return Piece(memoryview(plain), of_pickle=False, element=_element(array.dtype)), order
+    return Piece(memoryview(plain), of_pickle=False, element=_element(array.dtype), is_shared=_is_shared(array)), order
+
+
+def _is_shared(array: Array) -> bool:
+    """Whether its memory is from elsewhere: a map of a file, shared memory."""
+    import numpy as np  # noqa: PLC0415 - as above
+
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array.base is not None and type(array.base) is not bytes
 
 
 def _element(dtype: Any) -> int:

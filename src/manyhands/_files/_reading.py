@@ -54,7 +54,7 @@ class Contents:
         part = "the pickle in it"
         if header.codec:
             source.holds(header.stored, part)
-            view = memoryview(bytearray(header.length))
+            view = memoryview(self._room(part, bytearray, header.length))
             _codecs.unpack_into(view, header.codec, lambda size: source.read(size, part), source.name, part)
             payload: Any = view.obj
         else:
@@ -65,11 +65,17 @@ class Contents:
             raise StoreCorrupt(source.name, part, "it does not agree with its checksum")
         return payload
 
+    def _room(self, part: str, make: Callable[[Any], Any], size: Any) -> Any:
+        try:
+            return make(size)
+        except (ValueError, OverflowError) as error:  # more than there can be
+            raise StoreCorrupt(self.source.name, part, "its length makes no sense") from error
+
     def _read_buffer(self, number: int, row: Row) -> int | None:
         """Its checksum, where it is not compared elsewhere."""
         source, part = self.source, f"buffer {number} in it"
         if row.codec:
-            memory = _room(row)
+            memory = self._room(part, _memory_for, row)
             self.offsets.append(0)
             self.buffers.append(memory)
             _codecs.unpack_into(memoryview(memory), row.codec, lambda size: source.read(size, part), source.name, part, row.element)
@@ -82,7 +88,7 @@ class Contents:
             self.buffers.append(memoryview(source.memory)[at : at + row.length])
             source.skip(row.length)
             return None
-        memory = _room(row)
+        memory = self._room(part, _memory_for, row)
         self.buffers.append(memory)
         return source.fill(memoryview(memory), part)
 
@@ -142,7 +148,7 @@ class _Unpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
 
-def _room(row: Row) -> Any:
+def _memory_for(row: Row) -> Any:
     """Memory for a buffer, with nothing in it."""
     if "numpy" in sys.modules or not row.of_pickle:
         import numpy as np  # noqa: PLC0415 - as above

@@ -35,11 +35,9 @@ def replacing(path: str) -> Iterator[int]:
     Raises:
         OSError: as ``open()`` does.
     """
-    path = os.path.realpath(path)
-    try:
-        mode: int | None = os.stat(path).st_mode
-    except FileNotFoundError:
-        mode = None
+    mode = _mode_of(path)
+    if mode is None or stat.S_ISREG(mode):  # of /dev/stdout, a link to something without a path, the path says nothing
+        path = os.path.realpath(path)
     try:
         new = _begin(path, mode)
     except OSError as error:
@@ -54,6 +52,15 @@ def replacing(path: str) -> Iterator[int]:
         raise
     finally:
         os.close(new.fd)
+
+
+def _mode_of(path: str) -> int | None:
+    try:
+        return os.stat(path).st_mode
+    except FileNotFoundError:
+        if path:
+            return None
+        raise
 
 
 def _begin(path: str, mode: int | None) -> _InPlace:

@@ -165,6 +165,11 @@ class Machine:
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[key] = value
 
+    def dict_of(self, items: list[Any]) -> None:
+        """A table of keys and values in turn."""
+        self.stack.append({})
+        self.update(items)
+
     def add(self, items: list[Any]) -> None:
         """Add to a set."""
         target = self.stack[-1]
@@ -224,6 +229,9 @@ _OPERATIONS: dict[str, Callable[[Machine, Any], Any]] = {
     "TUPLE1": _tuple_of(1),
     "TUPLE2": _tuple_of(2),
     "TUPLE3": _tuple_of(3),
+    "LIST": lambda machine, _: machine.stack.append(machine.since_mark()),
+    "DICT": lambda machine, _: machine.dict_of(machine.since_mark()),
+    "DUP": lambda machine, _: machine.stack.append(machine.stack[-1]),
     "FROZENSET": lambda machine, _: machine.stack.append(frozenset(machine.since_mark())),
     "APPEND": lambda machine, _: machine.extend(machine.top(1)),
     "APPENDS": lambda machine, _: machine.extend(machine.since_mark()),
@@ -231,8 +239,10 @@ _OPERATIONS: dict[str, Callable[[Machine, Any], Any]] = {
     "SETITEMS": lambda machine, _: machine.update(machine.since_mark()),
     "ADDITEMS": lambda machine, _: machine.add(machine.since_mark()),
     "MEMOIZE": lambda machine, _: machine.keep(None),
+    "PUT": lambda machine, number: machine.keep(number),
     "BINPUT": lambda machine, number: machine.keep(number),
     "LONG_BINPUT": lambda machine, number: machine.keep(number),
+    "GET": lambda machine, number: machine.stack.append(machine.memo[number]),
     "BINGET": lambda machine, number: machine.stack.append(machine.memo[number]),
     "LONG_BINGET": lambda machine, number: machine.stack.append(machine.memo[number]),
     "GLOBAL": _global,
