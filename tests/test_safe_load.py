@@ -352,3 +352,36 @@ def test_files_of_another_kind_are_not_inspected(tmp_path):
         path.write_bytes(content)
         with pytest.raises(error):
             inspect(path)
+
+
+def test_tables_of_arrow(tmp_path):
+    pa = pytest.importorskip("pyarrow")
+    path = tmp_path / "file"
+    words = pa.array(["a", None, "b", "a"])
+    columns = {
+        "number": pa.array([1, 2, None, 4]), "word": words, "coded": words.dictionary_encode(), "flag": pa.array([True, None, False, True]),
+        "time": pa.array([1, 2, 3, None], pa.timestamp("us", "UTC")), "list": pa.array([[1], [2, 3], None, []]),
+        "record": pa.array([{"x": 1, "y": "z"}, None, {"x": 2, "y": None}, {"x": 3, "y": ""}]),
+        "bytes": pa.array([b"abc"] * 4, pa.binary(3)),
+        "map": pa.array([[("k", 1)], [], None, [("l", 2)]], pa.map_(pa.string(), pa.int64())), "none": pa.nulls(4),
+        "price": pa.array([decimal.Decimal("1.50")] * 4, pa.decimal128(5, 2)), "long": pa.array(["x" * 50] * 4, pa.large_string()),
+    }  # fmt: skip
+    table = pa.table(columns).replace_schema_metadata({"made": "here"})
+    for value in (table, pa.concat_tables([table, table.slice(1, 2)]), table.to_batches()[0], table.slice(1), table.schema):
+        dump(value, path)
+        found = load(path, safe=True)
+        assert found.equals(value)
+        assert type(found) is type(value)
+
+
+def test_arrays_with_masks(tmp_path):
+    path = tmp_path / "file"
+    structured = np.ma.array([(1, 2.0), (3, 4.0)], "i4, f8", mask=[(0, 1), (1, 0)])
+    fortran = np.ma.array(np.asfortranarray(np.arange(6).reshape(2, 3)), mask=np.eye(2, 3, dtype=bool))
+    for value in (np.ma.array([1, 2, 3], mask=[0, 1, 0], fill_value=7), structured, fortran, np.ma.array([1.5, 2.5])):
+        dump(value, path)
+        found = load(path, safe=True)
+        assert type(found) is np.ma.MaskedArray
+        assert found.dtype == value.dtype
+        assert found.tolist() == value.tolist()
+        assert found.fill_value == value.fill_value

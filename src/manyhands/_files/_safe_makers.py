@@ -245,6 +245,23 @@ def _array_of_state(state: Any) -> Any:
     return np.asfortranarray(whole) if is_fortran else whole
 
 
+def _masked(_: Contents, kind: Any, base: Any, *rest: Any) -> Pending:
+    """An array with a mask: its state is that of an array, the mask in the same way, and what is shown in the place of what is masked."""
+    if not isinstance(kind, Name) or kind.name != "MaskedArray" or not isinstance(base, Name) or base.name != "ndarray":
+        msg = f"a masked array as {kind} of {base}"
+        raise TypeError(msg)
+
+    def finish(state: Any) -> Any:
+        import numpy as np  # noqa: PLC0415 - as above
+
+        version, shape, dtype, is_fortran, data, mask, fill = state
+        whole = _array_of_state((version, shape, dtype, is_fortran, data))
+        masked = _array_of_state((version, shape, np.ma.make_mask_descr(dtype), is_fortran, mask))
+        return np.ma.MaskedArray(whole, mask=masked, fill_value=fill)
+
+    return Pending("numpy.ma.MaskedArray", finish)
+
+
 def _from_buffer(_: Contents, buffer: Any, dtype: Any, shape: Any, order: Any) -> Any:
     import numpy as np  # noqa: PLC0415 - as above
 
@@ -278,6 +295,7 @@ _OLD = {
     "numpy.core.numeric": "numpy._core.numeric",
     "pathlib._local": "pathlib",
     "numpy.matrixlib.defmatrix": "numpy",
+    "numpy.ma.core": "numpy.ma",
 }
 _PATHS = ("Path", "PosixPath", "PurePath", "PurePosixPath", "PureWindowsPath")
 
@@ -312,6 +330,8 @@ _MAKERS: dict[tuple[str, str], Maker] = {
     ("numpy", "dtype"): _dtype,
     ("numpy", "ndarray"): _only_named,
     ("numpy", "matrix"): _only_named,
+    ("numpy.ma", "MaskedArray"): _only_named,
+    ("numpy.ma", "_mareconstruct"): _masked,
     ("numpy._core.multiarray", "_reconstruct"): _array,
     ("numpy._core.multiarray", "scalar"): _scalar,
     ("numpy._core.numeric", "_frombuffer"): _from_buffer,

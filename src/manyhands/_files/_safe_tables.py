@@ -1,4 +1,4 @@
-"""Tables of pandas among data: taken from what pandas pickles of itself, and made anew by its public constructors, which check them."""
+"""Tables of pandas and pyarrow among data: from what these pickle of themselves, made anew by public constructors, which check it."""
 
 from __future__ import annotations
 
@@ -278,14 +278,25 @@ def _timestamp(value: Any, zone: Any, unit: Any = 10) -> Any:
 
 
 def _arrow_array(_: Any, parts: Any) -> Any:
-    """From type, length, number of nulls, offset, buffers, children, dictionary; checked in full, since the buffers are anybody's."""
-    pa = _arrow()
-    kind, length, nulls, offset, buffers, children, dictionary = parts
-    if not isinstance(kind, pa.DataType) or dictionary is not None or children:
-        raise _wanted("a simple type")
-    made = pa.Array.from_buffers(kind, length, buffers, nulls, offset)
+    """Checked in full, since the buffers are anybody's."""
+    made = _arrow_of(parts)
     made.validate(full=True)
     return made
+
+
+def _arrow_of(parts: Any) -> Any:
+    """From type, length, number of nulls, offset, buffers, children, dictionary."""
+    pa = _arrow()
+    kind, length, nulls, offset, buffers, children, dictionary = parts
+    if not isinstance(kind, pa.DataType) or not all(buffer is None or isinstance(buffer, pa.Buffer) for buffer in buffers):
+        raise _wanted("its type, or a buffer")
+    if pa.types.is_dictionary(kind):
+        numbers = pa.Array.from_buffers(kind.index_type, length, buffers, nulls, offset)
+        numbers.validate(full=True)
+        return pa.DictionaryArray.from_arrays(numbers, _arrow_array(None, dictionary), ordered=kind.ordered)
+    if dictionary is not None:
+        raise _wanted("a type with a dictionary")
+    return pa.Array.from_buffers(kind, length, buffers, nulls, offset, [_arrow_of(child) for child in children])
 
 
 def _arrow_type(_: Any, name: Any) -> Any:
@@ -298,9 +309,54 @@ def _arrow_chunks(_: Any, chunks: Any, kind: Any = None) -> Any:
     return _arrow().chunked_array(chunks, type=kind)
 
 
+def _arrow_schema(_: Any, fields: Any, metadata: Any = None) -> Any:
+    return _arrow().schema(_fields(fields), metadata)
+
+
+def _fields(fields: Any) -> Any:
+    if type(fields) is not list or not all(isinstance(field, _arrow().Field) for field in fields):
+        raise _wanted("a list of fields")
+    return fields
+
+
+def _arrow_by(name: str) -> Maker:
+    """A function of pyarrow that checks what it is given: numbers, text, types and fields."""
+
+    def make(_: Any, *args: Any) -> Any:
+        pa = _arrow()
+        for value in args:
+            if not isinstance(value, (int, str, dict, pa.DataType, pa.Field, type(None))):
+                raise _wanted("a number, text, type or field")
+        return getattr(pa, name)(*args)
+
+    return make
+
+
+def _arrow_struct(_: Any, fields: Any) -> Any:
+    return _arrow().struct(_fields(fields))
+
+
+def _arrow_table(kind: str) -> Maker:
+    def make(_: Any, columns: Any, schema: Any) -> Any:
+        pa = _arrow()
+        if type(columns) is not list or not isinstance(schema, pa.Schema):
+            raise _wanted("its columns, or its schema")
+        made = getattr(pa, kind).from_arrays(columns, schema=schema)
+        made.validate(full=True)
+        return made
+
+    return make
+
+
+_TYPES = ("timestamp", "binary", "decimal128", "decimal256", "list_", "large_list", "dictionary", "map_", "field")
 _OF_ARROW: dict[str, Maker] = {
     "_restore_array": _arrow_array,
+    "_reconstruct_table": _arrow_table("Table"),
+    "_reconstruct_record_batch": _arrow_table("RecordBatch"),
     "type_for_alias": _arrow_type,
     "py_buffer": lambda _, buffer: _arrow().py_buffer(buffer),
     "chunked_array": _arrow_chunks,
+    "schema": _arrow_schema,
+    "struct": _arrow_struct,
+    **{name: _arrow_by(name) for name in _TYPES},
 }
