@@ -20,9 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     Label = tuple[str, str, bytes | tuple[str, ...]]  # module, name, what else tells it from others of that name
+    # The class, its code, its label, and which attributes of it are looked at each time.
+    _Known = tuple[Callable[[], object], Code | None, Label, list[tuple[Mapping[str, Any], str]]]
 
 _MOST = 2000  # that are remembered; they are kept alive by it
-_classes: dict[int, tuple[Callable[[], object], Code | None, Label]] = {}
+_classes: dict[int, _Known] = {}
 _functions: dict[tuple[int, int, str, str], tuple[types.CodeType, dict[str, Any], Code]] = {}
 
 
@@ -31,10 +33,13 @@ class _Own(Walk):
     under any name counts, as its objects have it, too.
 
     Attributes:
-        may_change: whether there is anything among it that may change without being replaced.
+        changing: attributes of classes, by namespace and name, of which the contents may change without their being replaced. They are not
+            in the digest.
     """
 
-    may_change = False
+    def __init__(self) -> None:
+        super().__init__()
+        self.changing: list[tuple[Mapping[str, Any], str]] = []
 
     def is_own(self, module: object) -> bool:
         """Whether the code of a module, by its name, is looked into."""
@@ -48,38 +53,52 @@ class _Own(Walk):
 
     def class_attribute(self, cls: type, own: Mapping[str, Any], name: str) -> None:
         """Numbers, text, containers and arrays by what they hold; of other objects, the type."""
-        if name.startswith(("__", "_abc_")) or name.isupper() or is_made_of_code(own[name]):
+        value = own[name]
+        if name.startswith(("__", "_abc_")) or name.isupper() or is_made_of_code(value):
             super().class_attribute(cls, own, name)
             return
         self.watching(own).names[name] = None
         self.say(name)
-        self.visit(own[name])
+        if _may_change(value):
+            self.changing.append((own, name))
+        else:
+            self.visit(value)
 
-    def container(self, value: Any) -> None:
-        """What has parts."""
-        self.may_change |= not isinstance(value, tuple | frozenset)
-        super().container(value)
 
-    def constant(self, value: Any) -> bool:
-        """What is the same in each process."""
-        is_constant = super().constant(value)
-        self.may_change |= is_constant and hasattr(value, "__array__")
-        return is_constant
+def _may_change(value: Any, depth: int = 0) -> bool:
+    if type(value) in (tuple, frozenset) and depth < _DEEPEST:
+        return any(_may_change(part, depth + 1) for part in value)
+    return type(value) in (list, dict, set) or hasattr(type(value), "__array__")
+
+
+_DEEPEST = 20  # deeper ones are not looked for
 
 
 def of_class(cls: type) -> Label:
     """What a class is: its name, and the digest of its code."""
     known = _classes.get(id(cls))
-    if known is not None and known[0]() is cls and (known[1] is None or not known[1].changed()):
-        return known[2]
+    if known is None or known[0]() is not cls or (known[1] is not None and known[1].changed()):
+        known = _look_at(cls)
+    return known[2] if not known[3] else (*known[2][:2], _with_contents(known[2][2], known[3]))
+
+
+def _look_at(cls: type) -> _Known:
     walk = _Own()
     code = Code(cls, walk) if _counts(cls.__module__) else None
     label = str(cls.__module__), cls.__qualname__, _shape(cls) if code is None else code.digest
     if len(_classes) >= _MOST:
         _classes.clear()
-    if not walk.may_change:
-        _classes[id(cls)] = weakref.ref(cls), code, label
-    return label
+    found = _classes[id(cls)] = weakref.ref(cls), code, label, walk.changing
+    return found
+
+
+def _with_contents(digest: Any, changing: list[tuple[Mapping[str, Any], str]]) -> bytes:
+    walk = _Own()
+    walk.hash.update(digest)
+    for own, name in changing:
+        walk.visit(own[name])
+    walk.go_on()
+    return walk.hash.digest()
 
 
 def _counts(module: object) -> bool:
