@@ -37,7 +37,7 @@ _ELEMENT_AT = 8  # of a buffer's flags, from that bit on: the size of its elemen
 
 SMALL, PAGE = 64, 4096
 BLOCK = 4 << 20  # what is summed in one piece, and compressed at most
-PACKED = 1 << 20  # what is compressed in one piece
+PACKED = 2 << 20  # what is compressed in one piece: less, and threads hand the lock over too often where processors are busy
 STEP = 1 << 19  # what is summed and written at a time: it is still in the processor's cache
 
 
