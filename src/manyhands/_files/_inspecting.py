@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 from typing import TYPE_CHECKING, Any
@@ -75,13 +76,13 @@ def inspect(path: str | os.PathLike[str]) -> Inspection:
         OSError: it cannot be read.
     """
     name = os.fspath(path)
-    with open(path, "rb") as file:
+    with open(path, "rb") as file, contextlib.ExitStack() as opened:
         size = os.fstat(file.fileno()).st_size
         begin = file.peek(_format.HEADER_SIZE)[: _format.HEADER_SIZE]
         method = None if begin.startswith(_format.MAGIC) else _compressors.detect(begin)
         source: _sources.Source = _sources.Descriptor(file, name)
         if method is not None:
-            compressed = _sources.Compressed(_compressors.reader(file, method), name)
+            compressed = _sources.Compressed(opened.enter_context(contextlib.closing(_compressors.reader(file, method))), name)
             begin, source = compressed.peek(_format.HEADER_SIZE), compressed
         if not begin.startswith(_format.MAGIC):
             if begin.startswith(_format.MAGIC[:4]) or not begin:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import mmap
 import os
@@ -68,20 +69,26 @@ class Loading:
         method = _compressors.detect(begin)
         if method is None:
             return self._others(file, name, begin)
+        return self._compressed(file, name, method)
+
+    def _compressed(self, file: Any, name: str, method: str) -> Any:
         start = _place(file)
-        inner = _compressors.reader(file, method)
-        source = _sources.Compressed(inner, name or repr(file))
-        begin = source.peek(_HEAD)
-        if not begin.startswith(_format.MAGIC):
-            if start is not None:
-                file.seek(start)
-                inner = file
-            return self._others(inner, name, begin)
+        with contextlib.closing(_compressors.reader(file, method)) as inner:
+            source = _sources.Compressed(inner, name or repr(file))
+            begin = source.peek(_HEAD)
+            if begin.startswith(_format.MAGIC):
+                self._tell_compressed(name)
+                return self._contents(source)
+            if start is None:
+                return self._others(inner, name, begin)
+        file.seek(start)
+        return self._others(file, name, begin)
+
+    def _tell_compressed(self, name: str) -> None:
         if self.mmap_mode is not None:
             flag = self.mmap_mode
             told = f'mmap_mode "{flag}" is not compatible with compressed file {name}. "{flag}" flag will be ignored.'
             warnings.warn(told, stacklevel=_outside())
-        return self._contents(source)
 
     def _container(self, file: Any, name: str) -> Any:
         place = _place(file) if _is_regular(file) else None
