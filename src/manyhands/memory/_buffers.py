@@ -26,10 +26,13 @@ from manyhands.memory._folder import listed, write_all
 from manyhands.memory._signing import digest_by
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from manyhands.memory._folder import Folder
     from manyhands.memory._signing import Signer
 
     Bytes = bytes | bytearray | memoryview
+    Writer = Callable[[int], None]  # of a file, by its descriptor
 
 _SUFFIXES = {_compression.RAW: "", _compression.ZLIB: "z", _compression.LZ4: "l", _compression.ZSTD: "s"}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.ENOSYS}
@@ -54,12 +57,12 @@ class Buffers:
 
     # ------------------------------------------------------------ storing
 
-    def stage(self, reference: Reference, data: Bytes) -> tuple[str, int]:
+    def stage(self, reference: Reference, write: Writer) -> tuple[str, int]:
         """Have the content under a name of this writer's own; how many bytes have been written for that: none if it is there.
 
         Raises:
             OSError: it cannot be written.
-            Changed: somebody has changed the data since their digest was taken.
+            Exception: what ``write`` raises.
         """
         pool = self._pool(name_of(reference))
         staged = f"{self._folder.staged()}.{name_of(reference)}"
@@ -70,8 +73,7 @@ class Buffers:
                 raise
         else:
             return staged, 0
-        compressed = _compression.compress(reference.codec, data)
-        self._folder.publish_by(lambda fd: self._write(fd, compressed, reference), lambda: staged, replace=False)
+        self._folder.publish_by(write, lambda: staged, replace=False)
         try:
             self._folder.link(staged, pool)
         except FileExistsError:  # another has been quicker: one copy is enough
@@ -82,7 +84,28 @@ class Buffers:
                 return staged, 0
         except OSError:  # no links here: then it is stored once for each entry
             pass
-        return staged, len(compressed)
+        return staged, os.stat(staged).st_size
+
+    def writer(self, reference: Reference, data: Bytes) -> Writer:
+        """Writes a content; raises :class:`Changed` if somebody has changed the data since their digest was taken."""
+
+        def write(fd: int) -> None:
+            write_all(fd, [_compression.compress(reference.codec, data)])
+            # Another thread may have written to the array meanwhile: what counts is what has got into the file.
+            if reference.codec == _compression.RAW and not self._is_right(fd, reference):
+                raise Changed
+
+        return write
+
+    def receiver(self, reference: Reference, write: Callable[[Reference, int], object]) -> Writer:
+        """Has ``write`` write a content as it is stored elsewhere; raises :class:`Damaged` if it is another one."""
+
+        def receive(fd: int) -> None:
+            write(reference, fd)
+            os.lseek(fd, 0, os.SEEK_SET)
+            self._loaded(fd, reference, writable=False)
+
+        return receive
 
     def attach(self, staged: str, entry: str, reference: Reference) -> None:
         """Have the entry at path ``entry`` refer to a content that has been staged. Under the lock of its shard.
@@ -99,14 +122,9 @@ class Buffers:
         with contextlib.suppress(FileNotFoundError):  # one file already: then the system leaves both names
             os.unlink(staged)
 
-    def _write(self, fd: int, data: Bytes, reference: Reference) -> None:
-        write_all(fd, [data])
-        if reference.codec != _compression.RAW:
-            return
-        # Another thread may have written to the array since its digest was taken: what counts is what has got into the file.
+    def _is_right(self, fd: int, reference: Reference) -> bool:
         with mmap.mmap(fd, 0, mmap.MAP_PRIVATE, mmap.PROT_READ) as written, memoryview(written) as view:
-            if self._digest(view) != reference.digest:
-                raise Changed
+            return self._digest(view) == reference.digest
 
     # ------------------------------------------------------------ loading
 
@@ -121,11 +139,13 @@ class Buffers:
         except FileNotFoundError:
             raise Lost from None
         try:
-            if reference.codec != _compression.RAW:
-                return self._decompressed(fd, reference, writable)
-            return self._mapped(fd, reference, writable)
+            return self._loaded(fd, reference, writable=writable)
         finally:
             os.close(fd)
+
+    def _loaded(self, fd: int, reference: Reference, *, writable: bool) -> Bytes:
+        load = self._mapped if reference.codec == _compression.RAW else self._decompressed
+        return load(fd, reference, writable)
 
     def _mapped(self, fd: int, reference: Reference, writable: bool) -> Bytes:
         found = os.fstat(fd)

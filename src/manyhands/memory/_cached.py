@@ -22,9 +22,9 @@ from manyhands.memory._results import MemorizedResult
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from manyhands.memory._contract import Found, ResultStore
     from manyhands.memory._memory import Memory
     from manyhands.memory._settings import Settings
-    from manyhands.memory._store import Hit, Store
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -52,7 +52,7 @@ class MemorizedFunc(Generic[P, T]):
         self._binding = Binding(function, settings.ignore)
         self._code = FunctionKey(function, version=settings.version, deps=settings.deps, files=settings.files, env=settings.env)
         self._restless = Restless(self._code)
-        self._store: Store = settings.memory.store_of(self._code.name)
+        self._store: ResultStore = settings.memory.store_of(self._code.name)
 
     # ------------------------------------------------------------ calls
 
@@ -70,12 +70,12 @@ class MemorizedFunc(Generic[P, T]):
             A :class:`MemorizedResult`: small, and good for other processes; its ``get()`` loads the result.
         """
         key = self._key(args, kwargs)
-        if not self._is_there(key, args, kwargs):
+        if not self._is_here(key, args, kwargs):  # _computed looks elsewhere
             self._computed(key, args, kwargs)
         return self._shelved(key)
 
     def check_call_in_cache(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Whether this call would be answered from the store. Computes nothing."""
+        """Whether this call would be answered from the store. Computes nothing; what only a remote store has is brought here."""
         return self._is_there(self._key(args, kwargs), args, kwargs)
 
     def call(self, *args: P.args, **kwargs: P.kwargs) -> tuple[T, dict[str, Any]]:
@@ -145,10 +145,13 @@ class MemorizedFunc(Generic[P, T]):
 
     # ------------------------------------------------------------ what is there
 
-    def _find(self, key: bytes) -> Hit | None:
+    def _find(self, key: bytes) -> Found | None:
         start = time.perf_counter()
         hit = self._store.get(key, self._settings.mmap_mode)
-        if hit is None or not self._passes(key, hit.meta):
+        if hit is None:
+            return None
+        if not self._passes(hit.meta):
+            self._store.reject(key)
             return None
         if self._settings.verbose >= _LOADED:
             _telling.say_duration(self._code.name, time.perf_counter() - start, "cache loaded ")
@@ -158,10 +161,17 @@ class MemorizedFunc(Generic[P, T]):
         if self._settings.validate is None:
             return self._store.has(key)
         meta = self._store.meta(key)
-        return meta is not None and self._passes(key, meta)
+        if meta is None or self._passes(meta):
+            return meta is not None
+        self._store.reject(key)
+        return False
+
+    def _is_here(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        return self._is_valid(key) or (self._take_over(key, args, kwargs) and self._is_valid(key))
 
     def _is_there(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        return self._is_valid(key) or (self._take_over(key, args, kwargs) and self._is_valid(key))
+        """The same, wherever it may be."""
+        return self._is_here(key, args, kwargs) or (self._store.fetch(key) and self._is_valid(key))
 
     def _take_over(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
         """Whether the result of this call has been imported from joblib; then it is stored under its own key from now on."""
@@ -185,13 +195,14 @@ class MemorizedFunc(Generic[P, T]):
             return False
         return True
 
-    def _passes(self, key: bytes, meta: Meta) -> bool:
-        """Whether the user's callback lets a stored result pass; one that it does not is removed."""
+    def _fetched(self, key: bytes) -> Found | None:
+        """What others have stored elsewhere: looked for once it is known that it is not here."""
+        return self._find(key) if self._store.fetch(key) else None
+
+    def _passes(self, meta: Any) -> bool:
+        """Whether the user's callback lets a stored result pass."""
         validate = self._settings.validate
-        if validate is None or validate(_metadata.as_joblib_has_it(meta)):
-            return True
-        self._store.delete(key)
-        return False
+        return validate is None or validate(_metadata.as_joblib_has_it(meta))
 
     def _shelved(self, key: bytes) -> MemorizedResult[T]:
         return MemorizedResult(self._store, self._code.name, key, self._settings.mmap_mode)
@@ -201,7 +212,7 @@ class MemorizedFunc(Generic[P, T]):
     def _computed(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
         """The result, computed here unless somebody else does so just now."""
         with flight(self._store, key, lambda: self._is_valid(key)) as is_mine:
-            hit = None if is_mine else self._find(key)
+            hit = self._fetched(key) if is_mine else self._find(key)
             return self._compute(args, kwargs)[0] if hit is None else hit.value
 
     def _compute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[T, dict[str, Any]]:

@@ -12,6 +12,7 @@ from manyhands.memory._flight import flight
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
 
+    from manyhands.memory._contract import Found
     from manyhands.memory._results import MemorizedResult
 
 
@@ -28,7 +29,7 @@ class AsyncMemorizedFunc(MemorizedFunc[..., Any]):
     async def call_and_shelve(self, *args: Any, **kwargs: Any) -> MemorizedResult[Any]:  # type: ignore[override] # it is awaited
         """The same call, but the result stays in the store until it is asked for."""
         key = self._key(args, kwargs)
-        if not self._is_there(key, args, kwargs):
+        if not self._is_here(key, args, kwargs):  # _computed_later looks elsewhere
             await self._computed_later(key, args, kwargs)
         return self._shelved(key)
 
@@ -39,7 +40,7 @@ class AsyncMemorizedFunc(MemorizedFunc[..., Any]):
 
     async def _computed_later(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         async with flight(self._store, key, lambda: self._is_valid(key)) as is_mine:
-            hit = None if is_mine else self._find(key)
+            hit = await _fetched(self, key) if is_mine else self._find(key)
             return (await self.call(*args, **kwargs))[0] if hit is None else hit.value
 
 
@@ -52,7 +53,7 @@ class MemorizedGenerator(MemorizedFunc[..., Any]):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         key = self._key(args, kwargs)
-        hit = self._find(key)
+        hit = self._find(key) or self._fetched(key)
         return self._recorded(args, kwargs) if hit is None else _given_again(hit.value)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
@@ -62,7 +63,7 @@ class MemorizedGenerator(MemorizedFunc[..., Any]):
     def call_and_shelve(self, *args: Any, **kwargs: Any) -> MemorizedResult[Any]:
         """Read it to its end, and keep it: a pair of what it yields, and what it returns."""
         key = self._key(args, kwargs)
-        if not self._is_valid(key):
+        if not self._is_there(key, args, kwargs):
             for _ in self._recorded(args, kwargs):
                 pass
         return self._shelved(key)
@@ -87,13 +88,14 @@ class AsyncMemorizedGenerator(MemorizedFunc[..., Any]):
     async def call_and_shelve(self, *args: Any, **kwargs: Any) -> MemorizedResult[Any]:  # type: ignore[override] # it is awaited
         """Read it to its end, and keep it: the list of what it yields."""
         key = self._key(args, kwargs)
-        if not self._is_valid(key):
+        if not self._is_valid(key):  # _iterating looks elsewhere
             async for _ in self._iterating(args, kwargs):
                 pass
         return self._shelved(key)
 
     async def _iterating(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncGenerator[Any, Any]:
-        hit = self._find(self._key(args, kwargs))
+        key = self._key(args, kwargs)
+        hit = self._find(key) or await _fetched(self, key)
         if hit is None:
             async for item in self._recorded(args, kwargs):
                 yield item
@@ -133,6 +135,16 @@ def kind_of(function: Callable[..., Any]) -> type[MemorizedFunc[..., Any]]:
     if inspect.iscoroutinefunction(function):
         return AsyncMemorizedFunc
     return MemorizedGenerator if inspect.isgeneratorfunction(function) else AsyncMemorizedGenerator
+
+
+async def _fetched(function: MemorizedFunc[..., Any], key: bytes) -> Found | None:
+    """What others have stored elsewhere; the event loop goes on while it is looked for."""
+    store = function._store  # noqa: SLF001 - one family
+    if not store.has_remote:
+        return None
+    import asyncio  # noqa: PLC0415 - whoever gets here has loaded it
+
+    return function._find(key) if await asyncio.to_thread(store.fetch, key) else None  # noqa: SLF001 - as above
 
 
 def _given_again(stored: tuple[list[bytes], Any]) -> Generator[Any, Any, Any]:

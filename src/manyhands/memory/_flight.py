@@ -30,7 +30,7 @@ from manyhands.memory import _locks, _waits
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from manyhands.memory._store import Store
+    from manyhands.memory._contract import ResultStore
 
     # Whoever waits: either until it is over, or to be called then.
     Wait = "_Turn | _LockWait"
@@ -121,7 +121,7 @@ class Flight:
         is_mine: the same.
     """
 
-    def __init__(self, store: Store, key: bytes, is_there: Callable[[], bool] | None = None) -> None:
+    def __init__(self, store: ResultStore, key: bytes, is_there: Callable[[], bool] | None = None) -> None:
         self._folder = store.folder
         self._key = key.hex()
         self._id = store.folder.locks, self._key
@@ -274,7 +274,7 @@ class Flight:
         return fd
 
 
-def flight(store: Store, key: bytes, is_there: Callable[[], bool] | None = None) -> Flight:
+def flight(store: ResultStore, key: bytes, is_there: Callable[[], bool] | None = None) -> Flight:
     """A turn at computing ``key``: ``with flight(store, key) as is_mine:``, or ``async with``, which does not block the event loop.
 
     ``is_mine`` false: somebody else has computed it meanwhile, as ``is_there()`` says (``store.has(key)``). True: it is to be computed, and

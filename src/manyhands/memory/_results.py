@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from manyhands.memory import _metadata
 
 if TYPE_CHECKING:
-    from manyhands.memory._store import Store
+    from manyhands.memory._contract import ResultStore
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ class MemorizedResult(Generic[T]):
     ``duration`` is how many seconds it took to compute; ``metadata`` what else is known of it.
     """
 
-    def __init__(self, store: Store, function: str, key: bytes, mmap_mode: str | None = None) -> None:
+    def __init__(self, store: ResultStore, function: str, key: bytes, mmap_mode: str | None = None) -> None:
         self._store = store
         self._key = key
         self.func = self.func_id = function
@@ -41,6 +41,8 @@ class MemorizedResult(Generic[T]):
     def metadata(self) -> dict[str, Any]:
         """``duration`` in seconds, ``time`` since 1970, ``input_args`` as texts. Empty if the result is gone."""
         meta = self._store.meta(self._key)
+        if meta is None and self._store.fetch(self._key):
+            meta = self._store.meta(self._key)
         return {} if meta is None else _metadata.as_joblib_has_it(meta)
 
     @property
@@ -55,6 +57,8 @@ class MemorizedResult(Generic[T]):
             KeyError: it is not there any more.
         """
         hit = self._store.get(self._key, self.mmap_mode)
+        if hit is None and self._store.fetch(self._key):
+            hit = self._store.get(self._key, self.mmap_mode)
         if hit is None:
             msg = f"the result {self.args_id} of {self.func} is not in {self._store.location} any more: it was cleared, or it was damaged"
             raise KeyError(msg)

@@ -22,8 +22,9 @@ from manyhands.memory._survey import contents as _contents
 from manyhands.memory._upkeep import Upkeep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from manyhands.memory._buffers import Writer
     from manyhands.memory._index import EntryInfo
     from manyhands.memory._journal import Journal
 
@@ -64,6 +65,8 @@ class Store:
         StoreRefused: the folder is another user's, or others may write to it, and there is no ``key``.
         ValueError, BackendMissing: of the codec or the key.
     """
+
+    has_remote = False
 
     def __init__(self, location: str, *, size_limit: int | None = None, codec: str | None = None, key: bytes | None = None) -> None:
         self.location = os.path.abspath(location)
@@ -132,9 +135,17 @@ class Store:
     def meta(self, key: bytes) -> Meta | None:
         """What was stored beside a result, which is not loaded; None: there is none, or it is damaged."""
         try:
-            return Entry(_contents(self._path(key)), key, self._signer).meta()
+            return self.meta_of(key, _contents(self._path(key)))
         except (OSError, Damaged, NotSigned):
             return None
+
+    def meta_of(self, key: bytes, raw: Bytes) -> Meta:
+        """The same of an entry that is given.
+
+        Raises:
+            Damaged, NotSigned
+        """
+        return Entry(raw, key, self._signer).meta()
 
     def _refuse_without_key(self, entry: Entry, path: str) -> None:
         if self._signer is None and entry.is_signed():
@@ -165,6 +176,10 @@ class Store:
             self._said.add(what)
             warnings.warn(what, errors.StoreWarning, stacklevel=4)
 
+    def fetch(self, key: bytes) -> bool:
+        """There is nowhere else to look."""
+        return False
+
     # ------------------------------------------------------------ writing
 
     def put(self, key: bytes, value: Any, meta: Meta) -> None:
@@ -184,20 +199,35 @@ class Store:
         for remaining in reversed(range(_TRIES)):
             named = [self._reference(buffer) for buffer in buffers]
             pieces = sealed(key, payload, named, meta.to_bytes(), self._codec, self._signer)
-            large = [(named[i], buffers[i]) for i in range(len(named)) if isinstance(named[i], Reference)]
+            pairs = zip(named, buffers, strict=True)
+            large = [(reference, self._buffers.writer(reference, data)) for reference, data in pairs if isinstance(reference, Reference)]
             try:
-                self._write(key, pieces, large, meta)  # type: ignore[arg-type]
+                self._write(key, pieces, large, meta)
                 return
             except Changed:
                 if not remaining:
                     msg = f"the result of {meta.function}() cannot be stored: another thread changes it meanwhile"
                     raise RuntimeError(msg) from None
 
+    def adopt(self, key: bytes, raw: Bytes, write: Callable[[Reference, int], object]) -> None:
+        """Take in an entry as another store of the same key has it. ``write(reference, fd)`` writes a large buffer, as it is stored there,
+        to a file; it is asked for those whose content is not here.
+
+        Raises:
+            Damaged, NotSigned: the entry, or a buffer; NotSigned also if it is signed and this store has no key.
+            Exception: what ``write`` raises; OSError: it cannot be written here. In all cases nothing of it is left.
+        """
+        entry = Entry(raw, key, self._signer)
+        if self._signer is None and entry.is_signed():
+            raise NotSigned("it is signed, and cannot be checked without the key")
+        large = [(reference, self._buffers.receiver(reference, write)) for reference in entry.references()]
+        self._write(key, [raw], large, entry.meta())
+
     def _reference(self, buffer: Bytes) -> Reference | Bytes:
         size = len(buffer)
         return Reference(self._buffers.digest(buffer), size, self._codec) if size >= LARGE else buffer
 
-    def _write(self, key: bytes, pieces: Sequence[Bytes], large: Sequence[tuple[Reference, Bytes]], meta: Meta) -> None:
+    def _write(self, key: bytes, pieces: Sequence[Bytes], large: Sequence[tuple[Reference, Writer]], meta: Meta) -> None:
         if not self._made:
             self.folder.make()
             self._made = True
@@ -209,13 +239,13 @@ class Store:
             self._publish(key, pieces, (), meta)
             self._upkeep.poke(sum(map(len, pieces)))
 
-    def _write_with_links(self, key: bytes, pieces: Sequence[Bytes], large: Sequence[tuple[Reference, Bytes]], meta: Meta) -> None:
+    def _write_with_links(self, key: bytes, pieces: Sequence[Bytes], large: Sequence[tuple[Reference, Writer]], meta: Meta) -> None:
         """With buffers, or in the place of another entry."""
         staged: list[tuple[str, Reference]] = []
         written: dict[bytes, int] = {}
         try:
-            for reference, data in large:
-                name, new = self._buffers.stage(reference, data)
+            for reference, write in large:
+                name, new = self._buffers.stage(reference, write)
                 staged.append((name, reference))
                 written[reference.digest] = new
             with self.folder.locked(key):
@@ -281,6 +311,10 @@ class Store:
         if size >= 0:
             self._ledger.gone([(key, when)], freed, size)
         return size >= 0
+
+    def reject(self, key: bytes) -> None:
+        """Remove an entry that is too old for its user."""
+        self.delete(key)
 
     def _remove(self, key: bytes) -> tuple[int, dict[bytes, int], float]:
         """What its file took up (-1: there was none), buffers that nobody refers to any more, and when that was."""

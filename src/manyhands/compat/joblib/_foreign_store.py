@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands.memory import _metadata
 from manyhands.memory._eviction import Evicted
+from manyhands.memory._index import Index
 
 if TYPE_CHECKING:
     from manyhands.memory._entry import Meta
@@ -37,6 +38,8 @@ class ForeignStore:
 
     ``function``: whose results are meant; without it, it is of use for all of them together.
     """
+
+    has_remote = False
 
     def __init__(self, backend: Any, function: str = "") -> None:
         self.backend = backend
@@ -70,6 +73,14 @@ class ForeignStore:
         """What is known of it."""
         return self.backend.get_metadata(self._call_id(key)) or None
 
+    def fetch(self, key: bytes) -> bool:
+        """There is nowhere else to look."""
+        return False
+
+    def reject(self, key: bytes) -> None:
+        """Remove what is too old for its user."""
+        self.delete(key)
+
     def delete(self, key: bytes) -> None:
         """Remove it."""
         self.backend.clear_item(self._call_id(key))
@@ -80,6 +91,10 @@ class ForeignStore:
             self.backend.clear()
         else:
             self.backend.clear_path([function])
+
+    def index(self) -> Index:
+        """It does not know what is in it."""
+        return Index()
 
     def evict(
         self,
