@@ -5,17 +5,26 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from manyhands.memory._store import Store
 
-_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+class _Ends(Protocol):
+    """A store, on disk or beyond."""
+
+    def close(self) -> None: ...
+
+    def forked(self) -> None: ...
+
+
+_stores: weakref.WeakSet[_Ends] = weakref.WeakSet()
 _known: dict[tuple[object, ...], Store] = {}  # those that have come with tasks: one for all of them
 _registered = False
 
 
-def remember(store: Store) -> None:
+def remember(store: _Ends) -> None:
     """It is there."""
     _stores.add(store)
 

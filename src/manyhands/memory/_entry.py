@@ -32,10 +32,12 @@ LARGE = 262144  # bytes from which on a buffer has a file of its own
 
 _MAGIC = b"MHE1"
 _FOOTER = struct.Struct("<QIIHBB4s")  # lengths of payload, meta, table and key; flags; codec of the payload
+FOOTER_SIZE = _FOOTER.size
 _ROW = struct.Struct("<16sQB")  # digest, length as it is used, codec
 _CHECK = 8
 _SIGNATURE = 16
 _SIGNED = 1
+_TUPLE = 5  # bytes of marshal's before the first element
 _INLINE = 255  # instead of a codec: the buffer is in the entry
 _COPIED = 65536  # up to here, a copy without the checksum is quicker than a view
 _WORTH_COMPRESSING = 4096
@@ -184,6 +186,19 @@ class Entry:
             else:
                 yield bytearray(self._rest[position : position + size])
                 position += size
+
+
+def meta_before_end(footer: bytes) -> int | None:
+    """How many bytes before its end an entry says what is known of it, by its last :data:`FOOTER_SIZE`; None: they are of no entry."""
+    if len(footer) != FOOTER_SIZE:
+        return None
+    _, meta, _, length, flags, _, magic = _unpack(footer)
+    return FOOTER_SIZE + (_SIGNATURE if flags & _SIGNED else 0) + length + meta if magic == _MAGIC else None
+
+
+def beginning_of_meta(function: str) -> bytes:
+    """What that begins with, for results of a function: the name comes first."""
+    return Meta(function).to_bytes()[: _TUPLE + len(marshal.dumps(function, 2))]
 
 
 def _verify(rest: Bytes, key_end: int, flags: int, signer: Signer) -> None:

@@ -6,12 +6,13 @@ import functools
 import inspect
 import logging
 import os
+import pickle
 import stat
 from typing import TYPE_CHECKING, Any, Literal
 
 from manyhands._core.options import refuse, whole
 from manyhands.errors import StoreRefused
-from manyhands.memory import _limits
+from manyhands.memory import _limits, _protocols
 from manyhands.memory._cached import MemorizedFunc
 from manyhands.memory._eviction import Evicted
 from manyhands.memory._settings import Settings
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from types import ModuleType
 
     from manyhands.memory._joblib_import import ImportedFunction
+    from manyhands.memory._remote_store import RemoteStore
 
 _MODES = (None, "r+", "r", "w+", "c")
 _log = logging.getLogger("manyhands")
@@ -49,6 +51,7 @@ class Memory:
 
     Args:
         location: a folder, which is created; below it, ``manyhands`` holds the results. None: nothing is kept, and functions are called.
+            A URL of whatever fsspec knows (``s3://bucket/prefix``, ``gs://``, ``az://``, ``sftp://``, ``file://``): see below.
         mmap_mode: None: arrays of 256 KiB and more are copy-on-write maps of the store, and writable. ``"r"``: these are read-only.
             ``"r+"``, ``"w+"`` and ``"c"`` are as None: nobody changes what is stored.
         compress: how results are compressed: False, True, a level from 0 to 9, "zstd", "lz4", "zlib", or a pair (method, level).
@@ -59,15 +62,32 @@ class Memory:
         on_not_stored: "raise": a result that cannot be stored is an error, :class:`manyhands.NotStored`, which has the result. "warn": it
             is a warning, and the caller gets the result.
 
+        storage_options: of a URL: what fsspec's file system is given (credentials, endpoint). It travels to workers.
+        local: of a URL: the folder of this machine in which results are kept; by default one for each URL and key in the user's cache
+            folder (``~/.cache/manyhands/remote``).
+        trust_writers: of a URL: no ``key`` is asked for. Whoever can write there can then run code here.
+
     **Promises.** A wrong result is never returned: entries are written as a whole or not at all, checked when they are read, and computed
     anew if damaged. Any number of processes and threads may use one folder.
 
+    **Shared by machines.** With a URL, results are looked for in the local folder first, then there; what is found there is brought to the
+    local folder, large arrays in it are mapped as ever, and single computation (one computes, the others wait) is among the processes of
+    one machine. What is computed is stored locally, then sent in the background; ``close()`` and the end of the program wait for it. Where
+    the remote store cannot be reached, a warning says so once, the local folder does on its own, and what has not been sent is sent later.
+    ``size_limit`` and ``reduce_size`` are about the local folder, the bucket's lifecycle rules about the other; ``clear`` clears both.
+
+    Example:
+        >>> memory = Memory("s3://team-results/cache", key="~/team.key")  # doctest: +SKIP
+
     Raises:
         ValueError, TypeError: an argument is not allowed.
-        StoreRefused: the location is a file, or the folder belongs to another user.
+        StoreRefused: the location is a file, or the folder belongs to another user; there is no such bucket, or it may not be listed, or
+            there is no ``key`` for a URL.
+        BackendMissing: a package for the URL is not installed.
     """
 
     warning: type[Warning] = RuntimeWarning
+    _takes_urls = True
 
     def __init__(
         self,
@@ -79,6 +99,9 @@ class Memory:
         size_limit: int | str | None = "10%",
         key: bytes | str | os.PathLike[str] | None = None,
         on_not_stored: Literal["raise", "warn"] = "raise",
+        storage_options: Mapping[str, Any] | None = None,
+        local: str | os.PathLike[str] | None = None,
+        trust_writers: bool = False,
     ) -> None:
         if location is not None and not isinstance(location, str | os.PathLike):
             msg = f"location={location!r} is not allowed; location is a path, or None"
@@ -87,6 +110,10 @@ class Memory:
             raise refuse("mmap_mode", mmap_mode, "None, 'r', 'r+', 'w+' or 'c'")
         if on_not_stored not in {"raise", "warn"}:
             raise refuse("on_not_stored", on_not_stored, "'raise' or 'warn'")
+        self._is_remote = self._takes_urls and _protocols.is_url(location)
+        if not self._is_remote and (storage_options is not None or local is not None or trust_writers):
+            msg = f"storage_options=, local= and trust_writers= are for a location that is a URL, and location={location!r} is none"
+            raise ValueError(msg)
         self.location = None if location is None else os.path.expanduser(os.fspath(location))
         self._check_location()
         self.mmap_mode = mmap_mode
@@ -95,10 +122,15 @@ class Memory:
         self.size_limit = size_limit
         self.on_not_stored = on_not_stored
         self._key = key
+        self._storage_options = dict(storage_options or {})
+        self._local = local
+        if self._is_remote:
+            _protocols.check(str(location), is_signed=key is not None, trust_writers=trust_writers)
+            self.store = self._open_remote(checks=True)
 
     def _check_location(self) -> None:
         """That results cannot be kept there is better known before they are computed."""
-        if self.location is None:
+        if self.location is None or self._is_remote:
             return
         try:
             mode = os.stat(self.location).st_mode
@@ -112,11 +144,37 @@ class Memory:
     @functools.cached_property
     def store(self) -> Any:
         """Where the results are."""
+        if self._is_remote:
+            return self._open_remote()
         from manyhands.memory._store import Store  # noqa: PLC0415 - a decorator at the top of a module need not touch the disk
 
-        place = str(self.location)
-        limit = None if self.size_limit is None else _limits.in_bytes("size_limit", self.size_limit, place)
-        return Store(place, size_limit=limit, codec=_codec_of(self.compress), key=_secret(self._key))
+        return Store(
+            self._place, size_limit=self._limit("size_limit", self.size_limit), codec=_codec_of(self.compress), key=_secret(self._key)
+        )
+
+    def _open_remote(self, *, checks: bool = False) -> RemoteStore:
+        from manyhands.memory._remote_store import Options, open_store  # noqa: PLC0415 - as above
+
+        try:
+            storage = pickle.dumps(self._storage_options)
+        except Exception as error:
+            msg = f"storage_options= travel to workers, and cannot be pickled ({error})"
+            raise TypeError(msg) from error
+        limit = self._limit("size_limit", self.size_limit)
+        options = Options(str(self.location), storage, self._place, limit, _codec_of(self.compress), _secret(self._key))
+        return open_store(options, checks=checks)
+
+    @property
+    def _place(self) -> str:
+        """The folder on this machine."""
+        if not self._is_remote:
+            return str(self.location or ".")
+        if self._local is not None:
+            return os.path.abspath(os.path.expanduser(os.fspath(self._local)))
+        return _protocols.near_folder(str(self.location), _secret(self._key))
+
+    def _limit(self, name: str, limit: int | str | None) -> int | None:
+        return None if limit is None else _limits.in_bytes(name, limit, self._place)
 
     def store_of(self, function: str) -> Any:
         """Where the results of a function are: a store may keep functions apart."""
@@ -211,7 +269,7 @@ class Memory:
         return self.cache(func)(*args, **kwargs)
 
     def clear(self, warn: bool = True) -> None:
-        """Remove all results."""
+        """Remove all results; of a remote store, those that are there and those that this machine has."""
         if warn and self.verbose > 0:
             self.warn("Flushing completely the cache")
         if self.location is not None:
@@ -228,6 +286,8 @@ class Memory:
     ) -> Evicted:
         """Remove results until the store fits these limits: first what is quick to compute again for its size, and not used for long.
 
+        Of a remote store, what this machine has of it.
+
         Args:
             bytes_limit: their size together, a number or a text ("20G", "10%").
             items_limit: how many.
@@ -241,7 +301,7 @@ class Memory:
         Raises:
             ValueError: a limit is not allowed.
         """
-        size = None if bytes_limit is None else _limits.in_bytes("bytes_limit", bytes_limit, str(self.location or "."))
+        size = self._limit("bytes_limit", bytes_limit)
         seconds = None if age_limit is None else _limits.in_seconds("age_limit", age_limit)
         if self.location is None or (bytes_limit, items_limit, age_limit) == (None, None, None):
             return Evicted(0, 0)
@@ -276,7 +336,10 @@ class Memory:
         return import_all(self, location, modules)
 
     def close(self) -> None:
-        """Write down which results have been used, and close what is open. It can be used afterwards; at exit, it is done anyway."""
+        """Send what is still to be sent, write down which results have been used, and close what is open.
+
+        It can be used afterwards; at exit, it is done anyway.
+        """
         if "store" in vars(self):
             self.store.close()
 
@@ -302,7 +365,7 @@ def _codec_of(compress: object) -> str | None:
 def _secret(key: bytes | str | os.PathLike[str] | None) -> bytes | None:
     if key is None or isinstance(key, bytes):
         return key
-    with open(key, "rb") as file:
+    with open(os.path.expanduser(key), "rb") as file:
         return file.read()
 
 

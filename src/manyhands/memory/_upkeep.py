@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import threading
 import weakref
 from typing import TYPE_CHECKING
 
 from manyhands.memory import _eviction, _index, _waits
+from manyhands.memory._background import Background
 from manyhands.memory._folder import listed
 
 if TYPE_CHECKING:
@@ -23,9 +23,7 @@ class Upkeep:
 
     def __init__(self, store: Store) -> None:
         self._store = weakref.ref(store)
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._again = False
+        self._background = Background("manyhands-store", self._tend)
         self._swept = False
         self._written = 0
         self._puts = 0
@@ -37,34 +35,19 @@ class Upkeep:
         store = self._store()
         if store is None or (self._swept and self._puts < _MOST_PUTS and self._written < _step(store.size_limit)):
             return
-        with self._lock:
-            self._swept = True
-            self._written = self._puts = 0
-            self._again = True
-            if self._thread is None:
-                thread = threading.Thread(target=self._run, name="manyhands-store", daemon=True)
-                with contextlib.suppress(RuntimeError):  # the interpreter is ending
-                    thread.start()
-                    self._thread = thread
+        self._swept = True
+        self._written = self._puts = 0
+        self._background.poke()
 
     def wait(self) -> None:
         """Until nothing is being done."""
-        thread = self._thread
-        if thread is not None and thread is not threading.current_thread():
-            thread.join(_PATIENCE)
+        self._background.wait(_PATIENCE)
 
-    def _run(self) -> None:
-        while True:
-            with self._lock:
-                if not self._again:
-                    self._thread = None
-                    return
-                self._again = False
-            store = self._store()
-            if store is not None:
-                with contextlib.suppress(OSError):  # removed by somebody, or full: the next write finds it so, too
-                    tend(store)
-            del store
+    def _tend(self) -> None:
+        store = self._store()
+        if store is not None:
+            with contextlib.suppress(OSError):  # removed by somebody, or full: the next write finds it so, too
+                tend(store)
 
 
 def tend(store: Store) -> None:

@@ -50,6 +50,7 @@ class Memory(manyhands.memory.Memory):
     """
 
     warning = CacheWarning
+    _takes_urls = False  # joblib's location is a folder, or a backend's own name for what it has
 
     def __init__(
         self,
