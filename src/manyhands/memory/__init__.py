@@ -19,6 +19,8 @@
 ``_overview.py``       what a store holds, for people
 ``_metadata.py``       what is known of a result, as joblib has it
 ``_joblib_store.py``   folders of joblib's; ``_joblib_import.py``: taken over, by joblib's digests of calls (``_joblib_digest.py``)
+``_contract.py``       what cached functions want of a store
+``_remote_store.py``   one that machines share: ``_remote_files.py``, ``_protocols.py``, ``_uploads.py``, ``_background.py``, ``_ends.py``
 =====================  ================================================================
 """
 
