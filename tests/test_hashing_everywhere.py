@@ -70,6 +70,8 @@ def pythons():
     folders = [Path.home() / ".pyenv" / "versions", Path(os.environ.get("PYENV_ROOT", "/nowhere")) / "versions"]
     found = [str(path) for folder in folders for path in folder.glob("3.*/bin/python")]
     found += [path for minor in range(11, 16) if (path := shutil.which(f"python3.{minor}"))]
+    # The suite runs on each supported Python at once, and each has an environment here, from some time on.
+    found += [str(mark.parent / "bin" / "python") for mark in Path(__file__).parent.parent.glob(".venv*/installed")]
     found += os.environ.get("MANYHANDS_TEST_PYTHONS", "").split()
     others = {}
     for python in sorted(found):
