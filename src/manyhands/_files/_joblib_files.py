@@ -57,9 +57,7 @@ def is_joblib_file(prefix: bytes, *, maybe_old: bool = True) -> bool:
     return maybe_old and bool(prefix) and prefix[0] in _FIRST_OPCODES
 
 
-def load(
-    file: IO[bytes], filename: str = "", mmap_mode: Any = None, *, native_byte_order: bool | None = None, begin: bytes = b""
-) -> Any:
+def load(file: IO[bytes], filename: str = "", mmap_mode: Any = None, *, native_byte_order: bool | None = None, begin: bytes = b"") -> Any:
     """The object in a file that joblib has written, or in a plain pickle.
 
     ``file`` is read from where it is, and left behind the object if it is not compressed, so that several in one file can be loaded one
