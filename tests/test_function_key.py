@@ -440,12 +440,10 @@ ONLY_CHANGED = {
     "a list with keywords": "seen = {}\ndef f(x):\n    seen.update(key=x, other=[x])\n    return x",
     "a counter": "count = 0\ndef f(x):\n    global count\n    count += 1\n    return x",
     "a counter, otherwise": "count = 0\ndef f(x):\n    global count\n    count = count + max(x, 1) * 2\n    return x",
-    "a counter in a list": "count = [0]\ndef f(x):\n    count[0] += 1\n    return x",
     "counters by name": (
         "from collections import Counter\ncount = Counter()\ndef f(x):\n"
         "    count[str(x)] += abs(-x)\n    count[len('a')] -= 1\n    return x"
     ),
-    "an array": "import numpy as np\ncount = np.zeros(9)\ndef f(x):\n    count[x] += 1\n    return x",
     "a table": "seen = {}\ndef f(x):\n    seen[str(x).upper(), 2] = [x, max(x, x)]\n    return x",
     "a table of functions": "used = {}\nRATE = 2\ndef late(): return RATE\ndef f(x):\n    used[x] = late\n    return x",
     "a variable of a closure": (

@@ -9,6 +9,7 @@
 ``_standard.py``        classes of its standard library
 ``_instances.py``       objects of all other classes, by their state or ``__reduce__``
 ``_code.py``            functions and classes
+``_own_code.py``        those of the project
 ``_foreign.py``         which module knows the classes of other libraries
 ``_arrays.py``          numpy
 ``_frames.py``          pandas
@@ -29,12 +30,15 @@ from manyhands._hashing import _algorithms, _terms
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
+
+    from manyhands._hashing._walk import Walk
 
 __all__ = ["digest_of", "digest_with"]
 
 
-def digest_of(value: object, name: str = "value") -> bytes:
+def digest_of(value: object, name: str = "value", walk: Callable[[], Walk] | None = None) -> bytes:
     """16 bytes that are equal for equal values, and differ for others.
 
     Example:
@@ -44,6 +48,7 @@ def digest_of(value: object, name: str = "value") -> bytes:
     Args:
         value: anything with a value: see README.md beside this file.
         name: what the value is called in messages.
+        walk: makes what goes through it, if that has rules of its own.
 
     Raises:
         NotHashable: a part of it has no value that would be the same elsewhere (a lock, a generator, an open file).
@@ -60,7 +65,7 @@ def digest_of(value: object, name: str = "value") -> bytes:
                 break
         else:
             return xxh3_128_digest(dumps(tuple(terms), 2))
-    return digest_with(_algorithms.XXH3, value, name)
+    return digest_with(_algorithms.XXH3, value, name) if walk is None else walk().digest(value, name)
 
 
 def digest_with(algorithm: _algorithms.Algorithm, value: object, name: str = "value", *, layout: bool = False, maps: bool = False) -> bytes:
@@ -68,6 +73,6 @@ def digest_with(algorithm: _algorithms.Algorithm, value: object, name: str = "va
 
     ``layout``: the order of an array in memory counts; ``maps``: whether it is a map of a file does.
     """
-    from manyhands._hashing._walk import Walk  # noqa: PLC0415 - who digests numbers and text need not load it
+    from manyhands._hashing import _walk  # noqa: PLC0415 - who digests numbers and text need not load it
 
-    return Walk(algorithm, layout=layout, maps=maps).digest(value, name)
+    return _walk.Walk(algorithm, layout=layout, maps=maps).digest(value, name)

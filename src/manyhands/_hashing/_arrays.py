@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from manyhands._hashing import _algorithms, _code
+from manyhands._hashing import _algorithms
 from manyhands._hashing._terms import ORDERED, Node, fresh
 
 if TYPE_CHECKING:
@@ -41,10 +41,12 @@ def array(walk: Walk, value: Array) -> Made:
         from manyhands._hashing import _instances  # noqa: PLC0415 - it knows this module
 
         return _instances.by_reduce(value)
-    return Node(ORDERED, (b"array of", *_code.of_class(kind)), (fresh(value.view(np.ndarray)), fresh(getattr(value, "__dict__", None))))
+    return Node(
+        ORDERED, (b"array of", *walk.codes.of_class(kind)), (fresh(value.view(np.ndarray)), fresh(getattr(value, "__dict__", None)))
+    )
 
 
-def masked_array(_: Walk, value: Any) -> Made:
+def masked_array(walk: Walk, value: Any) -> Made:
     """An array with a mask. What is behind the mask is no part of its value."""
     if value is np.ma.masked:
         return Node(ORDERED, (b"masked",), ())
@@ -54,7 +56,7 @@ def masked_array(_: Walk, value: Any) -> Made:
         data = data.copy()
         _blank(data, mask)
     parts = fresh(data), fresh(mask), value.fill_value, bool(value.hardmask)
-    return Node(ORDERED, (b"masked array", *_code.of_class(type(value))), parts)
+    return Node(ORDERED, (b"masked array", *walk.codes.of_class(type(value))), parts)
 
 
 def _blank(data: Array, mask: Array) -> None:
@@ -70,10 +72,10 @@ def scalar(walk: Walk, value: Any) -> Made:
     return _elements(walk, b"scalar", np.asarray(value))
 
 
-def sparse(_: Walk, value: Any) -> Made:
+def sparse(walk: Walk, value: Any) -> Made:
     """A sparse matrix of scipy."""
     state = {name: part for name, part in vars(value).items() if name not in _NOTED}
-    return Node(ORDERED, (b"sparse", *_code.of_class(type(value))), (fresh(state),))
+    return Node(ORDERED, (b"sparse", *walk.codes.of_class(type(value))), (fresh(state),))
 
 
 def ufunc(_: Walk, value: Any) -> Made:

@@ -17,7 +17,7 @@ from collections import Counter, defaultdict
 from marshal import dumps
 from typing import TYPE_CHECKING, Any
 
-from manyhands._hashing._terms import ATOMS, LIST, SMALL, VERSION, Node, small, written
+from manyhands._hashing._terms import ATOMS, LIST, VERSION, Node, small, written
 
 if TYPE_CHECKING:
     from manyhands._hashing._terms import Term
@@ -92,7 +92,7 @@ class Search:
             if id(kind) in ATOMS:
                 out.append(child)
                 continue
-            if id(kind) in SMALL and (term := small(child)) is not None:
+            if id(kind) in self._walk.smalls and (term := small(child)) is not None:
                 out.append(term)
                 continue
             met = self._open.get(id(child))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from manyhands._hashing import _code, _instances
+from manyhands._hashing import _instances
 from manyhands._hashing._terms import ORDERED, Node, fresh
 
 if TYPE_CHECKING:
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from manyhands._hashing._walk import Made, Walk
 
 
-def frame(_: Walk, value: Any) -> Made:
+def frame(walk: Walk, value: Any) -> Made:
     """A DataFrame."""
-    return Node(ORDERED, (b"DataFrame", *_code.of_class(type(value)), *value.shape), _of_frame(value))
+    return Node(ORDERED, (b"DataFrame", *walk.codes.of_class(type(value)), *value.shape), _of_frame(value))
 
 
 def _of_frame(value: Any) -> Iterator[Any]:
@@ -27,9 +27,9 @@ def _of_frame(value: Any) -> Iterator[Any]:
         yield fresh(value.iloc[:, number].array)
 
 
-def series(_: Walk, value: Any) -> Made:
+def series(walk: Walk, value: Any) -> Made:
     """A Series."""
-    header = b"Series", *_code.of_class(type(value)), len(value)
+    header = b"Series", *walk.codes.of_class(type(value)), len(value)
     return Node(ORDERED, header, (value.name, fresh(value.index), fresh(value.array), *_noted(value)))
 
 
@@ -41,10 +41,10 @@ def _noted(value: Any) -> Iterator[Any]:
     yield fresh(own)
 
 
-def index(_: Walk, value: Any) -> Made:
+def index(walk: Walk, value: Any) -> Made:
     """An Index that is neither of the two below."""
     parts = fresh(list(value.names)), getattr(value, "freqstr", None), fresh(value.array)
-    return Node(ORDERED, (b"Index", *_code.of_class(type(value))), parts)
+    return Node(ORDERED, (b"Index", *walk.codes.of_class(type(value))), parts)
 
 
 def range_index(_: Walk, value: Any) -> Made:
@@ -52,9 +52,9 @@ def range_index(_: Walk, value: Any) -> Made:
     return Node(ORDERED, (b"RangeIndex",), (value.name, int(value.start), int(value.stop), int(value.step)))
 
 
-def multi_index(_: Walk, value: Any) -> Made:
+def multi_index(walk: Walk, value: Any) -> Made:
     """A MultiIndex. Its levels may hold labels that none of its rows has, in any order: here they are as the rows come to them."""
-    header = b"MultiIndex", *_code.of_class(type(value)), value.nlevels
+    header = b"MultiIndex", *walk.codes.of_class(type(value)), value.nlevels
     parts = [part for level, codes in zip(value.levels, value.codes, strict=True) for part in _level(level, codes)]
     return Node(ORDERED, header, (fresh(list(value.names)), *map(fresh, parts)))
 
@@ -66,12 +66,12 @@ def _level(level: Any, codes: Any) -> tuple[Any, ...]:
     return numbers.astype("int64"), none, level.array.take(found[found >= 0])
 
 
-def column(_: Walk, value: Any) -> Made:
+def column(walk: Walk, value: Any) -> Made:
     """An array that pandas, or a library for it, has a class for."""
     parts = _parts(value)
     if parts is None:
         return _instances.by_reduce(value)
-    return Node(ORDERED, (b"column", *_code.of_class(type(value)), str(value.dtype), repr(value.dtype)), map(fresh, parts))
+    return Node(ORDERED, (b"column", *walk.codes.of_class(type(value)), str(value.dtype), repr(value.dtype)), map(fresh, parts))
 
 
 def _parts(value: Any) -> tuple[Any, ...] | None:

@@ -11,7 +11,7 @@ import copyreg
 import sys
 from typing import TYPE_CHECKING, Any
 
-from manyhands._hashing import _code, _foreign, _plain, _refusals, _standard
+from manyhands._hashing import _foreign, _plain, _refusals, _standard
 from manyhands._hashing._refusals import Refused
 from manyhands._hashing._terms import MAPPING, ORDERED, Node, are_atoms, fresh, written
 
@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 _PROTOCOL = 4  # 5 would give buffers in the place of bytes
 _newobj: Any = copyreg.__newobj__  # type: ignore[attr-defined] # typeshed has it not
 _get_state: Any = object.__getstate__
+_OF_ALL_MEMBERS = frozenset({"_name_", "_value_", "__objclass__", "_sort_order_", "_inverted_"})
 # How marshal begins a number of the size that addresses have, on a machine of 64 bits.
 _LARGE = b"l\x04\x00\x00\x00"
 
 
-def handler_of(obj: Any, cls: type) -> Handler:
+def handler_of(walk: Walk, obj: Any, cls: type) -> Handler:
     """What takes objects of a class apart, of which ``obj`` is one."""
     if issubclass(cls, type):
         return _plain.HANDLERS[id(type)]
     ours, general = _registered(cls)
     if ours is None:
         _refusals.check_iterator(cls)
-    return _by(ours) or _foreign.handler_of(cls) or _of_standard(cls) or _by(general) or _of_others(obj, cls)
+    return _by(ours) or _foreign.handler_of(cls) or _of_standard(walk, cls) or _by(general) or _of_others(walk, obj, cls)
 
 
 def _registered(cls: type) -> tuple[Any, Any]:
@@ -48,18 +49,24 @@ def _by(reducer: Any) -> Handler | None:
     return None if reducer is None else lambda _, value: _reduced(value, reducer(value))
 
 
-def _of_standard(cls: type) -> Handler | None:
+def _of_standard(walk: Walk, cls: type) -> Handler | None:
     found = _standard.handler_of(cls)
     if found is not None:
         return found
-    label = _code.of_class(cls)
+    label = walk.codes.of_class(cls)
     if _is_enum(cls):
-        return lambda _, value: Node(ORDERED, (b"member", *label), (value._name_, value._value_))
+        return lambda _, value: _member((b"member", *label), value)
     if issubclass(cls, set | frozenset) and cls.__reduce__ in (set.__reduce__, frozenset.__reduce__):
         return lambda walk, value: _set(walk, (b"set of", *label), value)
     if _standard.is_path(cls):
         return lambda walk, value: _standard.path(walk, (b"path", *label), value)
     return None
+
+
+def _member(header: tuple[Any, ...], value: Any) -> Made:
+    """A member of an enumeration: most have nothing besides their value."""
+    others = {name: part for name, part in value.__dict__.items() if name not in _OF_ALL_MEMBERS}
+    return Node(ORDERED, header, (value._name_, value._value_, *([fresh(others)] if others else ())))
 
 
 def _is_enum(cls: type) -> bool:
@@ -73,8 +80,20 @@ def _set(walk: Walk, header: tuple[Any, ...], value: Any) -> Made:
     return Node(ORDERED, header, (_plain.inner(members), fresh(_get_state(value))))
 
 
-def _of_others(obj: Any, cls: Any) -> Handler:
+def _of_others(walk: Walk, obj: Any, cls: Any) -> Handler:
     """A class that says nothing of its own consists of its attributes."""
+    if consists_of_attributes(obj, cls):
+        label = (b"object", *walk.codes.of_class(cls))
+        return lambda walk, value: _attributes(walk, label, value)
+    return lambda _, value: by_reduce(value)
+
+
+def consists_of_attributes(obj: Any, cls: Any) -> bool:
+    """Whether the attributes of an object are all that there is of it.
+
+    Raises:
+        TypeError: it keeps something where Python does not see it.
+    """
     says_nothing = (
         cls.__reduce_ex__ is object.__reduce_ex__
         and cls.__reduce__ is object.__reduce__
@@ -82,12 +101,10 @@ def _of_others(obj: Any, cls: Any) -> Handler:
         and not hasattr(cls, "__getnewargs__")
         and not hasattr(cls, "__getnewargs_ex__")
     )
-    if says_nothing:
-        make, args, _, *rest = obj.__reduce_ex__(_PROTOCOL)  # raises for what keeps anything where Python does not see it
-        if make is _newobj and len(args) == 1 and rest == [None, None]:
-            label = (b"object", *_code.of_class(cls))
-            return lambda walk, value: _attributes(walk, label, value)
-    return lambda _, value: by_reduce(value)
+    if not says_nothing:
+        return False
+    make, args, _, *rest = obj.__reduce_ex__(_PROTOCOL)
+    return make is _newobj and len(args) == 1 and rest == [None, None]
 
 
 def by_reduce(value: Any) -> Made:

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from manyhands._codec import _naming
-from manyhands._hashing import _algorithms, _code
+from manyhands._hashing import _algorithms
 from manyhands._hashing._terms import DICT, LIST, MAPPING, ORDERED, SET, TUPLE, Node, are_atoms, fresh, in_order
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ def _dict(walk: Walk, value: dict[Any, Any]) -> Made:
 
 
 def items(walk: Walk, header: tuple[Any, ...], value: dict[Any, Any]) -> Made:
-    """A table, whatever its order."""
-    keys = in_order(value)
+    """A table, whatever its order, unless the walk is one to which that counts."""
+    keys = list(value) if walk.ordered else in_order(value)
     if keys is None:
         return Node(MAPPING, header, list(chain.from_iterable(value.items())))
     parts = [part for key in keys for part in (key, value[key])]
@@ -125,13 +125,13 @@ def attributes(tag: bytes, *names: str) -> Handler:
 # ------------------------------------------------------------ code
 
 
-def _function(_: Walk, value: types.FunctionType) -> Made:
-    header, parts = _code.of_function(value)
+def _function(walk: Walk, value: types.FunctionType) -> Made:
+    header, parts = walk.codes.of_function(value)
     return Node(ORDERED, header, parts)
 
 
 def _class(walk: Walk, value: type) -> Made:
-    return walk.flat(ORDERED, (b"class", *_code.of_class(value)), [])
+    return walk.flat(ORDERED, (b"class", *walk.codes.of_class(value)), [])
 
 
 def _method(_: Walk, value: types.MethodType) -> Made:
@@ -164,7 +164,7 @@ def _cached(_: Walk, value: Any) -> Made:
 
 
 def _module(walk: Walk, value: types.ModuleType) -> Made:
-    return walk.flat(ORDERED, (b"module", value.__name__), [])
+    return walk.flat(ORDERED, (b"module", *walk.codes.of_module(value)), [])
 
 
 HANDLERS: dict[int, Handler] = {  # by the id of the class

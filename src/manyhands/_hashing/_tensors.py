@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
-from manyhands._hashing import _arrays, _code
+from manyhands._hashing import _arrays
 from manyhands._hashing._refusals import Refused
 from manyhands._hashing._terms import ORDERED, Node, fresh
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def tensor(walk: Walk, value: Any) -> Made:
     """A tensor, and a parameter of a model. What it has been computed from does not count."""
-    header = (b"tensor", *_code.of_class(type(value)), str(value.dtype), value.device.type, bool(value.requires_grad))
+    header = (b"tensor", *walk.codes.of_class(type(value)), str(value.dtype), value.device.type, bool(value.requires_grad))
     layout = str(value.layout)
     plain = value.detach()
     if layout == "torch.sparse_coo":

@@ -9,11 +9,11 @@ from __future__ import annotations
 from marshal import dumps
 from typing import TYPE_CHECKING, Any
 
-from manyhands._hashing import _cycles, _instances, _plain, _refusals
-from manyhands._hashing._terms import ATOMS, LIST, SMALL, VERSION, Fresh, Node, small, written
+from manyhands._hashing import _code, _cycles, _instances, _own_code, _plain, _refusals
+from manyhands._hashing._terms import ATOMS, LIST, MAPPING, ORDERED, SMALL, VERSION, Fresh, Node, small, written
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from manyhands._hashing._algorithms import Algorithm
     from manyhands._hashing._terms import Term
@@ -34,6 +34,11 @@ class TooDeep(TypeError):
 
 class Walk:
     """Computes one digest. ``layout`` and ``maps``: see :func:`manyhands._hashing.digest_with`."""
+
+    handlers: Mapping[int, Handler] = _plain.HANDLERS  # of the classes of Python itself, by their ids
+    codes = _code.Codes(_own_code.code_of)  # what says of functions and classes what they are
+    ordered = False  # whether the order of a dict counts
+    smalls = SMALL  # the ids of classes whose objects stand as they are, if they are small
 
     def __init__(self, algorithm: Algorithm, *, layout: bool = False, maps: bool = False) -> None:
         self.algorithm = algorithm
@@ -69,6 +74,7 @@ class Walk:
 
     def _run(self, value: object, stack: list[Node]) -> Term:
         known = self.known
+        smalls = self.smalls
         node = Node(LIST, (), (value,))
         stack.append(node)
         while True:
@@ -78,7 +84,7 @@ class Walk:
                 if kind in ATOMS:
                     out.append(child)
                     continue
-                if kind in SMALL and (term := small(child)) is not None:
+                if kind in smalls and (term := small(child)) is not None:
                     out.append(term)
                     continue
                 term = known.get(id(child), known)
@@ -107,6 +113,8 @@ class Walk:
         kind = type(child)
         if kind is Node:
             child.fresh = True
+            if self.ordered and child.kind == MAPPING:
+                child.kind = ORDERED
             stack.append(child)
             return child  # type: ignore[no-any-return]
         fresh = kind is Fresh
@@ -116,7 +124,7 @@ class Walk:
         self.is_fresh = fresh
         self.opening = child
         key = id(kind)
-        made = (_plain.HANDLERS.get(key) or self.handler(child, kind))(self, child)
+        made = (self.handlers.get(key) or self.handler(child, kind))(self, child)
         self.opening = None
         if type(made) is not Node:
             if not fresh:
@@ -138,7 +146,7 @@ class Walk:
         """What takes objects of a class apart."""
         found = self._handlers.get(id(kind))
         if found is None:
-            found = self._handlers[id(kind)] = kind, _instances.handler_of(obj, kind)
+            found = self._handlers[id(kind)] = kind, _instances.handler_of(self, obj, kind)
         return found[1]
 
     def flat(self, kind: int, header: tuple[Any, ...], terms: list[Any]) -> tuple[bytes]:

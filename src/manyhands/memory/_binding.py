@@ -6,6 +6,7 @@ import inspect
 from typing import TYPE_CHECKING, Any
 
 from manyhands._core.options import refuse
+from manyhands.memory import _packages
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -59,7 +60,8 @@ class Binding:
         if self._signature is None:
             return (args, dict(kwargs))
         bound = self._bound(args, kwargs)
-        return tuple(bound[name] for name in self.names if name not in self._ignored)
+        # Of what is ignored the class counts: its methods may be called.
+        return tuple(_own_class(bound[name]) if name in self._ignored else bound[name] for name in self.names)
 
     def by_name(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """The values with their names; for those who want to know."""
@@ -76,6 +78,11 @@ class Binding:
             raise TypeError(msg) from None
         bound.apply_defaults()
         return bound.arguments
+
+
+def _own_class(value: object) -> type | None:
+    kind = value if isinstance(value, type) else type(value)
+    return kind if _packages.is_own(kind.__module__) else None
 
 
 def _signature_of(function: Callable[..., Any]) -> inspect.Signature | None:

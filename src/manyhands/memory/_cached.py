@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
 
 import xxhash
 
-from manyhands._hashing import digest_of
 from manyhands.errors import NotHashable
 from manyhands.memory import _metadata, _telling, _why
+from manyhands.memory._arguments import digest_of
 from manyhands.memory._binding import Binding
 from manyhands.memory._entry import Meta
 from manyhands.memory._flight import flight
@@ -50,7 +50,9 @@ class MemorizedFunc(Generic[P, T]):
         self.func: Callable[P, T] = function
         self._settings = settings
         self._binding = Binding(function, settings.ignore)
-        self._code = FunctionKey(function, version=settings.version, deps=settings.deps, files=settings.files, env=settings.env)
+        self._code = FunctionKey(
+            function, version=settings.version, deps=settings.deps, files=settings.files, env=settings.env, ignored=settings.ignore
+        )
         self._restless = Restless(self._code)
         self._store: ResultStore = settings.memory.store_of(self._code.name)
 

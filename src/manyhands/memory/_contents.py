@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 import decimal
+import functools
 import re
-import sys
 import types
 from operator import is_not
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _code_walk, _digests, _naming
+from manyhands._codec import _code_walk, _digests
+from manyhands.errors import NotHashable
 from manyhands.memory import _packages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from manyhands.memory._held_walk import HeldWalk
 
 _ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes, range, type(Ellipsis), type(NotImplemented)})
 _FROZEN = frozenset({"datetime", "_pydatetime", "fractions", "ipaddress", "pathlib", "pathlib._local", "uuid", "zoneinfo"})
-_CONTAINERS = (dict, types.MappingProxyType, list, tuple, set, frozenset)
+_CONTAINERS = frozenset({list, tuple, set, frozenset})
 _FEW = 100
-_MOST_PARTS = 20_000  # that are looked through for code
+_LEVELS = 10  # of containers that are settings
 _CALLABLE_CODE = frozenset({"builtins", "functools", "types"})  # whose objects that can be called are made of code, and of nothing else
 
 
@@ -61,72 +62,51 @@ def are_parts(value: Any, parts: tuple[Any, ...]) -> bool:
     return len(now) == len(parts) and not any(map(is_not, now, parts))
 
 
-def digest(value: Any) -> bytes:
-    """Equal for equal contents. Of what cannot be hashed (a lock, an open file, a logger) the class counts."""
-    return _digest(value, {})
-
-
-def _digest(value: Any, above: dict[int, Any]) -> bytes:
-    from manyhands._hashing import digest_of  # noqa: PLC0415 - functions that use nothing but code need none
-
-    if not isinstance(value, types.ModuleType):
-        try:
-            return digest_of(value)
-        except TypeError:  # some part of it cannot be hashed
-            pass
+def is_setting(value: Any, levels: int = _LEVELS) -> bool:
+    """Whether a value is one that programs are set up with: text, numbers and their like, and lists and tables of them."""
+    if is_fixed(value):
+        return True
+    if not levels:
+        return False
     kind = type(value)
-    hashed = _digests.new()
-    hashed.update(f"{kind.__module__}.{kind.__qualname__}".encode())
-    if id(value) not in above and len(above) < sys.getrecursionlimit() // 10:
-        above = {**above, id(value): value}
-        for part in _parts(value, above):
-            hashed.update(part)
-    return hashed.digest()
+    if kind is dict or kind is types.MappingProxyType:
+        return all(is_setting(part, levels - 1) for part in [*value.values()])
+    return kind in _CONTAINERS and all(is_setting(part, levels - 1) for part in [*value])
 
 
-def _parts(value: Any, above: dict[int, Any]) -> Iterable[bytes]:
-    if isinstance(value, dict | types.MappingProxyType):
-        return sorted(_digest(key, above) + _digest(part, above) for key, part in [*value.items()])
-    if isinstance(value, set | frozenset):
-        return sorted(_digest(part, above) for part in [*value])
-    if isinstance(value, list | tuple):
-        return [_digest(part, above) for part in [*value]]
-    if _packages.is_own(type(value).__module__) and not isinstance(value, type | types.FunctionType):
-        return [name.encode() + _digest(part, above) for name, part in sorted(_code_walk.attributes(value).items())]
-    return ()
+def settings_of(obj: Any) -> dict[str, Any]:
+    """What an object of a package has been set up with, as far as that can be told from the rest of its state."""
+    return {name: value for name, value in sorted(_code_walk.attributes(obj).items()) if is_setting(value)}
 
 
-class Found:
-    """What is in a value that a digest of its contents says too little of: code, and the packages that its objects are of."""
+def is_computed(obj: Any, name: str) -> bool:
+    """Whether an attribute has been computed from the others, and is kept: it says nothing that they do not."""
+    return isinstance(getattr(type(obj), name, None), functools.cached_property)
 
-    def __init__(self, value: Any) -> None:
-        self.code: list[Any] = []
-        self.modules: set[str] = set()
-        self._seen: dict[int, Any] = {}
-        self._left = _MOST_PARTS
-        waiting = [value]
-        while waiting:
-            waiting.extend(self._look_into(waiting.pop()))
 
-    def _look_into(self, value: Any) -> Iterator[Any]:
+def digest_of_hints(value: Any) -> bytes:
+    """Of annotations, in which classes count by their names."""
+    from manyhands.memory._held_walk import HintWalk  # noqa: PLC0415 - as below
+
+    return _look(HintWalk(), value)
+
+
+def digest(value: Any) -> bytes:
+    """Equal for equal contents. Of what has no value (a lock, an open file) the class counts."""
+    return look(value)[0]
+
+
+def look(value: Any) -> tuple[bytes, list[Any], set[str]]:
+    """The digest of what a variable holds; the code in it; the modules that its objects are of."""
+    from manyhands.memory._held_walk import HeldWalk  # noqa: PLC0415 - functions that use nothing but code need none
+
+    walk = HeldWalk()
+    return _look(walk, value), walk.code, walk.modules
+
+
+def _look(walk: HeldWalk, value: Any) -> bytes:
+    try:
+        return walk.digest(value, "value")
+    except NotHashable:
         kind = type(value)
-        if kind in _ATOMS or id(value) in self._seen or self._left <= 0:
-            return
-        self._seen[id(value)] = value
-        if isinstance(value, _CONTAINERS):
-            self._left -= len(value)
-            yield from [*value]
-            if isinstance(value, dict | types.MappingProxyType):
-                yield from [*value.values()]
-        elif isinstance(value, types.ModuleType):
-            self.modules.add(value.__name__)
-        elif _code_walk.is_code(value) and not is_data(value):
-            if _naming.global_generator(value) is None:
-                self.code.append(value)
-        else:
-            if _packages.is_own(kind.__module__):
-                self.code.append(kind)
-            self.modules.add(kind.__module__)
-            held = _code_walk.attributes(value)
-            self._left -= len(held)
-            yield from held.values()
+        return _digests.of(f"{kind.__module__}.{kind.__qualname__}".encode())

@@ -7,7 +7,7 @@ import time
 import types
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _digests
+from manyhands._codec import _code_walk, _digests
 from manyhands.memory import _contents
 
 if TYPE_CHECKING:
@@ -42,6 +42,21 @@ class Declared:
         found += [(f"file {index}", f"file {file.name}", file.digest()) for index, file in enumerate(self.files)]
         return found + [(f"variable {name}", f"variable {name}", _of_variable(name)) for name in self.env]
 
+    def parts_of_another(self) -> list[tuple[str, bytes]]:
+        """Label and digest of each, as it is now, for who calls the function that they are of: what is missing may be made by then."""
+        found = [] if self.version is None else [("version", _contents.digest(self.version))]
+        found += [(name, _contents.digest(value)) for name, value in self.values]
+        found += [(f"file {file.name}", file.digest_or_none()) for file in self.files]
+        return found + [(f"variable {name}", _of_variable(name)) for name in self.env]
+
+
+def by_cached(function: Any) -> list[Declared]:
+    """What has been declared of a function that is cached."""
+    if not type(function).__module__.startswith("manyhands.memory"):
+        return []
+    held = [getattr(part, "declared", None) for part in _code_walk.attributes(function).values()]
+    return [part for part in held if isinstance(part, Declared)]
+
 
 def is_looked_into(dep: Any) -> bool:
     """Whether something declared is code, whose contents are looked for."""
@@ -50,7 +65,7 @@ def is_looked_into(dep: Any) -> bool:
 
 def hashed(value: Any, name: str) -> bytes:
     """The digest of what the author names: here, what cannot be hashed is an error."""
-    from manyhands._hashing import digest_of  # noqa: PLC0415 - most functions declare nothing
+    from manyhands.memory._arguments import digest_of  # noqa: PLC0415 - most functions declare nothing
 
     return digest_of(value, name)
 
@@ -75,6 +90,13 @@ class File:
             raise
         self._seen = (shape, digest) if now - max(about.st_mtime, about.st_ctime) > _SETTLED else None
         return digest
+
+    def digest_or_none(self) -> bytes:
+        """The same; of a file that cannot be read, that of none."""
+        try:
+            return self.digest()
+        except OSError:
+            return b""
 
 
 def _of_file(name: str) -> bytes:

@@ -19,17 +19,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from manyhands._codec import _digests
-from manyhands._codec._fingerprint import Watching
-from manyhands.memory import _contents, _declared, _places
-from manyhands.memory._parts import contents_of
-from manyhands.memory._reach import Reach
+from manyhands.memory import _declared, _places
+from manyhands.memory._known import PYTHON, Known, known
 from manyhands.memory._roots import function_of, root_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-
-_PYTHON = f"Python {sys.version_info[0]}.{sys.version_info[1]}"
-_TRIES = 5  # where other threads change what is being looked at
 
 
 class FunctionKey:
@@ -37,6 +32,7 @@ class FunctionKey:
 
     ``version``: anything that can be hashed; another one is another function. ``deps``: functions, classes, modules whose code counts, and
     values. ``files``: paths; their contents count. ``env``: names of environment variables; their values count.
+    ``ignored``: names of parameters whose defaults do not count.
 
     Example::
 
@@ -48,7 +44,7 @@ class FunctionKey:
         NotHashable: the version, or a value among ``deps``.
     """
 
-    __slots__ = ("_declared", "_known", "_root", "_said", "name", "source")
+    __slots__ = ("_ignored", "_known", "_root", "_said", "declared", "name", "source")
 
     def __init__(
         self,
@@ -58,12 +54,14 @@ class FunctionKey:
         deps: Sequence[Any] = (),
         files: Sequence[Any] = (),
         env: Sequence[str] = (),
+        ignored: Sequence[str] = (),
     ) -> None:
+        self._ignored = tuple(ignored)
         self._root = root_of(fn)
         if not callable(self._root):
             raise TypeError(f"fn is {fn!r}, which cannot be called")
-        self._declared = _declared.checked(version, deps, files, env)
-        self._known: _Known | None = None
+        self.declared = _declared.checked(version, deps, files, env)
+        self._known: Known | None = None
         self._said: tuple[list[tuple[str, str, bytes]], bytes, bytes] | None = None
         self.name, self.source = _name_and_source(self._root)
 
@@ -71,9 +69,9 @@ class FunctionKey:
         return f"<FunctionKey of {self.name}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        declared = self._declared
+        declared = self.declared
         paths = tuple(file.name for file in declared.files)
-        return _rebuilt, (self._root, (declared.version, declared.deps, paths, declared.env))
+        return _rebuilt, (self._root, (declared.version, declared.deps, paths, declared.env), self._ignored)
 
     def digest(self) -> bytes:
         """16 bytes, equal for equal functions, in whichever process; looked at anew as far as something has changed.
@@ -85,31 +83,25 @@ class FunctionKey:
         known = self._known
         if known is None or known.changed():
             known = self._look()
-        return known.digest if self._declared.is_empty else self._with_declared(known)
+        return known.digest if self.declared.is_empty else self._with_declared(known)
 
     def parts(self) -> dict[str, bytes]:
         """What the digest is made of: a name that can be shown, and a digest, of each function, variable, package, file..."""
         known = self._current()
-        return {**known.parts, **{label: digest for _, label, digest in self._declared.parts()}, _PYTHON: b""}
+        return {**known.parts, **{label: digest for _, label, digest in self.declared.parts()}, PYTHON: b""}
 
-    def _current(self) -> _Known:
+    def _current(self) -> Known:
         known = self._known
         return self._look() if known is None or known.changed() else known
 
-    def _look(self) -> _Known:
-        for left in reversed(range(_TRIES)):
-            try:
-                known = _Known(Reach(self._root, self._declared.code), self._declared)
-            except RuntimeError:  # a dictionary has changed while it was gone through
-                if not left:
-                    raise
-            else:
-                break
-        self._known = known
-        return known
+    def _look(self) -> Known:
+        declared = self.declared
+        said = _declared.hashed(declared.version, "version") if declared.version is not None and declared.is_empty else b""
+        self._known = found = known(self._root, declared.code, self._ignored, said)
+        return found
 
-    def _with_declared(self, known: _Known) -> bytes:
-        parts = self._declared.parts()
+    def _with_declared(self, known: Known) -> bytes:
+        parts = self.declared.parts()
         said = self._said
         if said is None or said[1] != known.digest or said[0] != parts:
             hashed = _digests.new()
@@ -119,44 +111,6 @@ class FunctionKey:
                 hashed.update(digest)
             said = self._said = parts, known.digest, hashed.digest()
         return said[2]
-
-
-class _Known(Watching):
-    """What a walk has found, and whether it is still so."""
-
-    __slots__ = ("_cells", "_contents", "_kinds_in_cells", "_registries", "digest", "parts")
-
-    def __init__(self, reach: Reach, declared: _declared.Declared) -> None:
-        super().__init__(reach)
-        self.parts = reach.parts
-        self._cells = reach.cells
-        self._kinds_in_cells = reach.kinds
-        self._contents = [(value, digest, _contents.fixed_parts(value)) for value, digest in reach.contents]
-        self._registries = reach.registries
-        hashed = _digests.new()
-        hashed.update(_PYTHON.encode())
-        hashed.update(reach.digest)
-        if declared.version is not None and declared.is_empty:
-            hashed.update(_declared.hashed(declared.version, "version"))
-        self.digest = hashed.digest()
-
-    def changed(self) -> bool:
-        """Whether there is anything else by now."""
-        if Watching.changed(self):  # it runs at each call: super() would take as long as half of this
-            return True
-        for cell, value in self._cells:
-            if contents_of(cell) is not value:
-                return True
-        for cell, kind in self._kinds_in_cells:
-            if type(contents_of(cell)) is not kind:
-                return True
-        for registry, before in self._registries:
-            if [*registry.values()] != before:
-                return True
-        for value, digest, parts in self._contents:
-            if (parts is None or not _contents.are_parts(value, parts)) and _contents.digest(value) != digest:
-                return True
-        return False
 
 
 def _name_and_source(root: Any) -> tuple[str, str]:
@@ -170,6 +124,6 @@ def _name_and_source(root: Any) -> tuple[str, str]:
     return f"{_places.importable_name(file, module)}.{named.__qualname__}", file
 
 
-def _rebuilt(root: Any, declared: tuple[Any, ...]) -> FunctionKey:
+def _rebuilt(root: Any, declared: tuple[Any, ...], ignored: tuple[str, ...]) -> FunctionKey:
     version, deps, files, env = declared
-    return FunctionKey(root, version=version, deps=deps, files=files, env=env)
+    return FunctionKey(root, version=version, deps=deps, files=files, env=env, ignored=ignored)
