@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import pickle
 import sys
-import types
 
 import numpy  # not in the midst of a test: it starts threads
+import projects
 import pytest
 import scripts
 
@@ -15,47 +15,9 @@ from manyhands.memory._function_key import FunctionKey
 from manyhands.memory._why import differences
 
 
-class Project:
-    """Modules that are written, and loaded anew each time."""
-
-    def __init__(self, folder, monkeypatch):
-        self.folder = folder
-        self.monkeypatch = monkeypatch
-        monkeypatch.syspath_prepend(str(folder))
-
-    def module(self, source, name="app"):
-        file = self.folder.joinpath(*name.split(".")).with_suffix(".py")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(source)
-        module = types.ModuleType(name)
-        module.__file__ = str(file)
-        self.monkeypatch.setitem(sys.modules, name, module)
-        exec(compile(source, str(file), "exec"), module.__dict__)
-        return module
-
-    def key(self, source, name="f", **declared):
-        return FunctionKey(getattr(self.module(source), name), **declared)
-
-    def digest(self, source, name="f", **declared):
-        return self.key(source, name, **declared).digest()
-
-    def file(self, name, text):
-        """One that has to be imported."""
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-        self.monkeypatch.delitem(sys.modules, name.removesuffix(".py"), raising=False)
-        sys.path_importer_cache.clear()
-
-
 @pytest.fixture
 def project(tmp_path, monkeypatch):
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
-    before = set(sys.modules)
-    yield Project(tmp_path, monkeypatch)
-    for name in set(sys.modules) - before:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
+    yield from projects.in_folder(tmp_path, monkeypatch)
 
 
 BASE = '''
