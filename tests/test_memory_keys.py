@@ -266,3 +266,13 @@ def test_another_build_of_an_extension_module(project, monkeypatch):
     assert FunctionKey(project.module(source).f).digest() == before
     file.write_bytes(b"22")
     assert FunctionKey(project.module(source).f).digest() != before
+
+
+@pytest.mark.parametrize(
+    ("options", "what"), [({}, "argument m changed"), ({"ignore": ["m"]}, "the class of an argument that is ignored changed")]
+)
+def test_why_a_call_whose_class_has_changed_is_computed(called, options, what):
+    source = "k = 2\nclass M:\n    def go(self): return k\ndef f(m): return m.go()\ndef args(): return (M(),)"
+    called(source, **options)
+    again = called.project.module(source.replace("k = 2", "k = 3"))
+    assert called.memory.cache(again.f, **options).why(again.M()) == f"it would be computed: {what}"

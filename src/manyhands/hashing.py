@@ -11,8 +11,9 @@ def hash(obj: object, hash_name: str = "xxh3_128") -> str:  # noqa: A001 - jobli
     """A text that is the same for equal values, in whichever process, run and Python, and another for others.
 
     Neither the order of a dict or set counts, nor how an array lies in memory, nor whether two parts are one object or two that are equal;
-    types do: ``1``, ``1.0`` and ``True`` differ. Functions and classes of your own count with their code, those of installed
-    packages by name. ``__eq__`` and ``__hash__`` of objects are never called.
+    types do: ``1``, ``1.0`` and ``True`` differ. Functions and classes of your own count with their code and the constants in capitals that
+    it uses (for ``Memory``, with all variables that it uses, and versions of packages), those of installed packages by name. ``__eq__`` and
+    ``__hash__`` of objects are never called.
 
     Example:
         >>> import manyhands

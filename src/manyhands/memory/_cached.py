@@ -107,7 +107,8 @@ class MemorizedFunc(Generic[P, T]):
         nearest = _why.nearest((meta.why for meta in self._stored() if meta.why), now)  # of imported ones nothing is known
         if nearest is None:
             return f"it would be computed: no call of {self._code.name} is stored"
-        return f"it would be computed: {'; '.join(_why.differences(nearest, now))}"
+        changed = "; ".join(_why.differences(nearest, now)) or "the class of an argument that is ignored changed"
+        return f"it would be computed: {changed}"
 
     def _stored(self) -> Iterator[Meta]:
         """Of the calls of this function that are stored, what is known; those that were used last, first."""

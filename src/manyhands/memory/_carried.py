@@ -215,7 +215,7 @@ class Carried(Gathering):
         if name.startswith("_abc_") or (_is_of_enum(cls, name) and not isinstance(value, _FUNCTIONS)):
             return
         if name in _FIELDS:
-            self._fields(value)
+            self._fields(cls, value)
         if is_dunder and not (is_code or _contents.is_setting(value)):
             return  # what dataclasses, models and the like keep for themselves
         self.watching(own).names[name] = None
@@ -225,13 +225,11 @@ class Carried(Gathering):
         else:
             self.variable(f"attribute {name} of {self.here}", f"attribute {name}", (id(cls), name), value)
 
-    def _fields(self, fields: Any) -> None:
+    def _fields(self, cls: type, fields: Any) -> None:
         listed = fields.values() if isinstance(fields, dict) else fields
         metadata = {field.name: dict(field.metadata) for field in listed if getattr(field, "metadata", None)}
         if metadata:
-            digest, code, modules = _contents.look(metadata)
-            self.hash.update(digest)
-            self.visit_all(code, modules)
+            self.variable(f"metadata of {self.here}", "metadata", (id(cls), "metadata"), metadata, is_settled=True)
 
     # -------------------------------------------------------- what is said of code
 
@@ -256,7 +254,7 @@ class Carried(Gathering):
         hints = vars(obj).get("__annotations__") if isinstance(obj, type) else obj.__annotations__
         with self.node((id(obj), "annotations")):
             self.say(obj.__qualname__)
-            self.variable(f"annotations of {self.describe(obj)}", "annotations", (id(obj), "hints"), hints)
+            self.variable(f"annotations of {self.describe(obj)}", "annotations", (id(obj), "hints"), hints, is_settled=True)
 
     def _docs(self, obj: Any) -> None:
         said = [str(obj.__doc__), *(_mentions.texts(obj.__code__) if isinstance(obj, types.FunctionType) else ())]

@@ -3,14 +3,16 @@
 It counts, wherever the function is defined and however the program is run: its code and that of all helpers, classes and decorators of
 the user's own that it reaches, also by imports within functions; closures, defaults, constants and any other variables that are read, by
 what they hold; versions of installed packages; the minor version of Python, whose byte code is its own; what the author declares. It does
-not count: comments, docstrings, annotations of functions, line numbers, file names, the folder of the project, names of modules (except
-of those that classes are of), the order of imports.
+not count: comments, line numbers, file names, the folder of the project, names of modules (except of those that classes are of), the
+order of imports; docstrings, and annotations of functions, unless code within reach, or a package's decorator, may read them.
 
-A variable that the code only changes and gets nothing from (``calls.append(x)``, ``seen[x] = 1``, ``count += 1``) does not count. One that
-it reads and changes, a memo, counts as it is before the call; what is set up by the first call is computed once more by the second.
+A variable that the code only changes and gets nothing from (``calls.append(x)``, ``seen[x] = 1``, ``count += 1``), whatever there is in it
+before, does not count. One that it reads and changes, a memo, counts as it is before the call; what is set up by the first call is computed
+once more by the second.
 
-Not seen is what no code shows: names made up while it runs (``getattr(module, name)``, ``importlib.import_module(name)``), files,
-environment variables, what a server answers. These are for ``deps``, ``files``, ``env`` and ``version``.
+Not seen is what no code shows: names made up while it runs (``getattr(module, name)``, ``importlib.import_module(name)``; a name that is a
+text in the same function is seen), files, environment variables, what a server answers. These are for ``deps``, ``files``, ``env`` and
+``version``.
 """
 
 from __future__ import annotations

@@ -122,8 +122,8 @@ class Gathering(_code_walk.Walk):
 
     # -------------------------------------------------------- what variables hold
 
-    def variable(self, label: str, what: str, key: Key, value: Any) -> None:
-        """What is no code counts by what it holds."""
+    def variable(self, label: str, what: str, key: Key, value: Any, *, is_settled: bool = False) -> None:
+        """What is no code counts by what it holds: now, and at each call unless it ``is_settled`` while the program runs."""
         self.say("value", what)
         self.refer(key)
         if key in self.nodes:
@@ -134,7 +134,7 @@ class Gathering(_code_walk.Walk):
             self.visit_all(code, modules)
         self.nodes[key] = Node(digest, self.nodes[key].references)
         self.part(label, digest)
-        if not _contents.is_fixed(value):
+        if not (is_settled or _contents.is_fixed(value)):
             self.contents.append((value, digest))
 
     def scan(self, value: Any) -> None:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _NO_VALUE = (b"no value",)
 _OURS = "manyhands.memory"
 # Classes that are nothing but what they hold, in modules of which others are states of a process: a pool, a connection.
-_HOLDING = frozenset({"argparse", "builtins", "collections", "types", "_threading_local", "_thread"})
+_HOLDING = frozenset({"argparse", "builtins", "collections", "types"})
 
 
 class _Shallow(_code.Codes):

@@ -46,8 +46,15 @@ class Memory:
         >>> square(3)
         9
 
-    A result is found again if the function is the same code (its own, and that of all functions, classes and constants of the project that
-    it uses; packages that it uses in the same version) and its arguments have the same values. Comments and docstrings make no difference.
+    A result is found again if the function is the same code (its own, and that of all functions, classes and variables of the project that
+    it uses; packages that it uses in the same version) and its arguments have the same values, functions and classes of the project among
+    them with all that these use. Comments make no difference; nor do docstrings, and annotations of functions, unless code reads them.
+
+    **Not seen** is what no code shows: names made up while it runs (``getattr(module, name)``, ``eval``), subclasses that are asked for
+    (``__subclasses__``); what is in files, the environment, a database, or a program that it starts; the state of what has no value (a
+    connection, an open file, a logger, a generator of random numbers), of packages' own modules (``decimal.getcontext()``, settings of
+    pandas) and of what they keep for themselves; what has been put in the place of a function of Python or of a package; in which line
+    code is. For these there are ``deps``, ``files``, ``env`` and ``version``.
 
     Args:
         location: a folder, which is created; below it, ``manyhands`` holds the results. None: nothing is kept, and functions are called.
