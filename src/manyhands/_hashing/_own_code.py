@@ -1,4 +1,4 @@
-"""What code of the project and of the program is, for digests of values: by the rule of ``_codec/_fingerprint.py``, and what classes hold."""
+"""What code of the project is, for digests of values: by the rule of ``_codec/_fingerprint.py``, and what classes hold."""
 
 from __future__ import annotations
 
