@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from manyhands._hashing._walk import Walk
 
-__all__ = ["digest_of", "digest_with"]
+__all__ = ["digest_of", "digest_of_few", "digest_with"]
 
 
 def digest_of(value: object, name: str = "value", walk: Callable[[], Walk] | None = None) -> bytes:
@@ -53,19 +53,23 @@ def digest_of(value: object, name: str = "value", walk: Callable[[], Walk] | Non
     Raises:
         NotHashable: a part of it has no value that would be the same elsewhere (a lock, a generator, an open file).
     """
-    if type(value) is tuple:  # arguments, mostly
-        terms: list[Any] = []
-        for part in value:
-            kind = id(type(part))
-            if kind in _terms.ATOMS:
-                terms.append(part)
-            elif kind in _terms.SMALL and (term := _terms.small(part)) is not None:
-                terms.append(term)
-            else:
-                break
-        else:
-            return xxh3_128_digest(dumps(tuple(terms), 2))
+    if type(value) is tuple and (digest := digest_of_few(value)) is not None:  # arguments, mostly
+        return digest
     return digest_with(_algorithms.XXH3, value, name) if walk is None else walk().digest(value, name)
+
+
+def digest_of_few(values: tuple[Any, ...]) -> bytes | None:
+    """The digest of a tuple of which all parts are numbers, text, and small containers of these; None: it is another."""
+    terms: list[Any] = []
+    for part in values:
+        kind = id(type(part))
+        if kind in _terms.ATOMS:
+            terms.append(part)
+        elif kind in _terms.SMALL and (term := _terms.small(part)) is not None:
+            terms.append(term)
+        else:
+            return None
+    return xxh3_128_digest(dumps(tuple(terms), 2))
 
 
 def digest_with(algorithm: _algorithms.Algorithm, value: object, name: str = "value", *, layout: bool = False, maps: bool = False) -> bytes:

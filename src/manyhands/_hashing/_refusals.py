@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from manyhands._codec._steps import Way
 
 _SECONDS = 1.0  # that looking for the way to a part may take
-_LEAVE_OUT = "keep it out with __getstate__, or leave the argument out of the key"
+_LEAVE_OUT = "keep it out with __getstate__"
 _DEFAULT = f"{_LEAVE_OUT}; or have __reduce__ say what it is rebuilt from"
 # By class, in the order of __mro__; names, since their modules need not be loaded.
 _MENDS = {

@@ -49,6 +49,7 @@ class Walk:
         self.is_fresh = False  # whether what is being opened was made for the walk
         self.known: dict[int, Term | None] = {}  # by the id of the object; None while it is being walked through
         self._kept: list[Any] = []  # those objects, so that an id stays its own
+        self._is_cyclic = False
         self._handlers: dict[int, tuple[Any, Handler]] = {}  # by the id of the class, which is kept
 
     def digest(self, value: object, name: str) -> bytes:
@@ -58,12 +59,19 @@ class Walk:
             return term[0]
         return self.once(dumps(term, VERSION))
 
+    def digests(self, values: tuple[Any, ...]) -> tuple[bytes, dict[int, bytes]]:
+        """The digest of a tuple, and by ``id`` those of its parts that are larger than a term; none where it contains itself."""
+        whole = self.digest(values, "value")
+        known = [] if self._is_cyclic else [(id(value), self.known.get(id(value))) for value in values]
+        return whole, {key: term[0] for key, term in known if type(term) is tuple and len(term) == 1 and type(term[0]) is bytes}
+
     def _term(self, value: object, name: str) -> Term:
         stack: list[Node] = []
         try:
             try:
                 return self._run(value, stack)
             except Cyclic:
+                self._is_cyclic = True
                 self.known.clear()
                 stack.clear()
                 return _cycles.Search(self, stack).run(value)

@@ -186,6 +186,11 @@ class NotHashable(ManyhandsError, TypeError):
         self.mend = part.mend
         super().__init__(part.told(" cannot be hashed: "))
 
+    def otherwise(self, mend: str) -> NotHashable:
+        """The same with one more way to mend it."""
+        part = self.part
+        return NotHashable(Part(part.path, part.type_name, part.reason, f"{part.mend}; or, {mend}", part.used_at, part.way))
+
 
 class NotStored(ManyhandsError):
     """A result was computed, and cannot be kept: the disk is full, or it cannot be pickled.

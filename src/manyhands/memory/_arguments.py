@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from manyhands import _hashing
 
@@ -17,6 +17,15 @@ def digest_of(value: object, name: str = "value") -> bytes:
         NotHashable: a part of it has no value that would be the same elsewhere (a lock, a generator, an open file).
     """
     return _hashing.digest_of(value, name, _walk)
+
+
+def digests_of(values: tuple[Any, ...]) -> tuple[bytes, dict[int, bytes]]:
+    """The digest of a tuple, and by ``id`` those of its parts that the same walk has come by.
+
+    Raises:
+        NotHashable: as above.
+    """
+    return _walk().digests(values)
 
 
 def _walk() -> Walk:

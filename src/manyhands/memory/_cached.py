@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
-import xxhash
+from xxhash import xxh3_128_digest as _together
 
+from manyhands._hashing import digest_of_few
 from manyhands.errors import NotHashable
-from manyhands.memory import _metadata, _telling, _why
-from manyhands.memory._arguments import digest_of
+from manyhands.memory import _metadata, _telling, _texts, _why
+from manyhands.memory._arguments import digest_of, digests_of
 from manyhands.memory._binding import Binding
+from manyhands.memory._bound import BoundMemorizedFunc
 from manyhands.memory._entry import Meta
-from manyhands.memory._flight import flight
+from manyhands.memory._flight import Flight, flight
 from manyhands.memory._function_key import FunctionKey
 from manyhands.memory._restless import Restless
 from manyhands.memory._results import MemorizedResult
@@ -34,6 +37,11 @@ _LOADED = 5
 # So many stored calls are looked at for the one that is nearest to another.
 _LOOKED_AT = 200
 
+# What a call is told by: the digest of its function, its key, its arguments in the order of the parameters, and digests of those that took
+# more than a look, by their ids. A plain tuple: it is made for each call.
+Told: TypeAlias = "tuple[bytes, bytes, tuple[Any, ...], Mapping[int, bytes]]"
+_NOTHING: Mapping[int, bytes] = MappingProxyType({})
+
 
 class MemorizedFunc(Generic[P, T]):
     """A function whose results are kept on disk.
@@ -51,44 +59,63 @@ class MemorizedFunc(Generic[P, T]):
         self._settings = settings
         self._binding = Binding(function, settings.ignore)
         self._code = FunctionKey(
-            function, version=settings.version, deps=settings.deps, files=settings.files, env=settings.env, ignored=settings.ignore
+            function,
+            version=settings.version,
+            deps=settings.deps,
+            files=settings.files,
+            env=settings.env,
+            ignored=sorted(self._binding.ignored),
         )
         self._restless = Restless(self._code)
         self._store: ResultStore = settings.memory.store_of(self._code.name)
 
     # ------------------------------------------------------------ calls
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
-        key = self._key(args, kwargs)
-        hit = self._find(key)
-        if hit is None and self._take_over(key, args, kwargs):
-            hit = self._find(key)
-        return self._computed(key, args, kwargs) if hit is None else hit.value
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        # All in one: of a recursion, each level takes as many frames as there are here.
+        told = self._told(args, kwargs)
+        hit = self._find(told[1])
+        if hit is None:
+            hit = self._taken_over(told, args, kwargs)
+        if hit is not None:
+            return hit.value  # type: ignore[no-any-return]
+        turn = self._turn(told)
+        with turn as is_mine:
+            hit = self._fetched(told[1]) if is_mine else self._find(told[1])
+            if hit is not None:
+                return hit.value  # type: ignore[no-any-return]
+            work = self._begin(self._still(told, turn, args, kwargs))
+            return self._finish(work, self.func(*args, **kwargs))[0]
 
-    def call_and_shelve(self, *args: P.args, **kwargs: P.kwargs) -> MemorizedResult[T]:
+    def call_and_shelve(self, /, *args: P.args, **kwargs: P.kwargs) -> MemorizedResult[T]:
         """The same call, but the result stays in the store until it is asked for.
 
         Returns:
             A :class:`MemorizedResult`: small, and good for other processes; its ``get()`` loads the result.
         """
-        key = self._key(args, kwargs)
-        if not self._is_here(key, args, kwargs):  # _computed looks elsewhere
-            self._computed(key, args, kwargs)
-        return self._shelved(key)
+        told = self._told(args, kwargs)
+        if not self._is_here(told, args, kwargs):
+            turn = self._turn(told)
+            with turn as is_mine:
+                if is_mine and not self._is_elsewhere(told[1]):
+                    self._finish(self._begin(self._still(told, turn, args, kwargs)), self.func(*args, **kwargs))
+        return self._shelved(told[1])
 
-    def check_call_in_cache(self, *args: P.args, **kwargs: P.kwargs) -> bool:
-        """Whether this call would be answered from the store. Computes nothing; what only a remote store has is brought here."""
-        return self._is_there(self._key(args, kwargs), args, kwargs)
+    def check_call_in_cache(self, /, *args: P.args, **kwargs: P.kwargs) -> bool:
+        """Whether this call would be answered from the store. Computes nothing, and removes nothing; what only a remote store has is
+        brought here."""
+        return self._is_there(self._told(args, kwargs), args, kwargs)
 
-    def call(self, *args: P.args, **kwargs: P.kwargs) -> tuple[T, dict[str, Any]]:
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> tuple[T, dict[str, Any]]:
         """Compute the result, whether or not it is in the store, and keep it there.
 
         Returns:
             The result, and what is known of it: ``duration`` in seconds, ``time`` since 1970, ``input_args``.
         """
-        return self._compute(args, kwargs)
+        work = self._begin(self._told(args, kwargs))
+        return self._finish(work, self.func(*args, **kwargs))
 
-    def why(self, *args: P.args, **kwargs: P.kwargs) -> str:
+    def why(self, /, *args: P.args, **kwargs: P.kwargs) -> str:
         """Why this call would be computed, or that it would not.
 
         Example:
@@ -100,10 +127,12 @@ class MemorizedFunc(Generic[P, T]):
             >>> print(square.why(4))
             it would be computed: argument x changed
         """
-        key = self._key(args, kwargs)
-        if self._is_there(key, args, kwargs):
+        told = self._told(args, kwargs)
+        if self._is_there(told, args, kwargs):
             return "it is stored"
-        now = self._code.parts() | self._parts_of(self._binding.by_name(args, kwargs))
+        if self._store.is_whole(told[1]):
+            return "it would be computed: it is stored, but cache_validation_callback does not let it pass"
+        now = self._parts(told)
         nearest = _why.nearest((meta.why for meta in self._stored() if meta.why), now)  # of imported ones nothing is known
         if nearest is None:
             return f"it would be computed: no call of {self._code.name} is stored"
@@ -135,16 +164,39 @@ class MemorizedFunc(Generic[P, T]):
 
     # ------------------------------------------------------------ what a call is told by
 
-    def _key(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
-        return _together(self._code.digest(), self._arguments(args, kwargs))
+    def _told(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Told:
+        values = self._binding.values(args, kwargs)
+        code = self._code.digest()
+        arguments = digest_of_few(values)
+        if arguments is not None:
+            return code, _together(code + arguments), values, _NOTHING
+        arguments, digests = self._digests(values)
+        return code, _together(code + arguments), values, digests
 
-    def _arguments(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+    def _digests(self, values: tuple[Any, ...]) -> tuple[bytes, dict[int, bytes]]:
         try:
-            return digest_of(self._binding.values(args, kwargs))
+            return digests_of(values)
         except NotHashable:
-            for name, value in self._binding.by_name(args, kwargs).items():
-                digest_of(value, name)  # of that which cannot be hashed, the error says the name
+            for name, value in self._binding.named(values).items():
+                self._digest(name, value)  # of that which cannot be hashed, the error says the name
             raise
+
+    def _digest(self, name: str, value: Any) -> bytes:
+        try:
+            return digest_of(value, name)
+        except NotHashable as error:
+            if name not in self._binding.names:
+                raise
+            mend = f"if the result does not depend on {name}, cache the function with ignore=[{name!r}]"
+            raise error.otherwise(mend) from error.__cause__
+
+    def _parts(self, told: Told) -> dict[str, bytes]:
+        """What a call is told by, in parts, each with a name."""
+        _, _, values, digests = told
+        named = self._binding.named(values)
+        return self._code.parts() | {
+            f"argument {name}": digests.get(id(value)) or self._digest(name, value) for name, value in named.items()
+        }
 
     # ------------------------------------------------------------ what is there
 
@@ -153,50 +205,58 @@ class MemorizedFunc(Generic[P, T]):
         hit = self._store.get(key, self._settings.mmap_mode)
         if hit is None:
             return None
-        if not self._passes(hit.meta):
-            self._store.reject(key)
+        if self._settings.validate is not None and not self._passes(hit.meta):
+            self._store.reject(key)  # it is going to be computed
             return None
         if self._settings.verbose >= _LOADED:
             _telling.say_duration(self._code.name, time.perf_counter() - start, "cache loaded ")
         return hit
 
     def _is_valid(self, key: bytes) -> bool:
+        """Whether somebody has stored it meanwhile."""
         if self._settings.validate is None:
             return self._store.has(key)
-        meta = self._store.meta(key)
-        if meta is None or self._passes(meta):
-            return meta is not None
-        self._store.reject(key)
-        return False
+        return self._passes(self._store.meta(key))
 
-    def _is_here(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        return self._is_valid(key) or (self._take_over(key, args, kwargs) and self._is_valid(key))
+    def _turn(self, told: Told) -> Flight:
+        return flight(self._store, told[1], lambda: self._is_valid(told[1]))
 
-    def _is_there(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """The same, wherever it may be."""
-        return self._is_here(key, args, kwargs) or (self._store.fetch(key) and self._is_valid(key))
+    def _still(self, told: Told, turn: Flight, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Told:
+        """What the call is told by now: after a wait, arguments may be others."""
+        return self._told(args, kwargs) if turn.has_waited or self._store.has_remote else told
 
-    def _take_over(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Whether the result of this call has been imported from joblib; then it is stored under its own key from now on."""
-        code = self._code.digest()
+    def _is_there(self, told: Told, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Wherever it may be."""
+        return self._is_here(told, args, kwargs) or self._is_elsewhere(told[1])
+
+    def _is_here(self, told: Told, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        return self._is_good(told[1]) or (self._taken_over(told, args, kwargs) is not None and self._is_good(told[1]))
+
+    def _is_good(self, key: bytes) -> bool:
+        return self._store.is_whole(key) and self._passes(self._store.meta(key))
+
+    def _taken_over(self, told: Told, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Found | None:
+        """The result of this call if it has been imported from joblib; then it is stored under its own key from now on."""
+        code, key, values, _ = told
         if not self._store.expects_imports(code):
-            return False
+            return None
         from manyhands.memory import _joblib_import  # noqa: PLC0415 - few have imported anything
 
         settings = self._settings
         imported = _joblib_import.key_of_call(self.func, code, settings.ignore, args, kwargs, maps=settings.mmap_mode is not None)
         hit = None if imported is None else self._store.get(imported)
         if imported is None or hit is None:
-            return False
-        named, meta = self._binding.by_name(args, kwargs), hit.meta
-        texts = {name: _telling.shown(value) for name, value in named.items()}
-        parts = self._code.parts() | self._parts_of(named)
+            return None
+        meta = Meta(self._code.name, self._texts(values), hit.meta.seconds, hit.meta.time, why=self._parts(told))
         try:
-            self._store.put(key, hit.value, Meta(self._code.name, texts, meta.seconds, meta.time, why=parts))
+            self._store.put(key, hit.value, meta)
             self._store.delete(imported)
         except OSError:  # a full disk, say, which whoever computes it will be told of
-            return False
-        return True
+            return None
+        return self._find(key)
+
+    def _is_elsewhere(self, key: bytes) -> bool:
+        return self._store.fetch(key) and self._is_good(key)
 
     def _fetched(self, key: bytes) -> Found | None:
         """What others have stored elsewhere: looked for once it is known that it is not here."""
@@ -205,32 +265,19 @@ class MemorizedFunc(Generic[P, T]):
     def _passes(self, meta: Any) -> bool:
         """Whether the user's callback lets a stored result pass."""
         validate = self._settings.validate
-        return validate is None or validate(_metadata.as_joblib_has_it(meta))
+        return validate is None or (meta is not None and validate(_metadata.as_joblib_has_it(meta)))
 
     def _shelved(self, key: bytes) -> MemorizedResult[T]:
         return MemorizedResult(self._store, self._code.name, key, self._settings.mmap_mode)
 
     # ------------------------------------------------------------ what is computed
 
-    def _computed(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
-        """The result, computed here unless somebody else does so just now."""
-        with flight(self._store, key, lambda: self._is_valid(key)) as is_mine:
-            hit = self._fetched(key) if is_mine else self._find(key)
-            return self._compute(args, kwargs)[0] if hit is None else hit.value
-
-    def _compute(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[T, dict[str, Any]]:
-        work = self._begin(args, kwargs)
-        return self._finish(work, self.func(*args, **kwargs))
-
-    def _begin(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> _Work:
+    def _begin(self, told: Told) -> _Work:
         # All of it now: the function may change what it is given, and what it reads; and so may others, meanwhile.
-        named = self._binding.by_name(args, kwargs)
+        code, key, values, _ = told
         if self._settings.verbose > 0:
-            _telling.say_calling(self._code.name, _telling.shown_call(self._code.name, named))
-        texts = {name: _telling.shown(value) for name, value in named.items()}
-        code = self._code.digest()
-        key = _together(code, self._arguments(args, kwargs))
-        return _Work(key, code, texts, self._code.parts() | self._parts_of(named), time.perf_counter())
+            _telling.say_calling(self._code.name, _telling.shown_call(self._code.name, self._binding.named(values)))
+        return _Work(key, code, self._texts(values), self._parts(told), time.perf_counter())
 
     def _finish(self, work: _Work, value: T) -> tuple[T, dict[str, Any]]:
         seconds = time.perf_counter() - work.start
@@ -243,8 +290,8 @@ class MemorizedFunc(Generic[P, T]):
             value = hit.value  # as later calls will get it
         return value, _metadata.as_joblib_has_it(meta)
 
-    def _parts_of(self, named: Mapping[str, Any]) -> dict[str, bytes]:
-        return {f"argument {name}": digest_of(value, name) for name, value in named.items()}
+    def _texts(self, values: tuple[Any, ...]) -> dict[str, str]:
+        return {name: _texts.noted(value) for name, value in self._binding.named(values).items()}
 
     # ------------------------------------------------------------ methods, other processes
 
@@ -258,33 +305,6 @@ class MemorizedFunc(Generic[P, T]):
         return f"{type(self).__name__}(func={self.func!r}, location={self._store.location})"
 
 
-class BoundMemorizedFunc(Generic[T]):
-    """A cached function of a class, with the object that it is called on: the state of that is one of its arguments."""
-
-    def __init__(self, function: MemorizedFunc[Any, T], instance: object) -> None:
-        self.__func__ = function
-        self.__self__ = instance
-        self.__wrapped__ = function.func
-
-    def __call__(self, *args: Any, **kwargs: Any) -> T:
-        return self.__func__(self.__self__, *args, **kwargs)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):  # copy and pickle ask one that is not made yet
-            raise AttributeError(name)
-        found = getattr(self.__func__, name)
-        return functools.partial(found, self.__self__) if name in _CALLED_LIKE_IT else found
-
-    def __reduce__(self) -> Any:
-        return type(self), (self.__func__, self.__self__)
-
-    def __repr__(self) -> str:
-        return f"<{self.__func__!r} of {self.__self__!r}>"
-
-
-_CALLED_LIKE_IT = frozenset({"call", "call_and_shelve", "check_call_in_cache", "why"})
-
-
 class _Work(NamedTuple):
     """A computation that is under way: what is to be known of it at its end."""
 
@@ -293,10 +313,6 @@ class _Work(NamedTuple):
     texts: dict[str, str]
     parts: dict[str, bytes]
     start: float
-
-
-def _together(code: bytes, arguments: bytes) -> bytes:
-    return xxhash.xxh3_128_digest(code + arguments)
 
 
 def _made(function: Callable[P, T], settings: Settings) -> MemorizedFunc[P, T]:

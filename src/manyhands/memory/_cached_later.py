@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._codec import _pickling
 from manyhands.memory._cached import MemorizedFunc
-from manyhands.memory._flight import flight
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator
 
+    from manyhands.memory._cached import Told
     from manyhands.memory._contract import Found
     from manyhands.memory._results import MemorizedResult
 
@@ -19,29 +19,33 @@ if TYPE_CHECKING:
 class AsyncMemorizedFunc(MemorizedFunc[..., Any]):
     """A coroutine function whose results are kept: the event loop goes on while another computes what is waited for."""
 
-    async def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        key = self._key(args, kwargs)
-        hit = self._find(key)
-        if hit is None and self._take_over(key, args, kwargs):
-            hit = self._find(key)
-        return await self._computed_later(key, args, kwargs) if hit is None else hit.value
+    async def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
+        told = self._told(args, kwargs)
+        hit = self._find(told[1])
+        if hit is None:
+            hit = self._taken_over(told, args, kwargs)
+        return await self._computed_later(told, args, kwargs) if hit is None else hit.value
 
-    async def call_and_shelve(self, *args: Any, **kwargs: Any) -> MemorizedResult[Any]:  # type: ignore[override] # it is awaited
+    async def call_and_shelve(self, /, *args: Any, **kwargs: Any) -> MemorizedResult[Any]:  # type: ignore[override] # it is awaited
         """The same call, but the result stays in the store until it is asked for."""
-        key = self._key(args, kwargs)
-        if not self._is_here(key, args, kwargs):  # _computed_later looks elsewhere
-            await self._computed_later(key, args, kwargs)
-        return self._shelved(key)
+        told = self._told(args, kwargs)
+        if not self._is_here(told, args, kwargs):  # _computed_later looks elsewhere
+            await self._computed_later(told, args, kwargs)
+        return self._shelved(told[1])
 
-    async def call(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override] # it is awaited
+    async def call(self, /, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override] # it is awaited
         """Compute the result, whether or not it is in the store, and keep it there."""
-        work = self._begin(args, kwargs)
+        work = self._begin(self._told(args, kwargs))
         return self._finish(work, await self.func(*args, **kwargs))
 
-    async def _computed_later(self, key: bytes, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        async with flight(self._store, key, lambda: self._is_valid(key)) as is_mine:
-            hit = await _fetched(self, key) if is_mine else self._find(key)
-            return (await self.call(*args, **kwargs))[0] if hit is None else hit.value
+    async def _computed_later(self, told: Told, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        turn = self._turn(told)
+        async with turn as is_mine:
+            hit = await _fetched(self, told[1]) if is_mine else self._find(told[1])
+            if hit is not None:
+                return hit.value
+            work = self._begin(self._still(told, turn, args, kwargs))
+            return self._finish(work, await self.func(*args, **kwargs))[0]
 
 
 class MemorizedGenerator(MemorizedFunc[..., Any]):
@@ -51,25 +55,25 @@ class MemorizedGenerator(MemorizedFunc[..., Any]):
     is not read to its end is not kept. Nobody waits for another's: whoever reads it may stop halfway.
     """
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
-        key = self._key(args, kwargs)
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
+        key = self._told(args, kwargs)[1]
         hit = self._find(key) or self._fetched(key)
         return self._recorded(args, kwargs) if hit is None else _given_again(hit.value)
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, /, *args: Any, **kwargs: Any) -> Any:
         """Compute it, whether or not it is in the store, and keep it there."""
         return self._recorded(args, kwargs)
 
-    def call_and_shelve(self, *args: Any, **kwargs: Any) -> MemorizedResult[Any]:
+    def call_and_shelve(self, /, *args: Any, **kwargs: Any) -> MemorizedResult[Any]:
         """Read it to its end, and keep it: a pair of what it yields, and what it returns."""
-        key = self._key(args, kwargs)
-        if not self._is_there(key, args, kwargs):
+        told = self._told(args, kwargs)
+        if not self._is_there(told, args, kwargs):
             for _ in self._recorded(args, kwargs):
                 pass
-        return self._shelved(key)
+        return self._shelved(told[1])
 
     def _recorded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Generator[Any, Any, Any]:
-        work, items = self._begin(args, kwargs), Recording()
+        work, items = self._begin(self._told(args, kwargs)), Recording()
         returned = yield from _recording(self.func(*args, **kwargs), items)
         self._finish(work, items.ended(returned))
         return returned
@@ -78,23 +82,23 @@ class MemorizedGenerator(MemorizedFunc[..., Any]):
 class AsyncMemorizedGenerator(MemorizedFunc[..., Any]):
     """The same for an asynchronous generator function."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         return self._iterating(args, kwargs)
 
-    def call(self, *args: Any, **kwargs: Any) -> Any:
+    def call(self, /, *args: Any, **kwargs: Any) -> Any:
         """Compute it, whether or not it is in the store, and keep it there."""
         return self._recorded(args, kwargs)
 
-    async def call_and_shelve(self, *args: Any, **kwargs: Any) -> MemorizedResult[Any]:  # type: ignore[override] # it is awaited
+    async def call_and_shelve(self, /, *args: Any, **kwargs: Any) -> MemorizedResult[Any]:  # type: ignore[override] # it is awaited
         """Read it to its end, and keep it: the list of what it yields."""
-        key = self._key(args, kwargs)
-        if not self._is_valid(key):  # _iterating looks elsewhere
+        told = self._told(args, kwargs)
+        if not self._is_good(told[1]):  # _iterating looks elsewhere
             async for _ in self._iterating(args, kwargs):
                 pass
-        return self._shelved(key)
+        return self._shelved(told[1])
 
     async def _iterating(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncGenerator[Any, Any]:
-        key = self._key(args, kwargs)
+        key = self._told(args, kwargs)[1]
         hit = self._find(key) or await _fetched(self, key)
         if hit is None:
             async for item in self._recorded(args, kwargs):
@@ -104,7 +108,7 @@ class AsyncMemorizedGenerator(MemorizedFunc[..., Any]):
                 yield item
 
     async def _recorded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncGenerator[Any, Any]:
-        work, items = self._begin(args, kwargs), Recording()
+        work, items = self._begin(self._told(args, kwargs)), Recording()
         async for item in self.func(*args, **kwargs):
             items.add(item)
             yield item

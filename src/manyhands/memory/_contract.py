@@ -49,6 +49,9 @@ class ResultStore(Protocol):
     def has(self, key: bytes) -> bool:
         """Whether something is here."""
 
+    def is_whole(self, key: bytes) -> bool:
+        """Whether something is here, and can be loaded as it was stored. It takes a look at all of it."""
+
     def meta(self, key: bytes) -> Any:
         """What is known of what is here, which is not loaded; None: nothing is."""
 

@@ -119,6 +119,7 @@ class Flight:
 
     Attributes:
         is_mine: the same.
+        has_waited: whether that took until somebody else was through, or gone.
     """
 
     def __init__(self, store: ResultStore, key: bytes, is_there: Callable[[], bool] | None = None) -> None:
@@ -130,10 +131,11 @@ class Flight:
         self._fd = -1
         self._holds = False  # the lock of the file that is at its path
         self._pid = os.getpid()
-        self.is_mine = False
+        self.is_mine = self.has_waited = False
 
     def __enter__(self) -> bool:
         for wait in (steps := self._steps(blocks=True)):
+            self.has_waited = True
             try:
                 wait.block()
             except BaseException as error:  # noqa: BLE001 - the steps raise it again
@@ -148,6 +150,7 @@ class Flight:
 
         loop = asyncio.get_running_loop()
         for wait in (steps := self._steps(blocks=False)):
+            self.has_waited = True
             woken = loop.create_future()
             try:
                 wait.then(lambda woken=woken: _call_soon(loop, woken))

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from manyhands._core.options import refuse, whole
 from manyhands.errors import StoreRefused
-from manyhands.memory import _limits, _protocols
+from manyhands.memory import _bound, _limits, _protocols
+from manyhands.memory._bound import BoundMemorizedFunc
 from manyhands.memory._cached import MemorizedFunc
 from manyhands.memory._eviction import Evicted
-from manyhands.memory._settings import Settings
+from manyhands.memory._not_cached import NotMemorizedFunc, not_cached
+from manyhands.memory._settings import Settings, several
 
 if TYPE_CHECKING:
     import datetime
@@ -190,21 +192,22 @@ class Memory:
     def cache(
         self,
         func: Callable[..., Any] | None = None,
-        ignore: Sequence[str] | None = None,
+        ignore: str | Sequence[str] | None = None,
         verbose: int | None = None,
         mmap_mode: Literal["r+", "r", "w+", "c"] | bool | None = False,
         cache_validation_callback: Callable[[Mapping[str, Any]], bool] | None = None,
         *,
         version: object = None,
-        deps: Sequence[Any] = (),
-        files: Sequence[str | os.PathLike[str]] = (),
-        env: Sequence[str] = (),
+        deps: Any = (),
+        files: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
+        env: str | Sequence[str] = (),
     ) -> Any:
         """Keep the results of a function. With or without arguments a decorator.
 
         Args:
             func: a function, method, classmethod, staticmethod, coroutine function or generator function; anything that can be called.
-            ignore: names of parameters that make no difference to the result.
+            ignore: names of parameters that make no difference to the result; ``"*"`` and ``"**"``: what ``*args`` and ``**kwargs`` take.
+                Here, as for ``deps``, ``files`` and ``env``, a single one stands for a list of one.
             verbose, mmap_mode: as for ``Memory``, for this function.
             cache_validation_callback: called with what is known of a stored result (``time``, ``duration``, ``input_args``); if it returns
                 False, that is computed anew. :func:`expires_after` makes one.
@@ -237,14 +240,14 @@ class Memory:
             )
         settings = Settings(
             self,
-            tuple(ignore or ()),
+            several("ignore", ignore),
             self.verbose if verbose is None else _checked_verbosity(verbose),
             self.mmap_mode if mmap_mode is False else mmap_mode,  # type: ignore[arg-type]
             cache_validation_callback,
             version,
-            tuple(deps),
-            tuple(files),
-            tuple(env),
+            several("deps", deps),
+            several("files", files),
+            several("env", env),
         )
         return self.cached(func, settings)
 
@@ -252,15 +255,16 @@ class Memory:
         """``func``, cached as the settings say."""
         if isinstance(func, classmethod | staticmethod):
             return type(func)(self.cached(func.__func__, settings))
-        if isinstance(func, MemorizedFunc):
+        if isinstance(func, MemorizedFunc | BoundMemorizedFunc | NotMemorizedFunc):
             func = func.func
         if not callable(func):
             msg = f"func={func!r:.100} is not callable; Memory.cache takes a function"
             raise TypeError(msg)
         if self.location is None:
-            from manyhands.memory._not_cached import not_cached  # noqa: PLC0415 - only without a store
-
             return not_cached(func)
+        if (method := _bound.parts_of(func)) is not None:
+            function, instance = method
+            return BoundMemorizedFunc(self.cached(function, settings), instance)
         return self.kind_of(func)(func, settings)
 
     def kind_of(self, func: Callable[..., Any]) -> Callable[[Callable[..., Any], Settings], MemorizedFunc[..., Any]]:

@@ -22,22 +22,22 @@ class NotMemorizedFunc(Generic[P, T]):
         functools.update_wrapper(self, function)
         self.func: Callable[P, T] = function
 
-    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> T:
+    def __call__(self, /, *args: P.args, **kwargs: P.kwargs) -> T:
         return self.func(*args, **kwargs)
 
-    def call(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """The result, and what is known of it: nothing."""
         return self.func(*args, **kwargs), {}
 
-    def call_and_shelve(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+    def call_and_shelve(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """The result, in an object with ``get()``."""
         return NotMemorizedResult(self.func(*args, **kwargs))
 
-    def check_call_in_cache(self, *_: P.args, **__: P.kwargs) -> bool:
+    def check_call_in_cache(self, /, *_: P.args, **__: P.kwargs) -> bool:
         """False: nothing is kept."""
         return False
 
-    def why(self, *_: P.args, **__: P.kwargs) -> str:
+    def why(self, /, *_: P.args, **__: P.kwargs) -> str:
         """Why this call would be computed."""
         return "it would be computed: this Memory has no location, and keeps nothing"
 
@@ -57,11 +57,11 @@ class NotMemorizedFunc(Generic[P, T]):
 class AsyncNotMemorizedFunc(NotMemorizedFunc[P, T]):
     """The same for a coroutine function."""
 
-    async def call(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+    async def call(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """The result, and what is known of it: nothing."""
         return await self.func(*args, **kwargs), {}  # type: ignore[misc]
 
-    async def call_and_shelve(self, *args: P.args, **kwargs: P.kwargs) -> Any:
+    async def call_and_shelve(self, /, *args: P.args, **kwargs: P.kwargs) -> Any:
         """The result, in an object with ``get()``."""
         return NotMemorizedResult(await self.func(*args, **kwargs))  # type: ignore[misc]
 

@@ -81,6 +81,7 @@ class RemoteStore:
         # What is asked of what is here; a hit costs what it costs without a remote store.
         self.get = self._near.get
         self.has = self._near.has
+        self.is_whole = self._near.is_whole
         self.meta = self._near.meta
         self.index = self._near.index
         self.evict = self._near.evict

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+import types
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from manyhands._core.options import refuse
 from manyhands.errors import NotStored
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from manyhands.memory._entry import Meta
     from manyhands.memory._memory import Memory
@@ -42,3 +46,30 @@ class Settings:
             if self.memory.on_not_stored == "raise":
                 raise refusal from error
             warnings.warn(str(refusal), self.memory.warning, stacklevel=4)
+
+
+def several(name: str, value: object) -> tuple[Any, ...]:
+    """What was given for an argument that takes several names, paths or functions: a single one stands for itself.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    kinds, what = _ALLOWED[name]
+    if value is None:
+        return ()
+    if isinstance(value, kinds):
+        return (value,)
+    if not isinstance(value, list | tuple | set | frozenset) or (name == "deps" and isinstance(value, set | frozenset)):
+        raise refuse(name, value, f"{what}, or a list of several")
+    if name != "deps" and not all(isinstance(one, kinds) for one in value):
+        raise refuse(name, value, f"{what}, or a list of several")
+    return tuple(value) if isinstance(value, list | tuple) else tuple(sorted(value, key=os.fspath))
+
+
+# What a single one is of, and how it is called.
+_ALLOWED: dict[str, tuple[tuple[Any, ...], str]] = {
+    "ignore": ((str,), "the name of a parameter"),
+    "files": ((str, os.PathLike), "a path"),
+    "env": ((str,), "the name of an environment variable"),
+    "deps": ((types.ModuleType, Callable), "a function, a class or a module"),
+}

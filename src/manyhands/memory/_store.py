@@ -132,6 +132,24 @@ class Store:
         """Whether there is an entry, other than one that could not be loaded here. It may turn out to be damaged."""
         return key not in self._cannot_load and os.path.exists(self._path(key))
 
+    def is_whole(self, key: bytes) -> bool:
+        """Whether there is an entry, as it was written, with all its large buffers. One that is damaged is set aside.
+
+        Raises:
+            StoreRefused, OSError: as :meth:`get`.
+        """
+        path = self._path(key)
+        try:
+            entry = Entry(_contents(path), key, self._signer)
+            if not entry.is_simple:
+                self._large(path, entry, "r")
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except (Damaged, Lost, NotSigned) as reason:
+            self._unusable(key, path, reason)
+            return False
+        return key not in self._cannot_load
+
     def meta(self, key: bytes) -> Meta | None:
         """What was stored beside a result, which is not loaded; None: there is none, or it is damaged."""
         try:

@@ -1,10 +1,12 @@
-"""What ``verbose=`` says, and how a call is shown."""
+"""What ``verbose=`` says, and how a call is shown there: here, the user's own ``__repr__`` is asked."""
 
 from __future__ import annotations
 
 import reprlib
 import sys
 from typing import TYPE_CHECKING, Any
+
+from manyhands.memory import _texts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,6 +24,8 @@ def shown(value: object) -> str:
     try:
         if hasattr(value, "shape") and hasattr(value, "dtype"):
             return f"{type(value).__name__}(shape={tuple(value.shape)}, dtype={value.dtype})"
+        if isinstance(value, bytes | bytearray):  # reprlib would format all of them
+            return _texts.noted(value)
         return " ".join(_short.repr(value).split())
     except Exception:  # noqa: BLE001 - the user's __repr__, or a property
         return f"<{type(value).__name__}>"

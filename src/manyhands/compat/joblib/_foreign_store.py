@@ -69,6 +69,10 @@ class ForeignStore:
         """Whether something is stored."""
         return bool(self.backend.contains_item(self._call_id(key)))
 
+    def is_whole(self, key: bytes) -> bool:
+        """The same: what is in it cannot be told without loading it."""
+        return self.has(key)
+
     def meta(self, key: bytes) -> dict[str, Any] | None:
         """What is known of it."""
         return self.backend.get_metadata(self._call_id(key)) or None

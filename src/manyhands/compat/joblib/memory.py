@@ -189,7 +189,7 @@ class MemorizedFunc(_cached.MemorizedFunc[Any, Any]):
         return super().why(*args, **kwargs)
 
     def _get_args_id(self, *args: Any, **kwargs: Any) -> str:  # as in joblib, where others look at it
-        return self._key(args, kwargs).hex()
+        return self._told(args, kwargs)[1].hex()
 
     def _shelved(self, key: bytes) -> MemorizedResult:
         return MemorizedResult(self._store, (self.func_id, key.hex()), mmap_mode=self.mmap_mode)
