@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pathlib
+from multiprocessing.shared_memory import SharedMemory
 
 import numpy as np
 import pytest
 
-from manyhands import Memory
+import manyhands
+from manyhands import Memory, NotStored
 from manyhands.errors import StoreWarning
 
 
@@ -71,3 +73,68 @@ def test_what_a_callback_rejects_is_computed_and_shelved_anew(memory):
     cached = memory.cache(function, cache_validation_callback=lambda metadata: False)
     assert cached(1) == cached(1) == cached.call_and_shelve(1).get() == [1]
     assert calls == [1, 1, 1]
+
+
+# ------------------------------------------------------------ what would be stored is only a reference
+
+
+def shared_memory():
+    """One that is not there: making one would start a process that stays."""
+    memory = SharedMemory.__new__(SharedMemory)
+    memory._name, memory._size = "/none", 8
+    return memory
+
+
+@pytest.mark.parametrize(
+    ("make", "mend"),
+    [
+        (lambda path: path.open(), "return its path, or what is to be read from it"),
+        (lambda path: path.open("rb", buffering=0), "return its path, or what is to be read from it"),
+        (lambda _: manyhands.shared_array((3,)), "return a copy of it"),
+        (lambda _: manyhands.shared_array((300_000,))[::2], "return a copy of it"),
+        (lambda _: shared_memory(), "return its bytes"),
+    ],
+)
+@pytest.mark.parametrize("beside", [None, lambda: 1], ids=["plain", "by value"])
+def test_references_are_not_stored(memory, tmp_path, make, mend, beside):
+    path = tmp_path / "text"
+    path.write_text("text")
+
+    @memory.cache(ignore=["path"])
+    def made(path):
+        return {"made": make(path), "beside": beside}
+
+    with pytest.raises(NotStored, match=rf"^.*\n *dict\['made'\] \(.*{mend}") as raised:
+        made(path)
+    getattr(raised.value.result["made"], "close", int)()
+    assert not made.check_call_in_cache(path)
+
+
+def test_a_reference_that_a_generator_yields_is_not_stored(tmp_path):
+    path = tmp_path / "text"
+    path.write_text("text")
+
+    def lines(path):
+        yield 1
+        with path.open() as file:
+            yield file
+        yield 3
+
+    strict, lenient = Memory(tmp_path / "cache").cache(lines), Memory(tmp_path / "cache", on_not_stored="warn").cache(lines)
+    given = strict(path)
+    assert next(given) == 1
+    with pytest.raises(NotStored, match=r"it is an open file.*: return its path"):
+        next(given)
+    with pytest.warns(RuntimeWarning, match="it is an open file"):
+        assert [item for item in lenient(path) if isinstance(item, int)] == [1, 3]
+    assert not lenient.check_call_in_cache(path)
+
+
+def test_arrays_of_files_and_of_shared_ones_are_stored_by_value(memory, tmp_path):
+    mapped = memory.cache(lambda path: [np.memmap(path, mode="w+", shape=(5,)), lambda: 1])
+    mapped(tmp_path / "map")
+    (tmp_path / "map").write_bytes(b"12345")
+    assert mapped(tmp_path / "map")[0].tolist() == [0] * 5
+    computed = memory.cache(lambda: manyhands.shared_array((3,)) + 1)
+    assert computed().tolist() == computed().tolist() == [1, 1, 1]
+    assert computed.check_call_in_cache()

@@ -67,6 +67,9 @@ _OF_RESULTS: dict[str, str] = {
     "concurrent.futures._base.Future": "return its result()",
     "manyhands._engine._futures.Future": "return its result()",
     "builtins.module": "return its name",
+    "manyhands.sharing._arrays.SharedArray": "return a copy of it (it.copy())",
+    "multiprocessing.shared_memory.SharedMemory": "return its bytes (bytes(it.buf))",
+    "multiprocessing.managers.BaseProxy": "return a copy of what it stands for (it.copy())",
 }
 _DEFAULT_OF_RESULTS = (
     "return what it holds (numbers, text, lists, arrays), or tell how it is rebuilt: have a __reduce__, or, for a class that is not yours, "

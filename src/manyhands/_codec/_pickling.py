@@ -84,6 +84,7 @@ class Encoder(pickle.Pickler):
     stale = False  # the receiver has asked for what it has other code for
     root: object = None  # what is being pickled
     is_dry = False  # the pickle is of no use
+    is_kept = False  # it outlives this process
     has_told = False  # of something in this pickle, that it is a copy
     own: frozenset[str] = frozenset()  # globals of __main__ that the receiver has set itself: it needs no others
 
@@ -127,7 +128,7 @@ class Encoder(pickle.Pickler):
         return self._modules.setdefault((id(module), id(code)), ModuleOver(module, code))
 
 
-class _CarefulEncoder(Encoder):
+class CarefulEncoder(Encoder):
     """For what names ``__main__`` in its pickle, or would if it could: objects that want to be a name of the program are taken apart."""
 
     def reducer_override(self, obj: Any) -> Any:
@@ -182,10 +183,16 @@ def encode(obj: object, on_stale: str | None = None) -> tuple[bytes, Sequence[By
 
 
 def encode_views(
-    obj: object, on_stale: str | None = None, classes: str = ANEW, *, is_result: bool = False, own: frozenset[str] = Encoder.own
+    obj: object,
+    on_stale: str | None = None,
+    classes: str = ANEW,
+    *,
+    is_result: bool = False,
+    own: frozenset[str] = Encoder.own,
+    encoders: tuple[type[Encoder], type[Encoder]] = (Encoder, CarefulEncoder),
 ) -> tuple[bytes, Sequence[memoryview]]:
     """The same with the buffers where they are, to be copied before anybody can change them. ``classes``: see :class:`Encoder`;
-    ``is_result``: of a task; ``own``: see :class:`Encoder`.
+    ``is_result``: of a task; ``own``: see :class:`Encoder`; ``encoders``: the one to use, and that for what names ``__main__``.
 
     Raises:
         NotSerializable: as above.
@@ -201,7 +208,7 @@ def encode_views(
         views.append(raw)
         return False
 
-    return _encode(obj, keep_in_band, views, on_stale, classes, is_result, own), views
+    return _encode(obj, keep_in_band, views, on_stale, classes, is_result, own, encoders), views
 
 
 class _LongBytes:
@@ -254,13 +261,19 @@ def encode_stale(obj: object, wanted: Sequence[object]) -> tuple[bytes, Sequence
     return file.getvalue(), views
 
 
-def encode_whole(obj: object, on_stale: str | None = None) -> bytes:
-    """Like :func:`encode`, in one piece.
+def encode_whole(
+    obj: object,
+    on_stale: str | None = None,
+    *,
+    is_result: bool = False,
+    encoders: tuple[type[Encoder], type[Encoder]] = (Encoder, CarefulEncoder),
+) -> bytes:
+    """Like :func:`encode`, in one piece. ``is_result``, ``encoders``: as for :func:`encode_views`.
 
     Raises:
         NotSerializable: with the path to the part that cannot be pickled.
     """
-    return _encode(obj, on_stale=on_stale)
+    return _encode(obj, on_stale=on_stale, is_result=is_result, encoders=encoders)
 
 
 def decode(payload: Bytes, buffers: Sequence[Bytes] = (), what: str = "") -> Any:
@@ -308,9 +321,11 @@ def _encode(
     classes: str = ANEW,
     is_result: bool = False,
     own: frozenset[str] = Encoder.own,
+    encoders: tuple[type[Encoder], type[Encoder]] = (Encoder, CarefulEncoder),
 ) -> bytes:
+    quick, careful = encoders
     try:
-        payload = _dump(Encoder(io.BytesIO(), keep_in_band, on_stale), obj, classes, own)
+        payload = _dump(quick(io.BytesIO(), keep_in_band, on_stale), obj, classes, own)
         if _MAIN not in payload or type(obj) in _TEXT:
             return payload
     except Exception:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything; if that is not mended now, it comes again
@@ -318,7 +333,7 @@ def _encode(
     if views:
         views.clear()
     try:
-        return _dump(_CarefulEncoder(io.BytesIO(), keep_in_band, on_stale), obj, classes, own)
+        return _dump(careful(io.BytesIO(), keep_in_band, on_stale), obj, classes, own)
     except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
         from manyhands._codec import _trace  # noqa: PLC0415 - only after a failure
 

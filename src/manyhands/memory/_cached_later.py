@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _pickling
+from manyhands._codec import _kept, _pickling
+from manyhands.errors import NotSerializable, NotStorable
 from manyhands.memory._cached import MemorizedFunc
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from manyhands.memory._cached import Told
     from manyhands.memory._contract import Found
     from manyhands.memory._results import MemorizedResult
+    from manyhands.memory._settings import Settings
 
 
 class AsyncMemorizedFunc(MemorizedFunc[..., Any]):
@@ -73,9 +75,10 @@ class MemorizedGenerator(MemorizedFunc[..., Any]):
         return self._shelved(told[1])
 
     def _recorded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Generator[Any, Any, Any]:
-        work, items = self._begin(self._told(args, kwargs)), Recording()
+        work, items = self._begin(self._told(args, kwargs)), Recording(self._settings, self._code.name)
         returned = yield from _recording(self.func(*args, **kwargs), items)
-        self._finish(work, items.ended(returned))
+        if items.is_whole:
+            self._finish(work, items.ended(returned))
         return returned
 
 
@@ -108,26 +111,41 @@ class AsyncMemorizedGenerator(MemorizedFunc[..., Any]):
                 yield item
 
     async def _recorded(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AsyncGenerator[Any, Any]:
-        work, items = self._begin(self._told(args, kwargs)), Recording()
+        work, items = self._begin(self._told(args, kwargs)), Recording(self._settings, self._code.name)
         async for item in self.func(*args, **kwargs):
             items.add(item)
             yield item
-        self._finish(work, items.ended(None))
+        if items.is_whole:
+            self._finish(work, items.ended(None))
 
 
 class Recording:
-    """What a generator has yielded, each as it was then: whoever gets it may change it."""
+    """What a generator has yielded, each as it was then: whoever gets it may change it.
 
-    def __init__(self) -> None:
+    Attributes:
+        is_whole: whether all of it could be kept.
+    """
+
+    def __init__(self, settings: Settings, function: str) -> None:
+        self._settings = settings
+        self._function = function
         self._items: list[bytes] = []
+        self.is_whole = True
 
     def add(self, item: Any) -> None:
         """One more.
 
         Raises:
-            NotSerializable: it cannot be kept.
+            NotStored: it cannot be kept; unless that is to be a warning.
         """
-        self._items.append(_pickling.encode_whole(item))
+        if not self.is_whole:
+            return
+        try:
+            self._items.append(_kept.encode_whole(item))
+        except NotSerializable as error:
+            self.is_whole = False
+            self._items.clear()
+            self._settings.say_not_stored(self._function, NotStorable(self._function, error.parts, error.more), item)
 
     def ended(self, returned: Any) -> tuple[list[bytes], Any]:
         """What is kept."""

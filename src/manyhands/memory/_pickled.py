@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
     Bytes = bytes | bytearray | memoryview
 
+# In the pickles of objects that plain pickle takes, and would store a reference of.
+_REFERENCES = (b"multiprocessing.shared_memory", b"multiprocessing.managers")
+
 
 def pickled(value: Any, function: str) -> tuple[bytes, Sequence[Bytes]]:
     """Pickle and buffers of a result of ``function``; those of less than :data:`LARGE` may be among them.
@@ -37,19 +40,23 @@ def pickled(value: Any, function: str) -> tuple[bytes, Sequence[Bytes]]:
             return False
 
         try:
-            return pickle.dumps(value, 5, buffer_callback=keep_in_band), views
+            payload = pickle.dumps(value, 5, buffer_callback=keep_in_band)
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything; if it is not mended now, it comes again
-            views.clear()
+            pass
+        else:
+            if not any(name in payload for name in _REFERENCES):
+                return payload, views
+        views.clear()
     return _by_value(value, function)
 
 
 def _by_value(value: Any, function: str) -> tuple[bytes, Sequence[Bytes]]:
-    from manyhands._codec import _pickling  # noqa: PLC0415 - most results are plain
+    from manyhands._codec import _kept  # noqa: PLC0415 - most results are plain
 
     try:
-        return _pickling.encode_views(value, is_result=True)
+        return _kept.encode_views(value)
     except errors.NotSerializable as error:
         refusal = errors.NotStorable(function, error.parts, error.more)
     raise refusal

@@ -41,11 +41,19 @@ class Settings:
         """
         try:
             self.memory.store_of(meta.function).put(key, value, meta)
-        except Exception as error:
-            refusal = NotStored(meta.function, error, value)
-            if self.memory.on_not_stored == "raise":
-                raise refusal from error
-            warnings.warn(str(refusal), self.memory.warning, stacklevel=4)
+        except Exception as error:  # noqa: BLE001 - whatever the disk, or __reduce__, raises
+            self.say_not_stored(meta.function, error, value)
+
+    def say_not_stored(self, function: str, error: Exception, value: Any) -> None:
+        """A result of ``function``, or a part of it, cannot be stored.
+
+        Raises:
+            NotStored: unless it is to be a warning.
+        """
+        refusal = NotStored(function, error, value)
+        if self.memory.on_not_stored == "raise":
+            raise refusal from error
+        warnings.warn(str(refusal), self.memory.warning, stacklevel=5)
 
 
 def several(name: str, value: object) -> tuple[Any, ...]:
