@@ -90,6 +90,11 @@ def shared(encoder: Encoder, value: Any) -> Any:
     return value.reduced()
 
 
+def with_secret(encoder: Encoder, value: Any) -> Any:
+    """What has a secret that only tasks are to bring along."""
+    return NotImplemented if encoder.is_kept else value.reduced_with_secret()
+
+
 # ------------------------------------------------------------ files
 
 

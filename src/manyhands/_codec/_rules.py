@@ -207,6 +207,9 @@ _OF_FAMILIES: dict[tuple[str, str], Rule] = {
     ("numpy", "memmap"): _of_memmaps,
     ("manyhands.sharing._arrays", "SharedArray"): _mended.shared,
     ("manyhands._wire._shared", "SharedLock"): _mended.shared,
+    ("manyhands.memory._memory", "Memory"): _mended.with_secret,
+    ("manyhands.memory._store", "Store"): _mended.with_secret,
+    ("manyhands.memory._remote_store", "RemoteStore"): _mended.with_secret,
     ("queue", "Queue"): _copied.told(
         "a queue.Queue travels as a copy: what a task puts into it does not come back; return values instead, or use the Queue() of a "
         "multiprocessing.Manager()"

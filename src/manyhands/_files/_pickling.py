@@ -120,6 +120,8 @@ class Pickling:
 class _ByValue(_pickling.Encoder):
     """For what is not found under its name by whoever loads the file."""
 
+    is_kept = True
+
     def __init__(self, file: Any, protocol: int, buffer_callback: Callable[[pickle.PickleBuffer], Any] | None) -> None:
         pickle.Pickler.__init__(self, file, protocol, buffer_callback=buffer_callback)
         self.file = file

@@ -5,7 +5,9 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from manyhands.memory import _signing
 
 if TYPE_CHECKING:
     from manyhands.memory._store import Store
@@ -20,7 +22,8 @@ class _Ends(Protocol):
 
 
 _stores: weakref.WeakSet[_Ends] = weakref.WeakSet()
-_known: dict[tuple[object, ...], Store] = {}  # those that have come with tasks: one for all of them
+_known: weakref.WeakValueDictionary[tuple[object, ...], Store] = weakref.WeakValueDictionary()  # one for all who have the same options
+_come: set[Store] = set()  # those that have come with tasks: the next one brings it again
 _registered = False
 
 
@@ -29,14 +32,25 @@ def remember(store: _Ends) -> None:
     _stores.add(store)
 
 
-def known(location: str, size_limit: int | None, codec: str | None, key: bytes | None) -> Store:
-    """The store of this process with these options: what one is unpickled as."""
+def known(location: str, size_limit: int | None, codec: str | None, level: int | None, key: bytes | None) -> Store:
+    """The store of this process with these options."""
     from manyhands.memory._store import Store  # noqa: PLC0415 - a circle
 
-    options = location, size_limit, codec, key
+    options = location, size_limit, codec, level, key
     found = _known.get(options)
     if found is None:
-        found = _known[options] = Store(location, size_limit=size_limit, codec=codec, key=key)
+        found = _known[options] = Store(location, size_limit=size_limit, codec=codec, level=level, key=key)
+    return found
+
+
+def come(location: str, size_limit: int | None, codec: str | None, level: int | None, key: bytes | Literal[True] | None) -> Store:
+    """The same: what one is unpickled as.
+
+    Raises:
+        StoreRefused: its key was left out, and this process has not been given it.
+    """
+    found = known(location, size_limit, codec, level, _signing.given(location) if key is _signing.LEFT_OUT else key)
+    _come.add(found)
     return found
 
 

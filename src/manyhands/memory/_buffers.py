@@ -46,8 +46,9 @@ class Lost(Exception):
 class Buffers:
     """Those of one store. For any thread."""
 
-    def __init__(self, folder: Folder, signer: Signer | None) -> None:
+    def __init__(self, folder: Folder, signer: Signer | None, level: int | None = None) -> None:
         self._folder = folder
+        self._level = level  # that buffers are compressed at
         self._digest = digest_by(signer)
         self._verified: set[tuple[int, int, int, int]] = set()  # files that this process has read in full and found right
 
@@ -90,7 +91,7 @@ class Buffers:
         """Writes a content; raises :class:`Changed` if somebody has changed the data since their digest was taken."""
 
         def write(fd: int) -> None:
-            write_all(fd, [_compression.compress(reference.codec, data)])
+            write_all(fd, [_compression.compress(reference.codec, data, self._level)])
             # Another thread may have written to the array meanwhile: what counts is what has got into the file.
             if reference.codec == _compression.RAW and not self._is_right(fd, reference):
                 raise Changed

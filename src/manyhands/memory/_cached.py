@@ -15,7 +15,7 @@ from manyhands.errors import NotHashable
 from manyhands.memory import _metadata, _telling, _texts, _why
 from manyhands.memory._arguments import digest_of, digests_of
 from manyhands.memory._binding import Binding
-from manyhands.memory._bound import BoundMemorizedFunc
+from manyhands.memory._bound import BoundMemorizedFunc, parts_of
 from manyhands.memory._entry import Meta
 from manyhands.memory._flight import Flight, flight
 from manyhands.memory._function_key import FunctionKey
@@ -58,10 +58,12 @@ class MemorizedFunc(Generic[P, T]):
         self.func: Callable[P, T] = function
         self._settings = settings
         self._binding = Binding(function, settings.ignore)
+        method = parts_of(function)  # Memory.cache gives none
+        deps = settings.deps if method is None else (*settings.deps, method[1])
         self._code = FunctionKey(
             function,
             version=settings.version,
-            deps=settings.deps,
+            deps=deps,
             files=settings.files,
             env=settings.env,
             ignored=sorted(self._binding.ignored),

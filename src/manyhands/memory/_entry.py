@@ -101,11 +101,17 @@ class Reference:
 
 
 def sealed(
-    key: bytes, payload: Bytes, buffers: Sequence[Reference | Bytes], meta: bytes, codec: int = 0, signer: Signer | None = None
+    key: bytes,
+    payload: Bytes,
+    buffers: Sequence[Reference | Bytes],
+    meta: bytes,
+    codec: int = 0,
+    signer: Signer | None = None,
+    level: int | None = None,
 ) -> list[Bytes]:
     """The pieces of an entry, in order. ``buffers``, in the pickle's order: a reference, or the bytes of a short one."""
     if codec and len(payload) >= _WORTH_COMPRESSING:
-        payload = _compression.compress(codec, payload)
+        payload = _compression.compress(codec, payload, level)
     else:
         codec = _compression.RAW
     table = b"".join([_row(buffer) for buffer in buffers])

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from manyhands._core.options import refuse, whole
 from manyhands.errors import StoreRefused
-from manyhands.memory import _bound, _limits, _protocols
+from manyhands.memory import _bound, _compression, _limits, _protocols, _signing
 from manyhands.memory._bound import BoundMemorizedFunc
 from manyhands.memory._cached import MemorizedFunc
 from manyhands.memory._eviction import Evicted
@@ -67,7 +67,8 @@ class Memory:
         verbose: 1: computations are printed; 5: results that are loaded as well.
         size_limit: bytes that the results may take together ("20G", or a share of the disk: "10%"); those go first that are quick to
             compute again for their size, and have not been used for long. None: no limit.
-        key: a secret (bytes), or a path to a file that has one: results are signed with it, and only those are loaded that are.
+        key: a secret (bytes), or a path to a file that has one: results are signed with it, and only those are loaded that are. A pickle of
+            this object has the path, but never the bytes, unless it is of a task of manyhands; a process without them is refused.
         on_not_stored: "raise": a result that cannot be stored is an error, :class:`manyhands.NotStored`, which has the result. "warn": it
             is a warning, and the caller gets the result.
 
@@ -115,24 +116,25 @@ class Memory:
         if location is not None and not isinstance(location, str | os.PathLike):
             msg = f"location={location!r} is not allowed; location is a path, or None"
             raise TypeError(msg)
-        if mmap_mode not in _MODES:
-            raise refuse("mmap_mode", mmap_mode, "None, 'r', 'r+', 'w+' or 'c'")
         if on_not_stored not in {"raise", "warn"}:
             raise refuse("on_not_stored", on_not_stored, "'raise' or 'warn'")
         self._is_remote = self._takes_urls and _protocols.is_url(location)
         if not self._is_remote and (storage_options is not None or local is not None or trust_writers):
             msg = f"storage_options=, local= and trust_writers= are for a location that is a URL, and location={location!r} is none"
             raise ValueError(msg)
-        self.location = None if location is None else os.path.expanduser(os.fspath(location))
+        self.location = _checked_location(location, is_remote=self._is_remote)
         self._check_location()
-        self.mmap_mode = mmap_mode
+        self.mmap_mode = _checked_mode(mmap_mode)
         self.compress = compress
+        self._codec, self._level = _compression.asked(compress)
         self.verbose = _checked_verbosity(verbose)
+        if size_limit is not None:
+            _limits.parsed("size_limit", size_limit)
         self.size_limit = size_limit
         self.on_not_stored = on_not_stored
-        self._key = key
-        self._storage_options = dict(storage_options or {})
-        self._local = local
+        self._key = _checked_key(key)
+        self._storage_options: Any = dict(storage_options or {})
+        self._local = None if local is None else os.path.abspath(os.path.expanduser(os.fsdecode(local)))
         if self._is_remote:
             _protocols.check(str(location), is_signed=key is not None, trust_writers=trust_writers)
             self.store = self._open_remote(checks=True)
@@ -155,32 +157,33 @@ class Memory:
         """Where the results are."""
         if self._is_remote:
             return self._open_remote()
-        from manyhands.memory._store import Store  # noqa: PLC0415 - a decorator at the top of a module need not touch the disk
+        from manyhands.memory import _at_end  # noqa: PLC0415 - a decorator at the top of a module need not touch the disk
 
-        return Store(
-            self._place, size_limit=self._limit("size_limit", self.size_limit), codec=_codec_of(self.compress), key=_secret(self._key)
+        return _at_end.known(
+            self._place, self._limit("size_limit", self.size_limit), self._codec, self._level, _secret(self._key, self._place)
         )
 
     def _open_remote(self, *, checks: bool = False) -> RemoteStore:
-        from manyhands.memory._remote_store import Options, open_store  # noqa: PLC0415 - as above
+        from manyhands.memory import _remote_store  # noqa: PLC0415 - as above
 
+        url = str(self.location)
+        if _signing.LEFT_OUT in (self._key, self._storage_options):
+            return _remote_store.open_here(url)
         try:
             storage = pickle.dumps(self._storage_options)
         except Exception as error:
             msg = f"storage_options= travel to workers, and cannot be pickled ({error})"
             raise TypeError(msg) from error
         limit = self._limit("size_limit", self.size_limit)
-        options = Options(str(self.location), storage, self._place, limit, _codec_of(self.compress), _secret(self._key))
-        return open_store(options, checks=checks)
+        options = _remote_store.Options(url, storage, self._place, limit, self._codec, self._level, _secret(self._key, url))
+        return _remote_store.open_store(options, checks=checks)
 
     @property
     def _place(self) -> str:
         """The folder on this machine."""
         if not self._is_remote:
             return str(self.location or ".")
-        if self._local is not None:
-            return os.path.abspath(os.path.expanduser(os.fspath(self._local)))
-        return _protocols.near_folder(str(self.location), _secret(self._key))
+        return self._local or _protocols.near_folder(str(self.location), _secret(self._key, str(self.location)))
 
     def _limit(self, name: str, limit: int | str | None) -> int | None:
         return None if limit is None else _limits.in_bytes(name, limit, self._place)
@@ -242,7 +245,7 @@ class Memory:
             self,
             several("ignore", ignore),
             self.verbose if verbose is None else _checked_verbosity(verbose),
-            self.mmap_mode if mmap_mode is False else mmap_mode,  # type: ignore[arg-type]
+            self.mmap_mode if mmap_mode is False else _checked_mode(mmap_mode),
             cache_validation_callback,
             version,
             several("deps", deps),
@@ -314,9 +317,10 @@ class Memory:
         """
         size = self._limit("bytes_limit", bytes_limit)
         seconds = None if age_limit is None else _limits.in_seconds("age_limit", age_limit)
+        count = None if items_limit is None else _limits.entries("items_limit", items_limit)
         if self.location is None or (bytes_limit, items_limit, age_limit) == (None, None, None):
             return Evicted(0, 0)
-        evicted: Evicted = self.store.evict(size, items_limit, seconds, function=function, dry_run=dry_run)
+        evicted: Evicted = self.store.evict(size, count, seconds, function=function, dry_run=dry_run)
         return evicted
 
     def import_joblib(self, location: str | os.PathLike[str], modules: Iterable[ModuleType]) -> list[ImportedFunction]:
@@ -359,25 +363,60 @@ class Memory:
         _log.warning("[%r] %s", self, message)
 
     def __getstate__(self) -> dict[str, Any]:
+        state = self._state()
+        if isinstance(self._key, bytes):
+            state["_key"] = _signing.LEFT_OUT
+        if self._storage_options:
+            state["_storage_options"] = _signing.LEFT_OUT
+        return state
+
+    def _state(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "store"}
+
+    def reduced_with_secret(self) -> tuple[Any, ...]:
+        """For a task of manyhands: with the key."""
+        return _anew, (type(self), self._state())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(location={self.location!r})"
 
 
-def _codec_of(compress: object) -> str | None:
-    """The codec that is meant by joblib's ways of saying it: results are not files of gzip or lzma, but compressed they are."""
-    method = compress[0] if isinstance(compress, tuple) else compress
-    if isinstance(method, str):
-        return method if method in {"zlib", "lz4", "zstd"} else "zlib"
-    return "zlib" if method else None
+def _anew(cls: type[Memory], state: dict[str, Any]) -> Memory:
+    memory = cls.__new__(cls)
+    vars(memory).update(state)
+    return memory
 
 
-def _secret(key: bytes | str | os.PathLike[str] | None) -> bytes | None:
+def _secret(key: Any, place: str) -> bytes | None:
     if key is None or isinstance(key, bytes):
         return key
-    with open(os.path.expanduser(key), "rb") as file:
+    if key is _signing.LEFT_OUT:
+        return _signing.given(place)
+    with open(key, "rb") as file:
         return file.read()
+
+
+def _checked_location(location: Any, *, is_remote: bool) -> str | None:
+    """A folder is the one that it is now, wherever the program goes."""
+    if location is None or is_remote:
+        return location if location is None else str(location)
+    return os.path.abspath(os.path.expanduser(os.fsdecode(location)))
+
+
+def _checked_key(key: Any) -> Any:
+    if isinstance(key, str | os.PathLike):
+        return os.path.abspath(os.path.expanduser(os.fsdecode(key)))
+    if isinstance(key, bytes):
+        _signing.Signer(key)
+    elif key is not None:
+        raise refuse("key", type(key), "bytes, the path of a file, or None")
+    return key
+
+
+def _checked_mode(mode: Any) -> Any:
+    if mode not in _MODES:
+        raise refuse("mmap_mode", mode, "None, 'r', 'r+', 'w+' or 'c'")
+    return mode
 
 
 def _checked_verbosity(verbose: object) -> int:

@@ -40,6 +40,7 @@ class Options(NamedTuple):
     near: str
     size_limit: int | None
     codec: str | None
+    level: int | None
     key: bytes | None
 
 
@@ -61,6 +62,19 @@ def open_store(options: Options, *, checks: bool = False) -> RemoteStore:
     return found
 
 
+def open_here(url: str) -> RemoteStore:
+    """The store of this process for a URL that has come without its secrets.
+
+    Raises:
+        StoreRefused: this process has not opened it with them.
+    """
+    for options, store in _stores.items():
+        if options.url == url:
+            return store
+    why = "it came to this process without its key and storage options: only tasks of manyhands bring them along"
+    raise errors.StoreRefused(url, why, "open a Memory with them here first")
+
+
 class RemoteStore:
     """Results by key, on this machine and for all that share the URL. For any thread; the same folder for any number of processes.
 
@@ -73,7 +87,7 @@ class RemoteStore:
     def __init__(self, options: Options) -> None:
         self._options = options
         self.location = options.url
-        self._near = Store(options.near, size_limit=options.size_limit, codec=options.codec, key=options.key)
+        self._near = Store(options.near, size_limit=options.size_limit, codec=options.codec, level=options.level, key=options.key)
         self._files = RemoteFiles(f"{options.url.rstrip('/')}/{NAME}", pickle.loads(options.storage))
         self._uploads = Uploads(self._near.folder, self._files)
         self._said: set[str] = set()
@@ -95,7 +109,12 @@ class RemoteStore:
     def __repr__(self) -> str:
         return f"<RemoteStore {self.location}, and {self._near.folder.path}>"
 
-    def __reduce__(self) -> tuple[object, ...]:
+    def __reduce__(self) -> tuple[Any, ...]:
+        is_secret = self._options.key is not None or bool(pickle.loads(self._options.storage))
+        return (open_here, (self.location,)) if is_secret else self.reduced_with_secret()
+
+    def reduced_with_secret(self) -> tuple[Any, ...]:
+        """For a task of manyhands: with the key, and whatever opens the remote store."""
         return open_store, (self._options,)
 
     @property

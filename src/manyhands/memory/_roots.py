@@ -10,8 +10,12 @@ from manyhands._codec import _code_walk
 
 
 def root_of(function: Any) -> Any:
-    """What of a callable counts: all of it, of a method its object or class as well."""
-    return root_of(function.__func__) if isinstance(function, classmethod | staticmethod) else function
+    """What of a callable counts: of a method its function, for the object is an argument; of a classmethod's, the class as well."""
+    if isinstance(function, types.MethodType) and not isinstance(function.__self__, type):
+        return function.__func__
+    if isinstance(function, classmethod | staticmethod):
+        return root_of(function.__func__)
+    return function
 
 
 def function_of(root: Any) -> types.FunctionType | None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from _blake2 import blake2b
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import xxhash
+
+from manyhands import errors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -14,6 +16,29 @@ if TYPE_CHECKING:
 
 SIZE = 16
 _LONGEST = 64  # of a key of BLAKE2
+
+# What pickles have in the place of a key, unless they are of manyhands' own tasks: they may be stored, and lie in the very folder.
+LEFT_OUT: Final = True
+_given: dict[str, bytes] = {}  # what this process has been given, by location
+
+
+def give(location: str, key: bytes) -> None:
+    """This process has the key of a store."""
+    _given[location] = key
+
+
+def given(location: str) -> bytes:
+    """The key of a store that has come to this process without it.
+
+    Raises:
+        StoreRefused: it has not been given one.
+    """
+    if location not in _given:
+        why = "it is signed, and came to this process without its key: only tasks of manyhands bring that along"
+        raise errors.StoreRefused(
+            location, why, "give the key to a Memory here; or have key= name a file, which each process reads for itself"
+        )
+    return _given[location]
 
 
 class Signer:

@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
-from manyhands.memory import _at_end, _compression, _eviction, _index, _overview, _survey
+from manyhands.memory import _at_end, _compression, _eviction, _index, _overview, _signing, _survey
 from manyhands.memory._buffers import Buffers, Changed, Lost, link_of, links_of
 from manyhands.memory._entry import LARGE, Damaged, Entry, Meta, NotSigned, Reference, sealed
 from manyhands.memory._eviction import Evicted
@@ -59,6 +59,7 @@ class Store:
         location: made if it is not there, when something is first stored.
         size_limit: in bytes; beyond it, what is worth least is evicted in the background (``_eviction.py``). None: no limit.
         codec: ``"zlib"``, ``"lz4"`` or ``"zstd"`` for what is stored from now on; None: not compressed, and large arrays are mapped.
+        level: of the codec, as its library has them; None: what it has by default.
         key: at least 16 secret bytes, kept elsewhere; what is not signed with them is refused before anything of it is unpickled.
 
     Raises:
@@ -68,15 +69,26 @@ class Store:
 
     has_remote = False
 
-    def __init__(self, location: str, *, size_limit: int | None = None, codec: str | None = None, key: bytes | None = None) -> None:
+    def __init__(
+        self,
+        location: str,
+        *,
+        size_limit: int | None = None,
+        codec: str | None = None,
+        level: int | None = None,
+        key: bytes | None = None,
+    ) -> None:
         self.location = os.path.abspath(location)
         self.size_limit = size_limit
         self._codec_name = codec
         self._codec = _compression.number_of(codec)
+        self._level = level
         self._signer = None if key is None else Signer(key)
+        if key is not None:
+            _signing.give(self.location, key)
         self.folder = Folder(os.path.join(self.location, NAME), trusts_others=key is not None)
         self._entries = self.folder.entries
-        self._buffers = Buffers(self.folder, self._signer)
+        self._buffers = Buffers(self.folder, self._signer, level)
         self._ledger = Ledger(self.folder)
         self._said: set[str] = set()
         self._cannot_load: set[bytes] = set()
@@ -87,8 +99,15 @@ class Store:
     def __repr__(self) -> str:
         return f"<Store {self.folder.path}>"
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _at_end.known, (self.location, self.size_limit, self._codec_name, self._signer and self._signer.key)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self._reduced(_signing.LEFT_OUT if self._signer else None)
+
+    def reduced_with_secret(self) -> tuple[Any, ...]:
+        """For a task of manyhands: with the key."""
+        return self._reduced(self._signer and self._signer.key)
+
+    def _reduced(self, key: object) -> tuple[Any, ...]:
+        return _at_end.come, (self.location, self.size_limit, self._codec_name, self._level, key)
 
     # ------------------------------------------------------------ reading
 
@@ -216,7 +235,7 @@ class Store:
         meta.time = meta.time or time.time()
         for remaining in reversed(range(_TRIES)):
             named = [self._reference(buffer) for buffer in buffers]
-            pieces = sealed(key, payload, named, meta.to_bytes(), self._codec, self._signer)
+            pieces = sealed(key, payload, named, meta.to_bytes(), self._codec, self._signer, self._level)
             pairs = zip(named, buffers, strict=True)
             large = [(reference, self._buffers.writer(reference, data)) for reference, data in pairs if isinstance(reference, Reference)]
             try:

@@ -13,7 +13,7 @@ from manyhands.compat.joblib._local_store import LocalStore
 from manyhands.compat.joblib._store_backends import CacheWarning, StoreBackendBase, find_backend, is_store
 from manyhands.memory import NotMemorizedFunc as NotMemorizedFunc
 from manyhands.memory import NotMemorizedResult as NotMemorizedResult
-from manyhands.memory import _cached, _cached_later, _results, _store
+from manyhands.memory import _cached, _cached_later, _compression, _results, _store
 from manyhands.memory import expires_after as expires_after
 from manyhands.memory._not_cached import AsyncNotMemorizedFunc as AsyncNotMemorizedFunc
 from manyhands.memory._settings import Settings
@@ -75,7 +75,11 @@ class Memory(manyhands.memory.Memory):
         self._given = store if is_store(type(store)) else None
         self._foreign = find_backend(backend) if backend != _OURS else None
         place: Any = location if self._given is None else str(self._given.location)
-        super().__init__(place, mmap_mode=mmap_mode, compress=compress, verbose=verbose, size_limit=None, on_not_stored="warn")
+        ours = _understood(compress)
+        super().__init__(place, mmap_mode=mmap_mode, compress=ours, verbose=verbose, size_limit=None, on_not_stored="warn")
+        self.compress = compress
+        if self._given is not None or self._foreign is not None:
+            self.location = place if place is None else os.fspath(place)  # where that is, the store says: it need not be a folder
 
     def _check_location(self) -> None:
         if self._foreign is None:  # others may keep everything in one file
@@ -117,6 +121,16 @@ class Memory(manyhands.memory.Memory):
     def __repr__(self) -> str:
         ours = self.location is not None and self._given is None and self._foreign is None
         return f"{type(self).__name__}(location={os.path.join(str(self.location), _store.NAME) if ours else self.location})"
+
+
+def _understood(compress: Any) -> Any:
+    """How results are compressed. In joblib, what is not known is a warning for each result, of which none is stored."""
+    try:
+        _compression.asked(compress)
+    except ValueError as error:
+        warnings.warn(f"{error}; results are stored as they are", CacheWarning, stacklevel=4)
+        return False
+    return compress
 
 
 class MemorizedFunc(_cached.MemorizedFunc[Any, Any]):
