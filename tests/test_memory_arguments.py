@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 
+import manyhands.compat.joblib
 from manyhands import Memory, NotHashable
 
 
@@ -153,3 +154,69 @@ def test_the_parts_of_a_computed_call_are_those_that_why_compares(memory):
     function(array, table, "x")
     assert function.why(array, {"a": [1, {2: 4}]}, "x") == "it would be computed: argument table changed"
     assert function.why(np.arange(6), table, "y") == "it would be computed: argument array changed; argument text changed"
+
+
+# ------------------------------------------------------------ Memory itself as an argument
+
+
+class Model:
+    def __init__(self, memory, rate):
+        self.memory = memory
+        self.rate = rate
+
+
+def test_where_results_are_kept_makes_no_difference(memory, tmp_path):
+    calls = []
+
+    def predict(model):
+        calls.append(model)
+        return model.rate
+
+    cached = memory.cache(predict)
+    for other in (memory, Memory(None), Memory(tmp_path / "other", compress=True, verbose=1), manyhands.compat.joblib.Memory(None)):
+        assert cached(Model(other, 3)) == 3
+    assert len(calls) == 1
+    assert cached(Model(memory, 4)) == 4
+
+
+def test_a_cached_function_as_an_argument_counts_with_its_code_and_what_it_declares(memory, tmp_path):
+    def double(x):
+        return 2 * x
+
+    def triple(x):
+        return 3 * x
+
+    rates = tmp_path / "rates"
+    rates.write_text("1")
+    applied = memory.cache(lambda function, x: function(x))
+    other = Memory(tmp_path / "other", verbose=0)
+    assert applied(memory.cache(double), 5) == 10
+    assert applied.check_call_in_cache(other.cache(double, verbose=0), 5)
+    assert not applied.check_call_in_cache(memory.cache(triple), 5)
+    assert not applied.check_call_in_cache(memory.cache(double, version=2), 5)
+    declared = memory.cache(double, files=rates)
+    applied(declared, 5)
+    assert applied.check_call_in_cache(declared, 5)
+    rates.write_text("22")
+    assert not applied.check_call_in_cache(declared, 5)
+    other.close()
+
+
+def test_a_cached_method_as_an_argument_counts_with_its_object(memory):
+    class Line:
+        def __init__(self, slope):
+            self.slope = slope
+
+        @memory.cache
+        def at(self, x):
+            return self.slope * x
+
+    applied = memory.cache(lambda function, x: function(x))
+    assert [applied(Line(slope).at, 3) for slope in (2, 5, 2)] == [6, 15, 6]
+
+
+def test_a_shelved_result_as_an_argument_counts_with_its_call(memory):
+    add = memory.cache(lambda x: [x])
+    first = memory.cache(lambda result: result.get()[0])
+    assert [first(add.call_and_shelve(x)) for x in (1, 2)] == [1, 2]
+    assert first.check_call_in_cache(add.call_and_shelve(1))

@@ -16,6 +16,7 @@
 ``_arrow.py``           pyarrow
 ``_polars.py``          polars
 ``_tensors.py``         torch
+``_remembered.py``      ``Memory``, and functions that it keeps the results of
 ``_refusals.py``        what cannot be digested, why, and what to do
 ======================  ==============================================================================
 """

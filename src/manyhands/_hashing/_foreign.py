@@ -1,4 +1,4 @@
-"""Which module knows the classes of other libraries: by name, so that none is imported that the program does not use."""
+"""Which module knows the classes of other libraries, and of parts of this one: by name, so that none is imported that is not used."""
 
 from __future__ import annotations
 
@@ -30,6 +30,11 @@ _KNOWN: dict[tuple[str, str], tuple[str, str]] = {
     ("pyarrow", "ChunkedArray"): ("_arrow", "column"),
     ("pyarrow", "Array"): ("_arrow", "column"),
     ("torch", "Tensor"): ("_tensors", "tensor"),
+    ("manyhands", "Memory"): ("_remembered", "memory"),
+    ("manyhands", "MemorizedFunc"): ("_remembered", "function"),
+    ("manyhands", "BoundMemorizedFunc"): ("_remembered", "method"),
+    ("manyhands", "NotMemorizedFunc"): ("_remembered", "plain"),
+    ("manyhands", "MemorizedResult"): ("_remembered", "result"),
 }
 
 
