@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import pathlib
 from multiprocessing.shared_memory import SharedMemory
 
@@ -138,3 +139,66 @@ def test_arrays_of_files_and_of_shared_ones_are_stored_by_value(memory, tmp_path
     computed = memory.cache(lambda: manyhands.shared_array((3,)) + 1)
     assert computed().tolist() == computed().tolist() == [1, 1, 1]
     assert computed.check_call_in_cache()
+
+
+# ------------------------------------------------------------ clear() of one function
+
+
+def scaled_by(factor, offset=0):
+    def scaled(x, offset=offset):
+        return factor * x + offset
+
+    return scaled
+
+
+class Scaled:
+    def __init__(self, factor):
+        self.factor = factor
+
+    def __call__(self, x):
+        return self.factor * x
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (lambda x: x + 1, lambda x: x + 2),
+        (scaled_by(2), scaled_by(3)),
+        (scaled_by(2), scaled_by(2, offset=[1][0])),
+        (functools.partial(scaled_by, 2), functools.partial(scaled_by, 3)),
+        (Scaled(2), Scaled(3)),
+    ],
+)
+def test_clearing_a_function_leaves_those_of_the_same_name(memory, one, other):
+    first, second = memory.cache(one), memory.cache(other)
+    assert first.key.name == second.key.name
+    first.call_and_shelve(1)
+    first.call_and_shelve(2)
+    second.call_and_shelve(1)
+    Memory(memory.location).cache(one).clear()
+    assert [first.check_call_in_cache(1), first.check_call_in_cache(2), second.check_call_in_cache(1)] == [False, False, True]
+
+
+def test_clearing_a_function_removes_what_it_had_with_other_helpers(memory, monkeypatch):
+    monkeypatch.setitem(globals(), "RATE", 1)
+    rated = memory.cache(lambda x: x * RATE)  # noqa: F821 - above
+    rated(1)
+    monkeypatch.setitem(globals(), "RATE", 2)
+    rated(1)
+    rated.clear()
+    assert not rated.check_call_in_cache(1)
+    monkeypatch.setitem(globals(), "RATE", 1)
+    assert not rated.check_call_in_cache(1)
+
+
+def doubled(x):
+    return 2 * x
+
+
+def test_clearing_a_function_with_a_name_removes_its_former_versions(memory):
+    versions = [memory.cache(doubled, version=version) for version in (1, 2)]
+    other = memory.cache(abs)
+    for function in (*versions, other):
+        function(1)
+    versions[0].clear()
+    assert [function.check_call_in_cache(1) for function in (*versions, other)] == [False, False, True]

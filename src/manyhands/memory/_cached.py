@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
-from types import MappingProxyType
+from types import BuiltinFunctionType, FunctionType, MappingProxyType, MethodDescriptorType, MethodType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, ParamSpec, TypeAlias, TypeVar
 
 from xxhash import xxh3_128_digest as _together
@@ -34,6 +34,8 @@ T = TypeVar("T")
 
 # From this verbosity on, results that are loaded are told of.
 _LOADED = 5
+# Of which there is one of each name.
+_NAMED = (type, FunctionType, BuiltinFunctionType, MethodType, MethodDescriptorType)
 # So many stored calls are looked at for the one that is nearest to another.
 _LOOKED_AT = 200
 
@@ -159,10 +161,18 @@ class MemorizedFunc(Generic[P, T]):
         return self._code
 
     def clear(self, warn: bool = True) -> None:
-        """Remove all results of this function from the store, those of former versions included."""
+        """Remove all results of this function from the store, those of former versions included.
+
+        Functions are known by their names here. Of lambdas, functions within functions, partials and objects that can be called, many have
+        the same name: of these, what is removed is that of the very same code, with the same variables, defaults and attributes.
+        """
         if warn and self._settings.verbose > 0:
             self._settings.memory.warn(f"Clearing function cache identified by {self._code.name}")
-        self._store.clear(self._code.name)
+        if "<" not in self._code.name and isinstance(self.func, _NAMED):
+            self._store.clear(self._code.name)
+            return
+        itself = _why.itself(self._code.parts())
+        self._store.clear(self._code.name, lambda meta: _why.itself(meta.why) == itself)
 
     # ------------------------------------------------------------ what a call is told by
 

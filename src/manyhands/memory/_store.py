@@ -436,10 +436,13 @@ class Store:
         going = _eviction.victims(entries, now=time.time(), stored=stored, **limits)  # type: ignore[arg-type]
         return Evicted(len(going), sum(entry.size + entry.large for entry in going)) if dry_run else self._remove_all(going)
 
-    def clear(self, function: str | None = None) -> None:
-        """Remove all entries, or those of one function."""
+    def clear(self, function: str | None = None, is_meant: Callable[[Meta], bool] | None = None) -> None:
+        """Remove all entries, or those of one function; of these, ``is_meant``: those of which this is true."""
         if function is not None:
-            self._remove_all([entry for entry in self.entries() if entry.function == function])
+            found = [entry for entry in self.entries() if entry.function == function]
+            if is_meant is not None:
+                found = [entry for entry in found if (meta := self.meta(entry.key)) is not None and is_meant(meta)]
+            self._remove_all(found)
             return
         if os.path.isdir(self.folder.path):
             self._ledger.hits = {}

@@ -11,6 +11,7 @@ _ORDER = (
     *("argument", "function", "version", "helper", "class", "object", "constant", "global", "attribute", "default", "variable"),
     *("deps", "file"),
 )
+_ITS_OWN = ("function ", "object ", "default ", "attribute ")
 _OF_BYTE_CODE = ("function", "helper", "class", "object")
 
 
@@ -42,6 +43,11 @@ def differences(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list
 def nearest(stored: Iterable[Mapping[str, bytes]], after: Mapping[str, bytes]) -> Mapping[str, bytes] | None:
     """Of several sets of parts that from which the least is different; None: there is none."""
     return min(stored, key=lambda before: len(set(before.items()) ^ set(after.items())), default=None)
+
+
+def itself(parts: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Of the parts of a function, those that make it this one among others of its name, rather than what it uses."""
+    return {label: digest for label, digest in parts.items() if label.startswith(_ITS_OWN) or " around function " in label}
 
 
 def _rank(label: str) -> tuple[int, str]:

@@ -89,8 +89,8 @@ class ForeignStore:
         """Remove it."""
         self.backend.clear_item(self._call_id(key))
 
-    def clear(self, function: str | None = None) -> None:
-        """Remove everything, or what is of one function."""
+    def clear(self, function: str | None = None, is_meant: object = None) -> None:
+        """Remove everything, or what is of one function: it does not know more of it."""
         if function is None:
             self.backend.clear()
         else:
