@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import manyhands
-from manyhands import Memory
+from manyhands import Memory, NotStored
 
 
 @pytest.fixture
@@ -112,3 +112,38 @@ def test_a_recursion_may_be_as_deep_as_a_third_of_the_limit(memory):
 
     levels = sys.getrecursionlimit() * 27 // 100
     assert depth(levels) == levels
+
+
+# ------------------------------------------------------------ kinds of functions
+
+
+class Later:
+    async def __call__(self, x):
+        return 2 * x
+
+
+class Steps:
+    def __call__(self, x):
+        yield x
+
+
+def test_objects_that_are_called_like_coroutine_and_generator_functions(memory):
+    later, steps = memory.cache(Later()), memory.cache(Steps())
+    assert [asyncio.run(later(3)), asyncio.run(later(3))] == [6, 6]
+    assert later.check_call_in_cache(3)
+    assert [list(steps(3)), list(steps(3))] == [[3], [3]]
+    assert steps.check_call_in_cache(3)
+    assert asyncio.run(Memory(None).cache(Later()).call(3)) == (6, {})
+
+
+def test_a_plain_function_that_returns_a_coroutine_says_what_to_do(memory):
+    async def later(x):
+        return 2 * x
+
+    @functools.wraps(later)
+    def wrapper(x):
+        return later(x)
+
+    with pytest.raises(NotStored, match="make both coroutine functions") as raised:
+        memory.cache(wrapper)(3)
+    assert asyncio.run(raised.value.result) == 6

@@ -173,3 +173,34 @@ def test_the_path_of_a_key_travels(tmp_path):
     with pytest.raises(StoreRefused, match="it is signed with another key"):
         Memory(tmp_path / "cache", key=b"x" * 16).cache(abs)(-1)
     memory.close()
+
+
+# ------------------------------------------------------------ who may write
+
+
+@pytest.mark.parametrize("compress", [False, True])
+@pytest.mark.parametrize("size", [3, 20_000, 100_000])
+def test_arrays_are_read_only_where_that_is_asked_for(tmp_path, size, compress):
+    def made(size):
+        strided = np.zeros(2 * size)[::2]
+        return {
+            "plain": np.zeros(size),
+            "strided": strided,
+            "objects": np.array([[size]], object),
+            "masked": np.ma.zeros(size),
+            "text": "x",
+        }
+
+    by_value = [*made(size).values(), lambda: 1]
+    for mode, writable in (("r", False), (None, True)):
+        memory = Memory(tmp_path / str(mode), mmap_mode=mode, compress=compress)
+        plain = memory.cache(made)
+        for result in (plain(size), plain(size)):
+            assert {name: result[name].flags.writeable for name in result if name != "text"} == dict.fromkeys(
+                ("plain", "strided", "objects", "masked"), writable
+            )
+            assert (result["objects"].tolist(), result["text"]) == ([[size]], "x")
+        other = memory.cache(lambda: by_value)
+        other()
+        assert [array.flags.writeable for array in other()[:4]] == [writable] * 4
+        memory.close()

@@ -22,7 +22,7 @@ import xxhash
 from manyhands.memory import _compression
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from manyhands.memory._signing import Signer
 
@@ -162,12 +162,12 @@ class Entry:
         self._ends = payload, key_at - meta - table, key_at - meta, key_at  # of payload, short buffers, table, meta
         self.is_simple = not (table or codec)
 
-    def value(self, large: Sequence[Bytes] = ()) -> Any:
+    def value(self, large: Sequence[Bytes] = (), loads: Callable[..., Any] = _loads) -> Any:
         """What was stored. ``large``: the buffers behind :meth:`references`. Raises whatever the classes involved raise."""
         if self.is_simple:
-            return _loads(self._rest)
+            return loads(self._rest)
         payload = _compression.decompress(self._codec, self._rest[: self._ends[0]])
-        return _loads(payload, buffers=self._in_order(iter(large)))
+        return loads(payload, buffers=self._in_order(iter(large)))
 
     def references(self) -> list[Reference]:
         """The large buffers, in the order in which they are wanted."""

@@ -17,6 +17,7 @@ from manyhands.memory._bound import BoundMemorizedFunc
 from manyhands.memory._cached import MemorizedFunc
 from manyhands.memory._eviction import Evicted
 from manyhands.memory._not_cached import NotMemorizedFunc, not_cached
+from manyhands.memory._roots import function_called
 from manyhands.memory._settings import Settings, several
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Memory:
     Args:
         location: a folder, which is created; below it, ``manyhands`` holds the results. None: nothing is kept, and functions are called.
             A URL of whatever fsspec knows (``s3://bucket/prefix``, ``gs://``, ``az://``, ``sftp://``, ``file://``): see below.
-        mmap_mode: None: arrays of 256 KiB and more are copy-on-write maps of the store, and writable. ``"r"``: these are read-only.
+        mmap_mode: None: arrays of 256 KiB and more are copy-on-write maps of the store; all are writable. ``"r"``: all are read-only.
             ``"r+"``, ``"w+"`` and ``"c"`` are as None: nobody changes what is stored.
         compress: how results are compressed: False, True, a level from 0 to 9, "zstd", "lz4", "zlib", or a pair (method, level).
         verbose: 1: computations are printed; 5: results that are loaded as well.
@@ -272,10 +273,11 @@ class Memory:
 
     def kind_of(self, func: Callable[..., Any]) -> Callable[[Callable[..., Any], Settings], MemorizedFunc[..., Any]]:
         """What makes a cached function of one like this."""
-        if inspect.iscoroutinefunction(func) or inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        called = function_called(func)
+        if inspect.iscoroutinefunction(called) or inspect.isgeneratorfunction(called) or inspect.isasyncgenfunction(called):
             from manyhands.memory import _cached_later  # noqa: PLC0415 - takes asyncio
 
-            return _cached_later.kind_of(func)
+            return _cached_later.kind_of(called)
         return MemorizedFunc
 
     def eval(self, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

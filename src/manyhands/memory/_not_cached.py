@@ -7,6 +7,7 @@ import inspect
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar
 
 from manyhands.memory._results import NotMemorizedResult
+from manyhands.memory._roots import function_called
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -68,4 +69,4 @@ class AsyncNotMemorizedFunc(NotMemorizedFunc[P, T]):
 
 def not_cached(function: Callable[..., Any]) -> NotMemorizedFunc[..., Any]:
     """The one or the other."""
-    return AsyncNotMemorizedFunc(function) if inspect.iscoroutinefunction(function) else NotMemorizedFunc(function)
+    return AsyncNotMemorizedFunc(function) if inspect.iscoroutinefunction(function_called(function)) else NotMemorizedFunc(function)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import types
 from typing import Any
 
@@ -16,6 +17,13 @@ def root_of(function: Any) -> Any:
     if isinstance(function, classmethod | staticmethod):
         return root_of(function.__func__)
     return function
+
+
+def function_called(function: Any) -> Any:
+    """What says of which kind a callable is, a coroutine function or another: itself, or the ``__call__`` of its class."""
+    if inspect.isroutine(function) or isinstance(function, type | functools.partial):
+        return function
+    return type(function).__call__
 
 
 def function_of(root: Any) -> types.FunctionType | None:

@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from manyhands.memory._entry import Meta
     from manyhands.memory._memory import Memory
 
+_NOT_YET = (
+    "it is a coroutine: a function without async calls one that has it. To mend it: make both coroutine functions (async def and await, or "
+    "inspect.markcoroutinefunction), or return what comes of it"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:
@@ -39,6 +44,9 @@ class Settings:
         Raises:
             NotStored: it cannot be. It has the result, as ``error.result``.
         """
+        if isinstance(value, types.CoroutineType):
+            self.say_not_stored(meta.function, TypeError(_NOT_YET), value)
+            return
         try:
             self.memory.store_of(meta.function).put(key, value, meta)
         except Exception as error:  # noqa: BLE001 - whatever the disk, or __reduce__, raises

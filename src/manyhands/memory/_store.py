@@ -10,7 +10,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
-from manyhands.memory import _at_end, _compression, _eviction, _index, _overview, _signing, _survey
+from manyhands.memory import _at_end, _compression, _eviction, _index, _overview, _read_only, _signing, _survey
 from manyhands.memory._buffers import Buffers, Changed, Lost, link_of, links_of
 from manyhands.memory._entry import LARGE, Damaged, Entry, Meta, NotSigned, Reference, sealed
 from manyhands.memory._eviction import Evicted
@@ -114,7 +114,7 @@ class Store:
     def get(self, key: bytes, mmap_mode: str | None = None) -> Hit | None:
         """The result that was stored for ``key``; None: there is none, or none that can be used here, which is said once.
 
-        Large arrays are mapped copy-on-write: what is written to them stays in this process. ``mmap_mode="r"``: they are read-only.
+        Large arrays are mapped copy-on-write: what is written to them stays in this process. ``mmap_mode="r"``: all arrays are read-only.
 
         Raises:
             StoreRefused: it is not signed with the key.
@@ -133,7 +133,7 @@ class Store:
             self._unusable(key, path, reason)
             return None
         try:
-            value = entry.value(large)
+            value = entry.value(large) if mmap_mode != "r" else entry.value(large, _read_only.loads)
         except MemoryError:
             raise
         except Exception as error:  # noqa: BLE001 - what loads it is the user's code, and may have changed
