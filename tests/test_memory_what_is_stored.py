@@ -202,3 +202,41 @@ def test_clearing_a_function_with_a_name_removes_its_former_versions(memory):
         function(1)
     versions[0].clear()
     assert [function.check_call_in_cache(1) for function in (*versions, other)] == [False, False, True]
+
+
+# ------------------------------------------------------------ why, where the code of an argument was edited
+
+
+def edited(version):
+    """The same names, as they are before and after an edit."""
+    if version == 1:
+
+        class Config:
+            def rate(self):
+                return 1
+
+        def by(x):
+            return x
+    else:
+
+        class Config:
+            def rate(self):
+                return 2
+
+        def by(x):
+            return -x
+
+    return Config, by
+
+
+def test_why_names_the_code_of_an_argument_that_has_changed(memory):
+    (old_config, old_by), (new_config, new_by) = edited(1), edited(2)
+    function = memory.cache(lambda config, by, number: 1)
+    function(old_config(), old_by, 1)
+    assert function.why(new_config(), old_by, 1) == (
+        "it would be computed: argument config changed; argument config: class edited.<locals>.Config changed"
+    )
+    assert function.why(old_config(), new_by, 1) == (
+        "it would be computed: argument by changed; argument by: function edited.<locals>.by changed"
+    )
+    assert function.why(5, old_by, 2) == "it would be computed: argument config changed; argument number changed"

@@ -12,7 +12,7 @@ from xxhash import xxh3_128_digest as _together
 
 from manyhands._hashing import digest_of_few
 from manyhands.errors import NotHashable
-from manyhands.memory import _metadata, _telling, _texts, _why
+from manyhands.memory import _metadata, _packages, _telling, _texts, _why
 from manyhands.memory._arguments import digest_of, digests_of
 from manyhands.memory._binding import Binding
 from manyhands.memory._bound import BoundMemorizedFunc, parts_of
@@ -205,10 +205,13 @@ class MemorizedFunc(Generic[P, T]):
     def _parts(self, told: Told) -> dict[str, bytes]:
         """What a call is told by, in parts, each with a name."""
         _, _, values, digests = told
-        named = self._binding.named(values)
-        return self._code.parts() | {
-            f"argument {name}": digests.get(id(value)) or self._digest(name, value) for name, value in named.items()
-        }
+        parts = self._code.parts()
+        for name, value in self._binding.named(values).items():
+            parts[f"argument {name}"] = digests.get(id(value)) or self._digest(name, value)
+            if (code := _own_code(value)) is not None:
+                what = "function" if code is value else "class"
+                parts[f"argument {name}: {what} {code.__qualname__}"] = digest_of(code)
+        return parts
 
     # ------------------------------------------------------------ what is there
 
@@ -325,6 +328,12 @@ class _Work(NamedTuple):
     texts: dict[str, str]
     parts: dict[str, bytes]
     start: float
+
+
+def _own_code(value: Any) -> Any:
+    """The user's code that an argument is, or is an object of; None: it is neither."""
+    code = value if isinstance(value, FunctionType | type) else type(value)
+    return code if code.__module__ != "builtins" and _packages.is_own(code.__module__) else None
 
 
 def _made(function: Callable[P, T], settings: Settings) -> MemorizedFunc[P, T]:

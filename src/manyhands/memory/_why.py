@@ -29,6 +29,8 @@ def differences(before: Mapping[str, bytes], after: Mapping[str, bytes]) -> list
         kind = label.partition(" ")[0]
         if kind in {"package", "Python"}:
             continue
+        if kind == "argument" and ": " in label and not (label in before and label in after):
+            continue  # it is something else altogether
         if label not in before:
             said.append(f"{label} is new")
         elif label not in after:
