@@ -423,3 +423,13 @@ def test_joblib_hash(tmp_path):
         joblib.hash({"a": (number for number in ())})
     assert isinstance(caught.value, NotHashable)
     assert isinstance(caught.value, TypeError)
+
+
+def test_tables_are_the_same_however_pandas_gives_their_columns(monkeypatch):
+    pd = pytest.importorskip("pandas")
+    times = pd.to_datetime(["2020", "2021"])
+    columns = {"a": [1, 2], "b": ["x", None], "c": times, "d": pd.Categorical(["a", "b"]), "e": pd.array([1, None], dtype="Int64")}
+    table = pd.DataFrame({**columns, "f": times.tz_localize("UTC"), "g": times.to_period("D"), "h": [0.5, 1]})
+    before = digest_of(table)
+    monkeypatch.delattr(pd.DataFrame, "_iter_column_arrays")
+    assert digest_of(table) == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import os
 import pathlib
 import pickle
 import subprocess
@@ -204,3 +205,28 @@ def test_arrays_are_read_only_where_that_is_asked_for(tmp_path, size, compress):
         other()
         assert [array.flags.writeable for array in other()[:4]] == [writable] * 4
         memory.close()
+
+
+# ------------------------------------------------------------ what it takes
+
+
+def test_a_store_that_is_closed_is_within_its_limit(tmp_path):
+    memory = Memory(tmp_path, size_limit=500_000)
+    made = memory.cache(lambda number: os.urandom(20_000))
+    for numbers in (range(22), range(22, 27)):  # it is looked at after the first, and each seventh: a quarter of the limit
+        for number in numbers:
+            made(number)
+        memory.close()
+    assert size_of(tmp_path / "manyhands" / "entries") <= 500_000
+
+
+def test_objects_with_the_same_options_share_what_is_open(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    memories = [Memory(tmp_path) for _ in range(20)]
+    for number, memory in enumerate(memories):
+        memory.cache(abs)(number)
+    assert len(os.listdir("/proc/self/fd")) <= before + 1
+    memories[0].close()
+    assert memories[1].cache(abs)(-100) == 100
+    assert memories[2].cache(abs).check_call_in_cache(-100)
+    memories[1].close()

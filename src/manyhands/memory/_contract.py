@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from manyhands.memory._entry import Meta
     from manyhands.memory._index import Index
 
@@ -64,8 +66,8 @@ class ResultStore(Protocol):
     def delete(self, key: bytes) -> object:
         """Remove a result, wherever it is."""
 
-    def clear(self, function: str | None = None) -> None:
-        """Remove all results, or those of one function, wherever they are."""
+    def clear(self, function: str | None = None, is_meant: Callable[[Meta], bool] | None = None) -> None:
+        """Remove all results, or those of one function, wherever they are; of these, ``is_meant``: those of which this is true."""
 
     def expects_imports(self, code: bytes) -> bool:
         """Whether results of a function, by the digest of its code, have been imported from joblib."""

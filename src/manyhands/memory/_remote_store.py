@@ -23,10 +23,10 @@ from manyhands.memory._buffers import Lost
 from manyhands.memory._entry import Damaged, Entry, NotSigned
 from manyhands.memory._remote_files import RemoteFiles, Unavailable
 from manyhands.memory._store import NAME, Store
-from manyhands.memory._uploads import Uploads, buffer_name, entry_name
+from manyhands.memory._uploads import Uploads, buffer_name, entry_name, key_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from manyhands.memory._entry import Meta, Reference
     from manyhands.memory._folder import Folder
@@ -190,19 +190,28 @@ class RemoteStore:
                 self._files.remove([entry_name(key)])
         return was_here
 
-    def clear(self, function: str | None = None) -> None:
-        """Remove all results, or those of one function, here and there. Other machines keep what they have brought to themselves.
+    def clear(self, function: str | None = None, is_meant: Callable[[Meta], bool] | None = None) -> None:
+        """Remove all results, or those of one function, here and there; of these, ``is_meant``: those of which this is true. Other machines
+        keep what they have brought to themselves.
 
         Raises:
             OSError: the remote store cannot be reached, or does not allow it.
         """
         with self._uploads.halted:
-            self._near.clear(function)
+            self._near.clear(function, is_meant)
             with self._removing():
                 if function is None:
                     self._files.remove_all()
                 else:
-                    self._files.remove(_ends.entries_of(self._files, function))
+                    names = _ends.entries_of(self._files, function)
+                    self._files.remove(names if is_meant is None else [name for name in names if self._is(name, is_meant)])
+
+    def _is(self, name: str, is_meant: Callable[[Meta], bool]) -> bool:
+        raw = self._files.read(name)
+        try:
+            return raw is not None and is_meant(self._near.meta_of(key_of(name), raw))
+        except (Damaged, NotSigned):
+            return False
 
     # ------------------------------------------------------------ its end
 

@@ -536,8 +536,8 @@ class Store:
     # ------------------------------------------------------------ its end
 
     def close(self) -> None:
-        """Write down what is noted, wait for what is done in the background, and close the journal. The store can be used afterwards."""
-        self._upkeep.wait()
+        """Write down what is noted, evict what is beyond the limit, and close the journal. The store can be used afterwards."""
+        self._upkeep.finish()
         self._ledger.close()
 
     def flush(self) -> None:
@@ -545,8 +545,9 @@ class Store:
         self._ledger.flush()
 
     def __del__(self) -> None:
-        try:  # noqa: SIM105 - as below
-            self.close()
+        try:
+            self._upkeep.wait()
+            self._ledger.close()
         except Exception:  # noqa: BLE001 - the interpreter may be half gone, contextlib with it
             pass
 

@@ -43,6 +43,16 @@ class Upkeep:
         """Until nothing is being done."""
         self._background.wait(_PATIENCE)
 
+    def finish(self) -> None:
+        """Wait, and see to it that what has been written since fits the limit as well."""
+        self.wait()
+        store = self._store()
+        if store is None or not self._puts or store.size_limit is None:
+            return
+        self._written = self._puts = 0
+        with contextlib.suppress(OSError):
+            _keep_within(store, store.size_limit)
+
     def _tend(self) -> None:
         store = self._store()
         if store is not None:
@@ -64,12 +74,19 @@ def tend(store: Store) -> None:
             journal.append([], busy=-1)
     _waits.sweep(store.folder.locks)
     with store.journal() as journal:
-        stored, _, base, logs = journal.estimate()
-    if store.size_limit is not None and stored > store.size_limit:
-        _shrink(store, int(store.size_limit * _eviction.KEPT))
+        _, _, base, logs = journal.estimate()
+    if store.size_limit is not None:
+        _keep_within(store, store.size_limit)
     with store.journal() as journal:
         if journal.is_due(base, logs):
             journal.compact()
+
+
+def _keep_within(store: Store, limit: int) -> None:
+    with store.journal() as journal:
+        stored = journal.estimate()[0]
+    if stored > limit:
+        _shrink(store, int(limit * _eviction.KEPT))
 
 
 def _shrink(store: Store, size: int) -> None:

@@ -40,6 +40,11 @@ def entry_name(key: bytes) -> str:
     return f"entries/{name[:2]}/{name[2:]}"
 
 
+def key_of(name: str) -> bytes:
+    """The inverse."""
+    return bytes.fromhex("".join(name.split("/")[-2:]))
+
+
 def buffer_name(reference: Reference) -> str:
     """Of a large buffer."""
     name = name_of(reference)

@@ -11,6 +11,8 @@ from manyhands.memory._eviction import Evicted
 from manyhands.memory._index import Index
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from manyhands.memory._entry import Meta
 
 
@@ -89,7 +91,7 @@ class ForeignStore:
         """Remove it."""
         self.backend.clear_item(self._call_id(key))
 
-    def clear(self, function: str | None = None, is_meant: object = None) -> None:
+    def clear(self, function: str | None = None, is_meant: Callable[[Meta], bool] | None = None) -> None:
         """Remove everything, or what is of one function: it does not know more of it."""
         if function is None:
             self.backend.clear()
