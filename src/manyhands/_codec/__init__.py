@@ -22,6 +22,7 @@
 ``_preview.py``         what a pickle holds, for messages; runs nobody's code
 ``_mended.py``          what belongs to one process, and what of it can travel
 ``_copied.py``          what travels as a copy that talks to nobody: it is said
+``_kept.py``            what is stored, and so may not be a mere reference
 ``_inherited.py``       what workers can have only when they start: multiprocessing's queues, locks, pipes
 ``_handed.py``          sockets and connections in arguments: a copy of the descriptor goes beside the pickle
 ``_trace.py``           which part of an object cannot be pickled

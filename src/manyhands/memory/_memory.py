@@ -221,8 +221,8 @@ class Memory:
             env: names of environment variables it depends on.
 
         Returns:
-            A :class:`MemorizedFunc`: it is called like the function, and has ``why``, ``call_and_shelve``, ``check_call_in_cache``,
-            ``call``, ``clear``, ``func``.
+            A :class:`MemorizedFunc`; of a method, one with its object, which is an argument. It is called like the function, and has
+            ``why``, ``call_and_shelve``, ``check_call_in_cache``, ``call``, ``clear``, ``func``.
 
         Raises:
             ValueError, TypeError: an argument is not allowed.
