@@ -71,6 +71,7 @@ USED = {
         "c.k = 2",
         "c.k = 3",
     ),
+    "how far an iterator is": ("C = iter([2, 3, 2, 3])\ndef f(): return C.__length_hint__()", "3, 2, 3]", "3]"),
     "the order of a dict": ("C = {'a': 2, 'b': 2}\ndef f(): return list(C)", "'a': 2, 'b': 2", "'b': 2, 'a': 2"),
     "the order of a dict in a dict": ("C = {'x': {'a': 2, 'b': 2}}\ndef f(): return list(C['x'])", "'a': 2, 'b': 2", "'b': 2, 'a': 2"),
     "the order of a dict of a class": (

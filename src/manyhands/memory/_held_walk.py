@@ -11,6 +11,7 @@ into it.
 from __future__ import annotations
 
 import collections
+import contextlib
 import contextvars
 import types
 import typing
@@ -157,7 +158,15 @@ def _leniently(walk: Any, value: Any) -> Made:
     except TooDeep:
         raise
     except Exception:  # noqa: BLE001 - user code runs in there; it has no value itself
-        return _what_it_holds(value)
+        return _where_it_is(walk, value) if hasattr(value, "__next__") else _what_it_holds(value)
+
+
+def _where_it_is(walk: Any, value: Any) -> Made:
+    """Iterators of Python's containers tell what they are going to give; those of itertools do no longer."""
+    if type(value).__module__ == "builtins":
+        with contextlib.suppress(TypeError):  # a generator
+            return _instances.by_reduce(value)
+    return walk.by_class(value)  # type: ignore[no-any-return]
 
 
 def _what_it_holds(value: Any) -> Made:
