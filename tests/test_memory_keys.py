@@ -269,7 +269,8 @@ def test_another_build_of_an_extension_module(project, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("options", "what"), [({}, "argument m changed"), ({"ignore": ["m"]}, "the class of an argument that is ignored changed")]
+    ("options", "what"),
+    [({}, "argument m changed; argument m: class M changed"), ({"ignore": ["m"]}, "the class of an argument that is ignored changed")],
 )
 def test_why_a_call_whose_class_has_changed_is_computed(called, options, what):
     source = "k = 2\nclass M:\n    def go(self): return k\ndef f(m): return m.go()\ndef args(): return (M(),)"

@@ -59,7 +59,8 @@ class ArgumentWalk(Walk):
 
     def handler(self, obj: Any, kind: type) -> Handler:
         """What takes objects of a class apart."""
-        return _cached_function if kind.__module__.startswith(_OURS) and hasattr(obj, "func") else super().handler(obj, kind)
+        is_cached = kind.__module__.startswith(_OURS) and callable(obj) and hasattr(obj, "func")  # a shelved result has the name of one
+        return _cached_function if is_cached else super().handler(obj, kind)
 
 
 def _cached_function(_: Any, value: Any) -> Made:
