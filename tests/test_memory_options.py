@@ -176,6 +176,21 @@ def test_the_path_of_a_key_travels(tmp_path):
     memory.close()
 
 
+def test_no_pickle_has_what_opens_a_remote_store(tmp_path):
+    pytest.importorskip("fsspec")
+    memory = Memory(f"file://{tmp_path}/far", key=KEY, local=tmp_path / "near", storage_options={"word": "of nobody else"})
+    shelved = memory.cache(abs).call_and_shelve(-1)
+    pickled = pickle.dumps([memory, memory.cache(abs), shelved])
+    assert KEY not in pickled
+    assert b"of nobody else" not in pickled
+    copy, function, result = pickle.loads(pickled)
+    assert (copy.cache(abs).check_call_in_cache(-1), function(-1), result.get()) == (True, 1, 1)
+    double = memory.cache(lambda x: x * 2)
+    assert manyhands.map(double, range(3), workers=2) == [0, 2, 4]
+    assert all(map(double.check_call_in_cache, range(3)))
+    memory.close()
+
+
 # ------------------------------------------------------------ who may write
 
 
