@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 import tempfile
 import threading
 import time
@@ -17,6 +18,8 @@ from manyhands._engine import _state
 
 # How long what is ending may take to be gone. Waited for by looking, since there is no event for "nothing is left".
 _PATIENCE = 5.0
+# Processes that tests kill leave their folders there, until the next one that shares something.
+os.environ["MANYHANDS_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="shared-")
 
 
 def _processes() -> set[int]:
@@ -46,7 +49,8 @@ def _files() -> set[str]:
     # Other programs of this machine use the folder as well; what is ours would bear our name or number.
     ours = ("manyhands", str(os.getpid()))
     shm = {str(path) for path in Path("/dev/shm").iterdir() if any(mark in path.name for mark in ours)}
-    return shm | {str(path) for path in Path(tempfile.gettempdir()).glob("manyhands*")}
+    theirs = f"manyhands-{os.geteuid()}"  # where other programs share objects
+    return shm | {str(path) for path in Path(tempfile.gettempdir()).glob("manyhands*") if path.name != theirs}
 
 
 def _state_now() -> dict[str, object]:
@@ -80,6 +84,14 @@ def no_leaks():
     yield
     manyhands.shutdown()
     gc.collect()
+    if (keepers := sys.modules.get("manyhands.sharing._keepers")) is not None:
+        keepers.shut_down()
+    if (sharing := sys.modules.get("manyhands.sharing._arrivals")) is not None:
+        sharing.shut_down()
+    if (distant := sys.modules.get("manyhands.sharing._distant")) is not None:
+        distant.shut_down()
+    if (pieces := sys.modules.get("manyhands.sharing._pieces")) is not None:
+        pieces.shut_down()
     deadline = time.monotonic() + _PATIENCE
     while (left := _left(before, _state_now())) and time.monotonic() < deadline:
         os.sched_yield()

@@ -7,6 +7,7 @@
 ``Parallel``        the ``joblib`` face, with ``delayed``
 ``Pool``            the ``multiprocessing.Pool`` face, and ``ThreadPool``
 ``Process``         one function in a process of its own
+``Manager``         shared objects in a process of their own
 ``Memory``          results of functions, kept on disk
 ``hash``            the digest of a value: equal for equal ones, in every process
 ``dump``, ``load``    an object in a file
@@ -63,6 +64,13 @@ if TYPE_CHECKING:
     from manyhands.sharing.arrays import readonly as readonly
     from manyhands.sharing.arrays import share_array as share_array
     from manyhands.sharing.arrays import shared_array as shared_array
+    from manyhands.sharing.later import batch as batch
+    from manyhands.sharing.later import later as later
+    from manyhands.sharing.managers import Manager as Manager
+    from manyhands.sharing.objects import local as local
+    from manyhands.sharing.objects import lock as lock
+    from manyhands.sharing.objects import share as share
+    from manyhands.sharing.objects import snapshot as snapshot
     from manyhands.worker_state import per_worker as per_worker
     from manyhands.worker_state import worker_id as worker_id
 
@@ -76,6 +84,7 @@ _HOME = {
     "Future": "executor",
     "InternalError": "errors",
     "ManyhandsError": "errors",
+    "Manager": "sharing.managers",
     "Memory": "memory",
     "NotHashable": "errors",
     "NotData": "errors",
@@ -106,12 +115,18 @@ _HOME = {
     "map": "mapping",
     "options": "settings",
     "per_worker": "worker_state",
+    "batch": "sharing.later",
+    "later": "sharing.later",
+    "local": "sharing.objects",
+    "lock": "sharing.objects",
     "readonly": "sharing.arrays",
     "register_joblib": "compat.registering",
     "register_reducer": "explaining",
+    "share": "sharing.objects",
     "share_array": "sharing.arrays",
     "shared_array": "sharing.arrays",
     "shutdown": "_engine._state",
+    "snapshot": "sharing.objects",
     "worker_id": "worker_state",
 }
 

@@ -110,5 +110,8 @@ def module(encoder: Encoder, value: Any) -> Any:
 
 def proxy(_: Encoder, value: Any) -> Any:
     """A proxy of an object of a manager, with the key to the manager: only processes of this program get to see it."""
+    key = vars(value).get("_authkey")
+    if key is None:  # one of ours
+        return NotImplemented
     rebuild, (make, token, serializer, options) = value.__reduce__()
-    return rebuild, (make, token, serializer, {**options, "authkey": bytes(value._authkey)})  # noqa: SLF001 - it is left out of pickles
+    return rebuild, (make, token, serializer, {**options, "authkey": bytes(key)})  # it is left out of pickles

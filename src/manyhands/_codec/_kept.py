@@ -26,7 +26,9 @@ _REFUSED: dict[tuple[str, str], str] = {
     ("tempfile", "_TemporaryFileWrapper"): _FILE,
     ("manyhands.sharing._arrays", "SharedArray"): _SHARED,
     ("manyhands._wire._shared", "SharedLock"): _SHARED,
+    ("manyhands.sharing._pieces", "Piece"): _SHARED,
     ("multiprocessing.shared_memory", "SharedMemory"): _SHARED,
+    ("manyhands.sharing._proxies", "Proxy"): "it stands for an object of a process, which ends: what would be stored is where that is",
     (
         "multiprocessing.managers",
         "BaseProxy",
@@ -45,7 +47,8 @@ class Kept(_pickling.Encoder):
             reason = _reasons[type(obj)] = _reason(type(obj))
         if reason == _BY_VALUE:
             return NotImplemented
-        if not reason or _is_standard_stream(obj) or getattr(obj, "_memory", obj) is None:  # computed from a shared array, and not shared
+        is_shared = reason != _SHARED or getattr(obj, "_piece", obj) is not None  # what is computed from a shared array is not
+        if not reason or not is_shared or _is_standard_stream(obj):
             return super().reducer_override(obj)
         raise Refused(reason, of=obj)
 

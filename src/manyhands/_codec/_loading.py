@@ -112,6 +112,8 @@ class _Lenient(_pickling.Encoder):
     left_out: dict[int, object]
 
     def reducer_override(self, obj: Any) -> Any:
+        if type(obj).__module__ == _OF_MEMORY:
+            raise TypeError("what is not in the pickle cannot be rebuilt from it")
         return (_Broken, ()) if id(obj) in self.left_out else super().reducer_override(obj)
 
 
@@ -266,6 +268,7 @@ def _holds_stand_in(values: list[Any]) -> bool:
 
 
 _MOST = 20  # parts that are told
+_OF_MEMORY = "manyhands.sharing._pieces"  # goes beside the pickle
 _OURS = "manyhands._codec."
 
 

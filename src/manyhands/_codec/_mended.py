@@ -84,10 +84,8 @@ def _warn_of_lock(encoder: Encoder, value: Any) -> None:
 
 
 def shared(encoder: Encoder, value: Any) -> Any:
-    """Memory that all processes have in common, and its lock: they go beside the pickle."""
-    if not encoder.brings_buffers:
-        raise Refused("it is shared memory, which travels as an argument, as a result, or in the function that uses it")
-    return value.reduced()
+    """Memory that all processes have in common: it goes beside the pickle, where anything does; else there is in it where to have it."""
+    return value.reduced() if encoder.brings_buffers else NotImplemented
 
 
 def with_secret(encoder: Encoder, value: Any) -> Any:

@@ -125,6 +125,8 @@ _OURS: dict[tuple[str, str], Callable[..., object]] = {
     ("manyhands._codec._exceptions", "link"): lambda error, parts: error.__setstate__(parts[0]),
     ("manyhands._codec._handed", "arrived"): lambda _, make, args: _stand_in(make.name.removeprefix("make_"))(),
     ("manyhands._codec._packing", "load_again"): lambda payload, *buffers: preview(payload, buffers),
+    ("manyhands.sharing._arrivals", "arrived"): lambda address, number, module, name, *rest: _stand_in("share")(_stand_in(name)()),
+    ("manyhands.sharing._pieces", "_arrived"): lambda *_: None,
     ("manyhands.sharing._arrays", "_arrived"): lambda _, __, shape, ___, dtype, *rest: _stand_in("SharedArray")(shape, dtype),
 }
 

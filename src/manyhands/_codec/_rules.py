@@ -205,8 +205,10 @@ _POINTER = (
 _OF_FAMILIES: dict[tuple[str, str], Rule] = {
     ("enum", "Enum"): _classes.member,
     ("numpy", "memmap"): _of_memmaps,
-    ("manyhands.sharing._arrays", "SharedArray"): _mended.shared,
-    ("manyhands._wire._shared", "SharedLock"): _mended.shared,
+    ("manyhands.sharing._pieces", "Piece"): _mended.shared,
+    # They say themselves how they travel, which other objects of their families do not.
+    ("manyhands.compat._typed_values", "InSharedMemory"): lambda _, __: NotImplemented,
+    ("manyhands.compat._typed_values", "_Travelling"): lambda _, __: NotImplemented,
     ("manyhands.memory._memory", "Memory"): _mended.with_secret,
     ("manyhands.memory._store", "Store"): _mended.with_secret,
     ("manyhands.memory._remote_store", "RemoteStore"): _mended.with_secret,

@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 BACKENDS = ("processes", "threads", "sequential")
 # Set by manyhands, in its workers.
-OWN_VARIABLES = ("MANYHANDS_WORKER", "MANYHANDS_CPUS", "MANYHANDS_DEPTH")
+OWN_VARIABLES = (
+    "MANYHANDS_RUNTIME_DIR",
+    "MANYHANDS_SHARE_DEBUG",
+    "MANYHANDS_KEEPER",
+    "MANYHANDS_WORKER",
+    "MANYHANDS_CPUS",
+    "MANYHANDS_DEPTH",
+)
 START_METHODS = ("zygote", "spawn", "fork")
 
 # What each task has of its own, and what its worker: a call may choose the one, and only who makes workers the other.

@@ -43,6 +43,8 @@ def _adopt() -> None:
         "inheritance": False,
         "initializer": False,
         "modules": [],
+        "main": "",
+        "script": [],
     }
     _worker_process.adopt_environment(settings)
     for name in os.environ.keys() - env.keys():

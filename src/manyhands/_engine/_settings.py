@@ -12,7 +12,9 @@ from manyhands._engine._surroundings import texts
 
 class Settings(TypedDict):
     """``cpus`` is the worker's share of the processors; ``home``: see ``_codec/_pickling.py``; ``inheritance`` and ``initializer``: whether
-    they come, as the first messages; ``modules``: what is imported first.
+    they come, as the first messages; ``modules``: what is imported first; ``main``: of a process that is something else than a worker, the
+    module whose ``main(channel_fd)`` it runs; ``script``: see
+    ``_worker_process.SCRIPT``.
     """
 
     env: dict[str, str]
@@ -26,13 +28,15 @@ class Settings(TypedDict):
     inheritance: bool
     initializer: bool
     modules: list[str]
+    main: str
+    script: list[str]
 
 
 # Names of modules that every worker imports when it starts, for what they do then.
 MODULES: list[str] = []
 
 
-def of_now(*, cpus: int, idle_timeout: float, memory_limit: int | None, inheritance: bool, initializer: bool) -> Settings:
+def of_now(*, cpus: int, idle_timeout: float, memory_limit: int | None, inheritance: bool, initializer: bool, main: str = "") -> Settings:
     """What a worker has to know that is started now: of the program it works for, and of its pool."""
     return {
         "env": dict(os.environ),
@@ -46,7 +50,21 @@ def of_now(*, cpus: int, idle_timeout: float, memory_limit: int | None, inherita
         "inheritance": inheritance,
         "initializer": initializer,
         "modules": list(MODULES),
+        "main": main,
+        "script": _script(),
     }
+
+
+def _script() -> list[str]:
+    """See ``_worker_process.SCRIPT``, which a worker passes on."""
+    main = sys.modules["__main__"]
+    spec, path = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+    if spec is not None:
+        return [] if f".{spec.name}".endswith(".__main__") else ["module", str(spec.name)]
+    if path is not None:
+        return ["path", os.path.abspath(path)]
+    worker = sys.modules.get("manyhands._engine._worker_process")
+    return [] if worker is None else list(worker.SCRIPT)
 
 
 def _directory() -> str | None:

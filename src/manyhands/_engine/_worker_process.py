@@ -55,6 +55,10 @@ def to_the_end(live: Callable[[], None]) -> None:
     _leave(status)
 
 
+# "module" or "path", and which, of the program's script; empty if it has none that could be loaded.
+SCRIPT: list[str] = []
+
+
 def join(lifeline_fd: int) -> None:
     """Be a process of its own, that ends when the parent does."""
     atexit._clear()  # noqa: SLF001 - under "fork", what the parent registered is not this process's to do
@@ -65,7 +69,7 @@ def join(lifeline_fd: int) -> None:
 
 
 def work(channel_fd: int, slot_fd: int, settings_fd: int) -> None:
-    """Serve the parent behind ``channel_fd`` until it wants no more.
+    """Serve the parent behind ``channel_fd`` until it wants no more: as a worker, or as what ``main`` of the settings says.
 
     Raises:
         EOFError, BrokenPipeError: it is gone.
@@ -77,6 +81,9 @@ def work(channel_fd: int, slot_fd: int, settings_fd: int) -> None:
         importlib.import_module(name)
     _draw_other_numbers()
     catch_signals(slot_fd)
+    if options["main"]:
+        importlib.import_module(options["main"]).main(channel_fd)
+        return
     channel = Channel(socket.socket(fileno=channel_fd), blocking=True, descriptors=True)
     words = _slot.attach(slot_fd)
     words[_slot.PID] = os.getpid()
@@ -116,6 +123,7 @@ def adopt_environment(options: Settings) -> None:
         os.chdir(options["cwd"] or ".")
     sys.path[:] = options["path"]
     sys.argv[:] = options["argv"]
+    SCRIPT[:] = options["script"]
     os.environ["MANYHANDS_DEPTH"] = str(int(os.environ.get("MANYHANDS_DEPTH", "0")) + 1)  # of workers that workers have started
     _limit_threads(options["cpus"])
     main_module = types.ModuleType("__main__")

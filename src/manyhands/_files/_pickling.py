@@ -95,11 +95,15 @@ class Pickling:
         return False
 
     def _table(self) -> dict[Any, Callable[[Any], Any]]:
+        table: dict[Any, Callable[[Any], Any]] = {}
+        pieces = sys.modules.get("manyhands.sharing._pieces")
+        if pieces is not None:
+            table[pieces.Piece] = pieces.kept
         numpy = sys.modules.get("numpy")
         if not hasattr(numpy, "ndarray"):
-            return {}
+            return table
         assert numpy is not None
-        table: dict[Any, Callable[[Any], Any]] = {numpy.ndarray: self._array, numpy.memmap: self._array, numpy.matrix: self._matrix}
+        table |= {numpy.ndarray: self._array, numpy.memmap: self._array, numpy.matrix: self._matrix}
         shared = sys.modules.get("manyhands.sharing._arrays")
         if shared is not None:
             table[shared.SharedArray] = self._array

@@ -47,8 +47,15 @@ def value_of(contents: Contents, _: Loading) -> Any:
         NotData: there is something else in it.
         StoreCorrupt: the operations of the pickle make no sense.
     """
-    name = contents.source.name
-    machine = Machine(contents)
+    return carried_out(Machine(contents), contents.source.name)
+
+
+def carried_out(machine: Machine, name: str) -> Any:
+    """What a machine makes of what it was given; ``name``: of the file, or whatever it is.
+
+    Raises:
+        NotData, StoreCorrupt: as above.
+    """
     try:
         value = machine.run()
         _look_for_names(value, name)
@@ -61,15 +68,17 @@ def value_of(contents: Contents, _: Loading) -> Any:
 
 def _look_for_names(value: object, file: str) -> None:
     """Names that nothing was made with, in the place of values."""
-    found, ahead = set(), [value]
+    found: set[int] = set()
+    ahead: list[Any] = [value]
     while ahead:
         one = ahead.pop()
         if isinstance(one, (Name, Pending)):
             raise NotData(file, str(one))
-        if isinstance(one, (list, tuple, set, frozenset, dict, collections.deque)) and id(one) not in found:
+        kind = type(one)  # not isinstance(): the proxy of a list is none
+        if issubclass(kind, (list, tuple, set, frozenset, dict, collections.deque)) and id(one) not in found:
             found.add(id(one))
             ahead += one
-            if isinstance(one, dict):
+            if issubclass(kind, dict):
                 ahead += one.values()
 
 
@@ -95,12 +104,16 @@ class Machine:
             if opcode.name in _VALUES:
                 self.stack.append(argument)
                 continue
-            operation = _OPERATIONS.get(opcode.name)
+            operation = self.operation(opcode.name)
             if operation is None:
                 raise NotData(self._contents.source.name, f"the operation {opcode.name}")
             operation(self, argument)
         (value,) = self.stack
         return value
+
+    def operation(self, name: str) -> Callable[[Machine, Any], Any] | None:
+        """What is done for an operation of a pickle; None: it is not done."""
+        return _OPERATIONS.get(name)
 
     def since_mark(self) -> list[Any]:
         """What was made since then."""
@@ -162,6 +175,7 @@ class Machine:
         target = self.stack[-1]
         if type(target) not in _TABLES:
             raise NotData(self._contents.source.name, f"items of {type(target).__name__}")
+        _check_hashable(items[::2])
         for key, value in zip(items[::2], items[1::2], strict=True):
             target[key] = value
 
@@ -175,6 +189,7 @@ class Machine:
         target = self.stack[-1]
         if type(target) is not set:
             raise NotData(self._contents.source.name, f"items of {type(target).__name__}")
+        _check_hashable(items)
         target.update(items)
 
     def top(self, count: int) -> list[Any]:
@@ -196,6 +211,21 @@ _INTEGERS = ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4")
 _TEXTS = ("UNICODE", "SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8")
 _BYTES = ("SHORT_BINBYTES", "BINBYTES", "BINBYTES8", "BYTEARRAY8")
 _VALUES = frozenset({*_INTEGERS, *_TEXTS, *_BYTES, "BINFLOAT", "FLOAT"})
+
+
+def _check_hashable(values: list[Any]) -> list[Any]:
+    """Refuse keys whose digest would take for ever, or more stack than there is: tuples in tuples, which Python goes through unchecked."""
+    layer, seen, depth = [value for value in values if type(value) in _NESTING], 0, 0
+    while layer:
+        seen, depth = seen + len(layer), depth + 1
+        if depth > _DEEPEST_KEY or seen > _LARGEST_KEYS:
+            raise ValueError("keys that are nested too deep")
+        layer = [part for value in layer for part in value if type(part) in _NESTING]
+    return values
+
+
+_NESTING = frozenset({tuple, frozenset})
+_DEEPEST_KEY, _LARGEST_KEYS = 200, 1_000_000
 
 
 def _push(make: Callable[[], Any]) -> Callable[[Machine, Any], None]:
@@ -232,7 +262,7 @@ _OPERATIONS: dict[str, Callable[[Machine, Any], Any]] = {
     "LIST": lambda machine, _: machine.stack.append(machine.since_mark()),
     "DICT": lambda machine, _: machine.dict_of(machine.since_mark()),
     "DUP": lambda machine, _: machine.stack.append(machine.stack[-1]),
-    "FROZENSET": lambda machine, _: machine.stack.append(frozenset(machine.since_mark())),
+    "FROZENSET": lambda machine, _: machine.stack.append(frozenset(_check_hashable(machine.since_mark()))),
     "APPEND": lambda machine, _: machine.extend(machine.top(1)),
     "APPENDS": lambda machine, _: machine.extend(machine.since_mark()),
     "SETITEM": lambda machine, _: machine.update(machine.top(2)),

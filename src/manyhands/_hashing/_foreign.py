@@ -30,6 +30,7 @@ _KNOWN: dict[tuple[str, str], tuple[str, str]] = {
     ("pyarrow", "ChunkedArray"): ("_arrow", "column"),
     ("pyarrow", "Array"): ("_arrow", "column"),
     ("torch", "Tensor"): ("_tensors", "tensor"),
+    ("manyhands", "Record"): ("_instances", "record"),
     ("manyhands", "Memory"): ("_remembered", "memory"),
     ("manyhands", "MemorizedFunc"): ("_remembered", "function"),
     ("manyhands", "BoundMemorizedFunc"): ("_remembered", "method"),

@@ -130,6 +130,12 @@ def _attributes(walk: Walk, label: tuple[Any, ...], obj: Any) -> Made:
     return (walk.once(data),)
 
 
+def record(walk: Walk, value: Any) -> Made:
+    """A record of shared memory: what is in it, wherever that is."""
+    fields = [getattr(value, name) for name in value.__dataclass_fields__ if hasattr(value, name)]
+    return Node(ORDERED, (b"record", *walk.codes.of_class(type(value))), list(map(fresh, fields)))
+
+
 def _reduced(obj: Any, reduced: Any) -> Made:
     """What ``__reduce__`` gives."""
     if type(reduced) is str:

@@ -1,1 +1,1 @@
-"""Objects that several processes have in common: arrays."""
+"""Objects that several processes have in common: live ones (``objects.py``, ``later.py``) and arrays (``arrays.py``). See ``README.md``."""

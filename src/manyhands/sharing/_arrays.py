@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import pickle
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from manyhands._wire import _shared
+from manyhands.sharing._in_memory import InMemory
+from manyhands.sharing._pieces import SharedLock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from manyhands._wire._shared import SharedLock, SharedMemory
+    from manyhands.sharing._pieces import Piece
 
 
 class SharedArray(np.ndarray[Any, Any]):
@@ -26,12 +26,13 @@ class SharedArray(np.ndarray[Any, Any]):
     between. Either each task writes to a part that is its own, or all of them hold ``a.lock``.
     """
 
-    _memory: SharedMemory | None = None
+    _piece: Piece | None = None
+    _manyhands_local: Any = None
 
     def __array_finalize__(self, source: Any) -> None:
-        memory = getattr(source, "_memory", None)
-        if memory is not None and np.may_share_memory(self, source):
-            self._memory = memory
+        piece = getattr(source, "_piece", None)
+        if piece is not None and np.may_share_memory(self, source):
+            self._piece = piece
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
         if array is self:
@@ -40,7 +41,7 @@ class SharedArray(np.ndarray[Any, Any]):
 
     def __getitem__(self, index: Any) -> Any:
         found = super().__getitem__(index)
-        return found.view(np.ndarray) if type(found) is SharedArray and found._memory is None else found  # noqa: SLF001 - its own class
+        return found.view(np.ndarray) if type(found) is SharedArray and found._piece is None else found  # noqa: SLF001 - its own class
 
     def copy(self, order: Any = "C") -> np.ndarray[Any, Any]:  # type: ignore[override]
         """An array of this process alone, with what is in this one now."""
@@ -58,35 +59,34 @@ class SharedArray(np.ndarray[Any, Any]):
         Raises:
             ValueError: this array has been computed from a shared one, and is not shared itself.
         """
-        return _shared.SharedLock(self._shared_memory())
+        return SharedLock(self._shared_piece())
 
-    def _shared_memory(self) -> SharedMemory:
-        if self._memory is None:
+    def _shared_piece(self) -> Piece:
+        if self._piece is None:
             msg = "this array was computed from a shared one, and is not shared itself; share_array() makes a shared copy of it"
             raise ValueError(msg)
-        return self._memory
+        return self._piece
+
+    def __manyhands_reference__(self) -> InMemory:
+        return InMemory(self, self._shared_piece())
+
+    def __manyhands_snapshot__(self) -> np.ndarray[Any, Any]:
+        return self.copy()
 
     def __shared_identity__(self) -> str:
         """What tells that it is the same here and there: see ``manyhands._codec._identity.shared``."""
-        return "" if self._memory is None else f"{self._memory.identity} {self.reduced()[1][1:]}"
+        return "" if self._piece is None else f"{self._piece.identity} {self._told(self._piece)}"
 
     def __reduce_ex__(self, protocol: Any) -> Any:
-        if self._memory is None:
+        if self._piece is None:
             return np.asarray(self).__reduce_ex__(protocol)
-        msg = (
-            "a shared array travels between the processes of manyhands only: as an argument, a result, or in a function; "
-            "what is to be stored, or sent another way, is a copy of it (a.copy())"
-        )
-        raise pickle.PicklingError(msg)
+        return _arrived, (self._piece, *self._told(self._piece))
 
-    def reduced(self) -> Any:
-        """How it travels in a message."""
-        if self._memory is None:
-            return NotImplemented
-        memory = self._memory
-        first = np.frombuffer(memory, "u1").__array_interface__["data"][0]
+    def _told(self, piece: Piece) -> tuple[Any, ...]:
+        """What part of the memory it is."""
+        first = np.frombuffer(piece.words, "u1").__array_interface__["data"][0]
         offset = self.__array_interface__["data"][0] - first
-        return _arrived, (pickle.PickleBuffer(memory), offset, self.shape, self.strides, self.dtype, self.flags.writeable)
+        return offset, self.shape, self.strides, self.dtype, self.flags.writeable
 
 
 class ReadOnlyPart(np.ndarray[Any, Any]):
@@ -101,14 +101,14 @@ class ReadOnlyPart(np.ndarray[Any, Any]):
         return plain.__reduce_ex__(protocol)
 
 
-def over(memory: SharedMemory, shape: Sequence[int], dtype: Any, offset: int = 0, strides: Sequence[int] | None = None) -> SharedArray:
-    """An array over a memory, or a part of it."""
-    made: SharedArray = np.ndarray.__new__(SharedArray, shape, dtype, memory, offset, strides)
-    made._memory = memory  # noqa: SLF001 - its own class
+def over(piece: Piece, shape: Sequence[int], dtype: Any, offset: int = 0, strides: Sequence[int] | None = None) -> SharedArray:
+    """An array over a piece of memory, or a part of it."""
+    made: SharedArray = np.ndarray.__new__(SharedArray, shape, dtype, piece.words, offset, strides)
+    made._piece = piece  # noqa: SLF001 - its own class
     return made
 
 
-def _arrived(view: Any, offset: int, shape: Sequence[int], strides: Sequence[int], dtype: Any, writeable: bool) -> SharedArray:
-    array = over(_shared.memory_of(view), shape, dtype, offset, strides)
+def _arrived(piece: Piece, offset: int, shape: Sequence[int], strides: Sequence[int], dtype: Any, writeable: bool) -> SharedArray:
+    array = over(piece, shape, dtype, offset, strides)
     array.flags.writeable = writeable
     return array

@@ -53,15 +53,14 @@ def shared_array(shape: int | Sequence[int], dtype: Any = float) -> SharedArray:
     """
     import numpy as np  # noqa: PLC0415 - who uses no arrays need not have it
 
-    from manyhands._wire import _shared  # noqa: PLC0415 - as above
-    from manyhands.sharing import _arrays  # noqa: PLC0415 - as above
+    from manyhands.sharing import _arrays, _pieces  # noqa: PLC0415 - as above
 
     lengths = _lengths(shape)
     kind = np.dtype(dtype)
     if kind.hasobject:
         msg = f"dtype is {kind}: objects live in one process; a shared array holds numbers, text of fixed length, or records of them"
         raise ValueError(msg)
-    return _arrays.over(_shared.create(max(1, math.prod(lengths) * kind.itemsize)), lengths, kind)
+    return _arrays.over(_pieces.new(math.prod(lengths) * kind.itemsize), lengths, kind)
 
 
 def share_array(array: Any) -> SharedArray:

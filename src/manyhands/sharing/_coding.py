@@ -1,0 +1,223 @@
+"""Requests and replies as bytes.
+
+Both are a pickle. What consists of numbers and text is pickled as it is; everything else by the codec, as arguments and results of tasks
+are. Shared objects in it, at whatever depth, go by reference. A byte behind the pickle, which pickle does not look at, says what it is.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import threading
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from manyhands import errors
+from manyhands._codec import _failures, _pickling, _renaming
+from manyhands.sharing import _script
+from manyhands.sharing._asked import CALLING, MANY
+from manyhands.sharing._kinds import Kind
+from manyhands.sharing._table import here
+from manyhands.sharing._values import ATOMS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from manyhands.sharing._lanes import Bytes
+    from manyhands.sharing._table import Entry
+
+dumps, loads = pickle.dumps, pickle.loads
+_PLAIN_CONTAINERS = frozenset({list, tuple, set, frozenset, dict})
+PROTOCOL = 5
+
+# How a frame ends. What ends as a pickle does is a pickle, and nothing else.
+PLAIN = ord(".")
+CODED = ord("c")
+FAILED = ord("f")
+ENDED = ord("e")  # StopIteration, without a value
+METHOD = ord("m")  # the name that was asked for is that of a method
+ASYNC_METHOD = ord("a")  # as a method's, and what it returns is to be awaited
+GIVEN_UP = b"g"  # all that was to be said before a call was given up has been said
+IS_METHOD = object()
+IS_ASYNC_METHOD = object()
+
+
+class _Way(threading.local):
+    to = ""  # the address of the process that is being written to
+    is_home = False  # whether a request is being read: what is from here arrives as itself, and not as a proxy
+
+
+way = _Way()
+
+
+def _address() -> str:
+    """Where this process can be reached."""
+    if not here.address:
+        from manyhands.sharing import _serving  # noqa: PLC0415 - it answers with this module
+
+        _serving.ensure()
+    return here.address
+
+
+class Mention:
+    """Stands for a shared object of this process in what is sent to another one, which is thereby given a hold on it."""
+
+    __slots__ = ("entry",)
+
+    def __init__(self, entry: Entry) -> None:
+        self.entry = entry
+
+    def __reduce__(self) -> Any:
+        from manyhands.sharing import _arrivals  # noqa: PLC0415 - it decodes with this module
+
+        return _arrivals.granted, (here.address, self.entry.number, *self.entry.kind)
+
+
+def encode(value: Any, to: str = "") -> bytes:
+    """A value, for the process at an address.
+
+    Raises:
+        NotSerializable: with the path to the part that cannot be pickled.
+    """
+    if type(value) in ATOMS or _is_plain(value):
+        return dumps(value, PROTOCOL)
+    before, way.to = way.to, to
+    try:
+        return _pickling.encode_whole(value, encoders=_ENCODERS) + b"c"
+    finally:
+        way.to = before
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it is numbers and text, in a container: there is nothing in it that the codec would look at, object for object."""
+    kind = type(value)
+    if kind in _PLAIN_CONTAINERS:
+        return ATOMS.issuperset(map(type, value)) and (kind is not dict or ATOMS.issuperset(map(type, value.values())))
+    return False
+
+
+def _are_plain(values: Iterable[Any]) -> bool:
+    return all(type(value) in ATOMS or (_is_plain(value) and id(value) not in here.table.by_id) for value in values)
+
+
+def can_be_sent(value: Any) -> bool:
+    """Whether a value can be pickled."""
+    try:
+        encode(value)
+    except errors.NotSerializable:
+        return False
+    return True
+
+
+def decode(frame: Bytes) -> Any:
+    """The value behind :func:`encode`."""
+    if frame[-1] == PLAIN:
+        return loads(frame)
+    data = bytes(frame)
+    return (_UnpicklerOfScript if _script.MARK in data else _Unpickler)(io.BytesIO(data)).load()
+
+
+def encode_request(request: tuple[Any, ...], to: str) -> bytes:
+    """``(caller, operation, number, name, args, kwargs)``, for the process at an address.
+
+    Raises:
+        NotSerializable: with the path to the part of an argument that cannot be pickled.
+    """
+    args, kwargs = request[4], request[5]
+    if not (args or kwargs):
+        return dumps(request, PROTOCOL)
+    if ATOMS.issuperset(map(type, args)) and (not kwargs or ATOMS.issuperset(map(type, kwargs.values()))):
+        return dumps(request, PROTOCOL)
+    if _are_plain(args) and _are_plain(kwargs.values()):
+        return dumps(request, PROTOCOL)
+    if request[1] == MANY and all(not call[2] and ATOMS.issuperset(map(type, call[1])) for call in args[0]):
+        return dumps(request, PROTOCOL)
+    try:
+        return encode(request, to)
+    except errors.NotSerializable:
+        _say_which(request, to)
+
+
+def decode_request(frame: Bytes) -> Any:
+    """The request behind :func:`encode_request`, in the process that it is for."""
+    way.is_home = True
+    try:
+        return decode(frame)
+    finally:
+        way.is_home = False
+
+
+def _say_which(request: tuple[Any, ...], to: str) -> NoReturn:
+    _, operation, _, name, args, kwargs = request
+    if operation == MANY:
+        _say_which_of_many(args[0], to)
+    if operation in CALLING:  # the first is a function, and the others are its arguments
+        encode(args[0], to)
+        args = args[1:]
+    try:
+        encode((args, kwargs), to)
+    except errors.NotSerializable as error:
+        refusal = _renaming.of_arguments(error, name or "a call", (), keywords=True)
+        refusal.add_note("share() it to pass it by reference: it stays where it is, and the other process gets a proxy.")
+    raise refusal
+
+
+def _say_which_of_many(calls: list[tuple[str, Any, Any]], to: str) -> NoReturn:
+    try:
+        encode([(name, args, kwargs or {}) for name, args, kwargs in calls], to)
+    except errors.NotSerializable as error:
+        refusal = _renaming.of_calls(error, [(name, ()) for name, _, _ in calls])
+    raise refusal
+
+
+def encode_error(error: BaseException) -> bytes:
+    """What an object has raised, with its traceback here."""
+    if type(error) is StopIteration and not error.args:
+        return b"e"
+    return _failures.encode_failure(error, _OWN) + b"f"
+
+
+def decode_error(frame: Bytes) -> BaseException:
+    """The exception behind :func:`encode_error`, with the traceback there as its cause."""
+    return _failures.decode_failure(frame)
+
+
+class _Referring:
+    """Mixed into an encoder: shared objects of this process go by reference; but parts of them that somebody has a proxy of do not."""
+
+    root: object
+
+    def persistent_id(self, obj: Any) -> Any:
+        entry = here.table.by_id.get(id(obj))
+        if entry is None or entry.root is not entry or obj is self.root or isinstance(obj, type):  # its instances need a class, no proxy
+            return None
+        here.table.lease(entry)
+        return (_address(), entry.number, *entry.kind)
+
+
+class _Encoder(_Referring, _pickling.Encoder):
+    pass
+
+
+class _CarefulEncoder(_Referring, _pickling.CarefulEncoder):
+    pass
+
+
+_ENCODERS = (_Encoder, _CarefulEncoder)
+
+
+class _Unpickler(pickle.Unpickler):
+    def persistent_load(self, said: tuple[Any, ...]) -> Any:
+        from manyhands.sharing import _arrivals  # noqa: PLC0415 - as above
+
+        address, number, *kind = said
+        return _arrivals.arrived(address, number, *Kind(*kind))
+
+
+class _UnpicklerOfScript(_Unpickler):
+    """For what a process has sent that ``multiprocessing`` has spawned."""
+
+    def find_class(self, module: str, name: str, /) -> Any:
+        return _script.member(name) if module == _script.NAME else super().find_class(module, name)
+
+
+_OWN = __file__.rpartition("/")[0] + "/"

@@ -1,0 +1,92 @@
+"""What a proxy has to know of the class of the object that it stands for, to be taken for it.
+
+Python looks special methods up in the class, never in the instance. So a proxy's class has those that the object's class has, and no
+others: a proxy of what cannot be called is not callable. Which ones goes with each proxy, as the bits of a number.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+_BINARY = ("add", "sub", "mul", "matmul", "truediv", "floordiv", "mod", "divmod", "pow", "lshift", "rshift", "and", "xor", "or")
+_OTHERS = (
+    *("lt", "le", "eq", "ne", "gt", "ge", "hash"),
+    *("neg", "pos", "abs", "invert", "int", "float", "complex", "index", "bool", "round", "trunc", "floor", "ceil"),
+    *("len", "length_hint", "getitem", "setitem", "delitem", "contains", "iter", "reversed", "next", "missing"),
+    *("call", "enter", "exit", "await", "aiter", "anext", "aenter", "aexit"),
+    *("fspath", "bytes", "array", "dataframe", "get", "set", "delete"),
+    *("instancecheck", "subclasscheck", "mro_entries"),
+)
+# The order is part of what travels.
+SPECIAL: tuple[str, ...] = tuple(
+    f"__{name}__" for name in (*_BINARY, *(f"r{name}" for name in _BINARY), *(f"i{name}" for name in _BINARY), *_OTHERS)
+)
+_BIT = {name: 1 << index for index, name in enumerate(SPECIAL)}
+# Every class has these; they are told only of one that has its own.
+_OF_OBJECT = {name: getattr(object, name) for name in SPECIAL if hasattr(object, name)}
+_UNHASHABLE = 1 << len(SPECIAL)
+
+
+class Kind(NamedTuple):
+    """A class, as far as proxies have to know it.
+
+    Attributes:
+        module, name: where the class is found; ``name`` is its ``__qualname__``.
+        mask: which special methods it has.
+        token: of a class that travels by value, what it is known by; else empty.
+    """
+
+    module: str
+    name: str
+    mask: int
+    token: bytes
+
+    def special_names(self) -> list[str]:
+        """The special methods that it has."""
+        return [name for name, bit in _BIT.items() if self.mask & bit]
+
+    @property
+    def is_unhashable(self) -> bool:
+        """Whether its instances have no hash, because they can be changed."""
+        return bool(self.mask & _UNHASHABLE)
+
+
+_kinds: dict[type, Kind] = {}
+_MOST = 4000
+
+
+def kind_of(cls: type) -> Kind:
+    """The kind of a class of this process."""
+    kind = _kinds.get(cls)
+    if kind is None:
+        if len(_kinds) >= _MOST:
+            _kinds.clear()
+        kind = _kinds[cls] = _looked_at(cls)
+    return kind
+
+
+def _looked_at(cls: type) -> Kind:
+    mask = _UNHASHABLE if cls.__hash__ is None else 0
+    for name, bit in _BIT.items():
+        member: Any = _member(cls, name)
+        if member is not None and member is not _OF_OBJECT.get(name):
+            mask |= bit
+    return Kind(cls.__module__, cls.__qualname__, mask, _token(cls))
+
+
+def _member(cls: type, name: str) -> Any:
+    for base in cls.__mro__:
+        if name in base.__dict__:
+            return base.__dict__[name] if base is not object else _OF_OBJECT.get(name)
+    return None
+
+
+def _token(cls: type) -> bytes:
+    from manyhands._codec import _identity, _naming  # noqa: PLC0415 - built-in classes need neither
+
+    return b"" if cls.__module__ == "builtins" or _naming.found_by_name(cls) else _identity.token_of(cls)
+
+
+def with_methods(kind: Kind, names: list[str]) -> Kind:
+    """The same with more special methods."""
+    return kind._replace(mask=kind.mask | sum(_BIT[name] for name in names if not kind.mask & _BIT[name]))
