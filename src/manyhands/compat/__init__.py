@@ -1,7 +1,9 @@
 """manyhands under the names of other libraries, and in their place.
 
 ==========================  ==================================================================
-``multiprocessing.py``      ``multiprocessing``: its pools
+``multiprocessing/``        ``multiprocessing``: its pools and managers
+``_managers_office.py``     what such a manager has in its process
+``_managers_before.py``     where pickle finds what was imported of managers before
 ``concurrent_futures.py``   ``concurrent.futures``: its process pool
 ``loky.py``                 ``loky``: the executor that is used again
 ``joblib/``                 ``joblib``: ``Parallel`` and what belongs to it

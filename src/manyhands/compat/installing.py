@@ -36,6 +36,8 @@ _JOBLIB = (
     "wrap_non_picklable_objects",
 )
 
+_PROXIES = ("Acquirer", "Array", "Auto", "Barrier", "Base", "Condition", "Dict", "Event", "Iterator", "List", "Namespace", "Pool", "Value")
+_MANAGERS = ("BaseManager", "SyncManager", "MakeProxyType", *(f"{name}Proxy" for name in _PROXIES))
 _JOBLIB_MEMORY = (
     "AsyncMemorizedFunc",
     "AsyncNotMemorizedFunc",
@@ -59,6 +61,7 @@ _PLACES: dict[str, dict[str, dict[str, tuple[str, str]]]] = {
     "multiprocessing": {
         "multiprocessing": {"Pool": ("multiprocessing", "Pool")},
         "multiprocessing.pool": {name: ("multiprocessing", name) for name in ("Pool", "ThreadPool", "RemoteTraceback")},
+        "multiprocessing.managers": {name: ("multiprocessing.managers", name) for name in _MANAGERS},
     },
     "loky": {
         "loky": {name: ("loky", name) for name in ("ProcessPoolExecutor", "get_reusable_executor", "cpu_count", "set_loky_pickler")},
@@ -74,6 +77,9 @@ _PLACES: dict[str, dict[str, dict[str, tuple[str, str]]]] = {
 }
 # Modules that are replaced as a whole: programs put things into them that ours are to see.
 _MODULES = {"joblib": {"joblib.parallel": "joblib.parallel", "joblib._parallel_backends": "joblib._parallel_backends"}}
+# Where pickle finds what was in the place of names that are replaced.
+_FOUND_AS = {"multiprocessing.managers": "manyhands.compat._managers_before"}
+# Where what such modules define is found, by pickle, while they are replaced.
 # Modules by way of which others of the library go on with what they had, though it has been replaced there.
 _SEEN_FROM = {"joblib": {("joblib.memory", "hashing"), ("joblib._store_backends", "numpy_pickle")}}
 # Where what has been replaced is found, by pickle, meanwhile.
@@ -98,8 +104,8 @@ def install(library: str) -> None:
         >>> compat.uninstall("multiprocessing")
 
     Args:
-        library: "concurrent.futures", "multiprocessing" (its pools), "loky", or "joblib" (all of its public names). With joblib, packages
-            that use it, as scikit-learn does, run on manyhands, in workers as well: in those that start from now on.
+        library: "concurrent.futures", "multiprocessing" (its pools and managers), "loky", or "joblib" (all of its public names). With
+            joblib, packages that use it, as scikit-learn does, run on manyhands, in workers as well: in those that start from now on.
 
     Names that were imported from it before (``from multiprocessing.pool import ThreadPool``) are what they were, and work as they did.
 
@@ -120,8 +126,8 @@ def install(library: str) -> None:
     for place, names in places.items():
         module = importlib.import_module(place)
         undoing.append(_keeping.keep_names(module, names.keys()))
-        if library in _MODULES:
-            undoing.append(_keeping.keep_findable(module, _ORIGINALS, names.keys()))
+        if (found_as := _FOUND_AS.get(place) or (_ORIGINALS if library in _MODULES else None)) is not None:
+            undoing.append(_keeping.keep_findable(module, found_as, names.keys()))
         for name, (source, attribute) in names.items():
             kept[place, name] = getattr(module, name)
             setattr(module, name, getattr(_ours(source), attribute))
@@ -166,6 +172,14 @@ def loaded(place: str) -> ModuleType | None:
         if (place, "") in kept:
             return kept[place, ""]  # type: ignore[no-any-return]
     return sys.modules.get(place)
+
+
+def name_before(place: str, name: str) -> object:
+    """What a module has under a name, where nothing of ours is in its place."""
+    for kept in _before.values():
+        if (place, name) in kept:
+            return kept[place, name]
+    return getattr(importlib.import_module(place), name)
 
 
 def before(library: str, name: str) -> Any:
