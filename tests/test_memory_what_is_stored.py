@@ -240,3 +240,12 @@ def test_why_names_the_code_of_an_argument_that_has_changed(memory):
         "it would be computed: argument by changed; argument by: function edited.<locals>.by changed"
     )
     assert function.why(5, old_by, 2) == "it would be computed: argument config changed; argument number changed"
+
+
+def test_proxies_are_not_stored(memory):
+    @memory.cache
+    def made():
+        return {"made": manyhands.share([1])}
+
+    with pytest.raises(NotStored, match="it stands for an object of a process"):
+        made()

@@ -56,6 +56,25 @@ with Executor(2, max_tasks_per_child=None, start_method="spawn", memory_limit="2
     executor.submit(half, "1")  # arg-type
 Executor(idle_timeout="1")  # arg-type
 Executor(2, bogus=3)  # call-arg
+
+class Account:
+    def __init__(self, balance: int) -> None:
+        self.balance = balance
+
+@manyhands.share.cls
+class Savings(Account):
+    rate = 2
+
+reveal_type(manyhands.share(Account(1)))  # program.Account
+reveal_type(manyhands.share.new(Account, 1))  # program.Account
+reveal_type(Savings(1).rate)  # int
+manyhands.share.new(Account, "1")  # arg-type
+with manyhands.share.keeper() as keeper:
+    reveal_type(keeper.new(Account, balance=1).balance)  # int
+    keeper.new(Account, wrong=1)  # call-arg
+reveal_type(manyhands.snapshot(Savings(1)))  # program.Savings
+with manyhands.batch(Savings(1)) as b:
+    b.anything()
 """
 
 

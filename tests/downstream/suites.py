@@ -25,6 +25,14 @@ _FUTURES = ("test_as_completed", "test_deadlock", "test_init", "test_process_poo
 
 SUITES = (
     Suite("multiprocessing.Pool", "multiprocessing", ("tests.downstream.pools",), r"Pool"),
+    Suite("multiprocessing.managers", "multiprocessing", ("tests.downstream.managers",), r""),
+    Suite(
+        "manyhands.Manager",
+        "multiprocessing",
+        ("tests.downstream.managers_of_ours",),
+        r"^(?!.*(MyManager|RemoteManager|ManagerRestart))",
+        note="the same tests as of `multiprocessing.managers`, but for those of `BaseManager`",
+    ),
     Suite(
         "concurrent.futures",
         "concurrent.futures",
