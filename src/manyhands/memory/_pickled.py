@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     Bytes = bytes | bytearray | memoryview
 
 # In the pickles of objects that plain pickle takes, and would store a reference of.
-_REFERENCES = (b"multiprocessing.shared_memory", b"multiprocessing.managers")
+_REFERENCES = (b"multiprocessing.shared_memory", b"multiprocessing.managers", b"manyhands.sharing._pieces", b"manyhands.sharing._arrivals")
 
 
 def pickled(value: Any, function: str) -> tuple[bytes, Sequence[Bytes]]:
