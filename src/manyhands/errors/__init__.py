@@ -31,9 +31,25 @@ import pickle
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from typing import Any
 
+    from manyhands.errors._sharing import LockAbandoned as LockAbandoned
+    from manyhands.errors._sharing import LostUpdate as LostUpdate
+    from manyhands.errors._sharing import NameTaken as NameTaken
+    from manyhands.errors._sharing import NameUnknown as NameUnknown
+    from manyhands.errors._sharing import NotExposed as NotExposed
+    from manyhands.errors._sharing import NotShared as NotShared
+    from manyhands.errors._sharing import OwnerDied as OwnerDied
+    from manyhands.errors._sharing import ShareRefused as ShareRefused
+    from manyhands.errors._sharing import WouldDeadlock as WouldDeadlock
+    from manyhands.errors._storing import NotData as NotData
+    from manyhands.errors._storing import NotStorable as NotStorable
+    from manyhands.errors._storing import NotStored as NotStored
+    from manyhands.errors._storing import StoreCorrupt as StoreCorrupt
+    from manyhands.errors._storing import StoreRefused as StoreRefused
+    from manyhands.errors._storing import StoreWarning as StoreWarning
+    from manyhands.errors._storing import UnknownFormat as UnknownFormat
     from manyhands.errors._worker_died import WorkerDied as WorkerDied
 
 __all__ = [
@@ -70,6 +86,27 @@ __all__ = [
     "WorkerDied",
     "WouldDeadlock",
 ]
+
+# Loaded when somebody meets them. That of WorkerDied takes BrokenProcessPool, from a module that takes 15 ms to import.
+_HOME = {
+    "WorkerDied": "_worker_died",
+    "LockAbandoned": "_sharing",
+    "LostUpdate": "_sharing",
+    "NameTaken": "_sharing",
+    "NameUnknown": "_sharing",
+    "NotExposed": "_sharing",
+    "NotShared": "_sharing",
+    "OwnerDied": "_sharing",
+    "ShareRefused": "_sharing",
+    "WouldDeadlock": "_sharing",
+    "NotData": "_storing",
+    "NotStorable": "_storing",
+    "NotStored": "_storing",
+    "StoreCorrupt": "_storing",
+    "StoreRefused": "_storing",
+    "StoreWarning": "_storing",
+    "UnknownFormat": "_storing",
+}
 
 
 class ManyhandsError(Exception):
@@ -201,25 +238,6 @@ class NotHashable(ManyhandsError, TypeError):
         return NotHashable(Part(part.path, part.type_name, part.reason, f"{part.mend}; or, {mend}", part.used_at, part.way))
 
 
-class NotStored(ManyhandsError):
-    """A result was computed, and cannot be kept: the disk is full, or it cannot be pickled.
-
-    Attributes:
-        result: what was computed. In another process than that in which it was: None.
-    """
-
-    def __init__(self, function: str, why: BaseException, result: object) -> None:
-        self.result = result
-        said = str(why) if isinstance(why, NotStorable) else f"the result of {function}() cannot be stored: {type(why).__name__}: {why}"
-        super().__init__(
-            f"{said}\nIt is in this error, as .result. With Memory(on_not_stored='warn'), it is returned, and this is a warning."
-        )
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # The result is one that may well not be able to travel.
-        return _rebuild, (type(self), self.args, {"result": None})
-
-
 def _text(what: str, parts: list[Part], more: str) -> str:
     is_result = what.startswith(RESULT)
     cannot = "cannot be sent back" if is_result else "cannot be sent to another process"
@@ -244,146 +262,8 @@ def _lines(parts: list[Part]) -> Iterator[str]:
         yield first.told(": ") + (f" The same holds for {paths}{more}." if others else "")
 
 
-class NotStorable(NotSerializable):
-    """A result cannot be remembered: a part of it cannot be pickled. Nothing of it has been stored.
-
-    Attributes: those of :class:`NotSerializable`.
-    """
-
-    def __init__(self, function: str, parts: list[Part], more: str = "") -> None:
-        super().__init__(f"the result of {function}()", parts, more)
-        self.args = ("\n".join([f"the result of {function}() cannot be stored:", *(f"  {line}" for line in _lines(parts))]),)
-
-
-class StoreRefused(ManyhandsError, PermissionError):
-    """A folder of results is not loaded from, since others may have written to it.
-
-    Attributes:
-        path: the folder, or the entry.
-    """
-
-    def __init__(self, path: str, why: str, mend: str) -> None:
-        self.path = path
-        super().__init__(f"{path} is not used: {why}. To mend it: {mend}.")
-
-
-class StoreWarning(UserWarning):
-    """Something is computed again that could be stored: a damaged result; a function that changes what it reads. Said once."""
-
-
 class TravelWarning(UserWarning):
     """Something was mended, or is heavy, on its way to another process: said once."""
-
-
-class OwnerDied(ManyhandsError, ConnectionError):
-    """The process that has a shared object is gone, and the object with it.
-
-    Attributes:
-        address: where it was.
-    """
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        super().__init__("the process that has the shared object is gone, and the object with it")
-
-    def __reduce__(self) -> tuple[type[OwnerDied], tuple[str]]:
-        return type(self), (self.address,)
-
-
-class NotShared(ManyhandsError, ReferenceError):
-    """An object is not shared any more: all proxies were gone, or it was closed.
-
-    Attributes:
-        number: of the object, in its process.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        super().__init__(
-            "the object is not shared any more: it was closed, or nobody had a proxy of it for as long as a pickled one is waited for. "
-            "Keep a proxy in the process that shares it, or share it with keep=True"
-        )
-
-    def __reduce__(self) -> tuple[type[NotShared], tuple[int]]:
-        return type(self), (self.number,)
-
-
-class NotExposed(ManyhandsError, AttributeError):
-    """A name of a shared object that may not be used by others: it is not among those in ``expose``.
-
-    Attributes:
-        name, class_name: which, of an object of what class.
-        exposed: those that may be used.
-    """
-
-    def __init__(self, name: str, class_name: str, exposed: Iterable[str]) -> None:
-        self.class_name = class_name
-        self.exposed = tuple(sorted(exposed))
-        super().__init__(f"{name} of {class_name} is not exposed; what may be used is {', '.join(self.exposed) or 'nothing'}", name=name)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.name, self.class_name, self.exposed)
-
-
-class NameTaken(ManyhandsError, ValueError):
-    """Another object is shared under the name already.
-
-    Attributes:
-        name: the name.
-    """
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        super().__init__(
-            f"another object is shared under the name {name!r} already. Take another name, or have that one closed: "
-            f"share.close(share.get({name!r}))"
-        )
-
-    def __reduce__(self) -> tuple[type[NameTaken], tuple[str]]:
-        return type(self), (self.name,)
-
-
-class NameUnknown(ManyhandsError, LookupError, TimeoutError):
-    """No process of this user shares anything under the name.
-
-    Attributes:
-        name: the name.
-        seconds: how long it was waited for.
-        known: the names that there are.
-    """
-
-    def __init__(self, name: str, seconds: float, known: Iterable[str]) -> None:
-        self.name = name
-        self.seconds = seconds
-        self.known = tuple(known)
-        waited = f" within {seconds:g} s" if seconds else ""
-        names = ", ".join(map(repr, self.known[:20])) or "none"
-        super().__init__(f"nothing was shared under the name {name!r}{waited}; the names that there are: {names}")
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.name, self.seconds, self.known)
-
-
-class ShareRefused(ManyhandsError, PermissionError):
-    """A connection between two processes that share an object was refused, or its folder is not safe."""
-
-
-class WouldDeadlock(ManyhandsError, RuntimeError):
-    """A task of an event loop would wait for another one that cannot go on meanwhile, since both are of the same thread."""
-
-    def __init__(self, *_: object) -> None:
-        super().__init__(
-            "another task of this event loop is in a transaction with the shared object, and cannot end it while this call waits for that. "
-            "Use `async with lock(...)` here as well, or `await later(...).method()`"
-        )
-
-
-class LostUpdate(RuntimeWarning):
-    """A caller wrote to a shared object what it had computed from a value that another has changed meanwhile: see ``share.debug()``."""
-
-
-class LockAbandoned(RuntimeWarning):
-    """The last one to hold a shared object died in the midst of its transaction: what it was changing may be half done. Said once."""
 
 
 class StaleCode(ManyhandsError, ImportError):
@@ -469,69 +349,6 @@ class BackendMissing(ManyhandsError, ImportError):
     """A backend is not known, or needs a package that is not installed."""
 
 
-class StoreCorrupt(ManyhandsError, pickle.UnpicklingError, EOFError, ValueError):
-    """A file cannot be read because it is damaged: cut off, overwritten; or (:class:`UnknownFormat`) none of those that are read here.
-
-    Attributes:
-        path: the file; empty if it has no name.
-        part: what of it cannot be read.
-    """
-
-    def __init__(self, path: str, part: str, reason: str, mend: str = "write the file again, or take it from a copy") -> None:
-        self.path = path
-        self.part = part
-        super().__init__(f"{path or 'the file'} is damaged: {part}: {reason}. To mend it: {mend}.")
-
-
-class UnknownFormat(StoreCorrupt):
-    """A file is none of those that are read here, by its first bytes.
-
-    Attributes:
-        path: the file; empty if it has no name.
-    """
-
-    def __init__(self, path: str, begin: bytes) -> None:
-        super().__init__(path, "its beginning", "")
-        reader = next((reader for first, reader in _READERS.items() if begin.startswith(first)), "")
-        mend = f"it looks like one for {reader}" if reader else "give another path, or read it with what has written it"
-        self.args = (
-            f"{path or 'the file'} is no file of manyhands.dump(), of joblib.dump() or of pickle, as far as its beginning tells "
-            f"({begin[:_SHOWN]!r}). To mend it: {mend}.",
-        )
-
-
-_SHOWN = 16
-_READERS = {
-    b"\x93NUMPY": "numpy.load()",
-    b"PK\x03\x04": "zipfile, or numpy.load() (.npz), or torch.load()",
-    b"\x89HDF": "h5py, or pandas.read_hdf()",
-    b"PAR1": "pandas.read_parquet()",
-    b"ARROW1": "pyarrow.feather.read_table()",
-    b"SQLite format 3": "sqlite3",
-    b"{": "json.load()",
-}
-
-
-_REGISTER = (
-    "if it is a dataclass of yours that holds data, register it (manyhands.persistence.register_data); if you trust whoever wrote the "
-    "file, load it without safe=True"
-)
-
-
-class NotData(ManyhandsError, pickle.UnpicklingError):
-    """A file that was loaded with ``safe=True`` names something that is no data: a class, or a function to be called.
-
-    Attributes:
-        path: the file; empty if it has no name.
-        name: ``module.name`` of what it names.
-    """
-
-    def __init__(self, path: str, name: str, reason: str = "is not among what data consist of", mend: str = _REGISTER) -> None:
-        self.path = path
-        self.name = name
-        super().__init__(f"{path or 'the file'} was not loaded: {name} {reason}. To mend it: {mend}.")
-
-
 class InternalError(ManyhandsError, RuntimeError):
     """A fault of manyhands itself. Please report it."""
 
@@ -547,14 +364,14 @@ def _indent_stack(stack: str) -> str:
 
 
 def __getattr__(name: str) -> object:
-    if name == "WorkerDied":
-        # BrokenProcessPool lives in a module that takes 15 ms to import; only who meets this error needs it.
-        from manyhands.errors._worker_died import WorkerDied  # noqa: PLC0415
+    if name not in _HOME:
+        msg = f"module {__name__!r} has no attribute {name!r}"
+        raise AttributeError(msg)
+    import importlib  # noqa: PLC0415 - most programs meet none of these
 
-        globals()[name] = WorkerDied
-        return WorkerDied
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    value: object = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
 
 
 class Failure:
