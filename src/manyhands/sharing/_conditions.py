@@ -8,7 +8,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from manyhands.sharing._locks import Lock, RLock, said
+from manyhands.sharing._locks import Lock, RLock, Takeable
 from manyhands.sharing._waiting import Shareable, Waiter, first_of, me, park, runs_here, unless_lost
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class Condition(Shareable):
+class Condition(Takeable):
     """``threading.Condition`` for all processes. Its lock is a :class:`RLock`, or one that lives in the same process.
 
     A notification whose receiver has died meanwhile goes to the next.
@@ -36,19 +36,6 @@ class Condition(Shareable):
         self._suspended: dict[int, tuple[Party, int]] = {}  # who waits, and how many times they had the lock
 
     # ------------------------------------------------------------ where it is used
-
-    @runs_here
-    def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
-        """Take its lock."""
-        return said(self._acquire(blocking, timeout), self)
-
-    @runs_here
-    def __enter__(self) -> bool:
-        return said(self._acquire(), self)
-
-    @runs_here
-    def __exit__(self, *_: object) -> None:
-        self.release()
 
     @runs_here
     def wait(self, timeout: float | None = None) -> bool:

@@ -20,22 +20,8 @@ if TYPE_CHECKING:
 _NOT, _TAKEN, _TAKEN_FROM_THE_DEAD = 0, 1, 2
 
 
-class Lock(Shareable):
-    """``threading.Lock`` for all processes. Any of them may release it, as there.
-
-    If its holder dies, whoever acquires it next gets a ``LockAbandoned`` warning. Until then a release by hand of what death has released
-    already is no error: a program that does so has noticed the death itself.
-    """
-
-    def __init__(self) -> None:
-        self._mutex = threading.Lock()
-        self._waiters: deque[Waiter] = deque()
-        self._holder: Party | None = None
-        self._depth = 0
-        self._is_abandoned = False  # and nobody has been told
-        self._is_forgiving = False
-
-    # ------------------------------------------------------------ where it is used
+class Takeable(Shareable):
+    """What is taken and given back: how that looks where it is used, which is not where it is."""
 
     @runs_here
     def acquire(self, blocking: bool = True, timeout: float | None = -1) -> bool:
@@ -50,7 +36,28 @@ class Lock(Shareable):
     def __exit__(self, *_: object) -> None:
         self.release()
 
-    # ------------------------------------------------------------ where it is
+    def _acquire(self, blocking: bool = True, timeout: float | None = -1) -> int:
+        raise NotImplementedError
+
+    def release(self) -> None:
+        """Give it back."""
+        raise NotImplementedError
+
+
+class Lock(Takeable):
+    """``threading.Lock`` for all processes. Any of them may release it, as there.
+
+    If its holder dies, whoever acquires it next gets a ``LockAbandoned`` warning. Until then a release by hand of what death has released
+    already is no error: a program that does so has noticed the death itself.
+    """
+
+    def __init__(self) -> None:
+        self._mutex = threading.Lock()
+        self._waiters: deque[Waiter] = deque()
+        self._holder: Party | None = None
+        self._depth = 0
+        self._is_abandoned = False  # and nobody has been told
+        self._is_forgiving = False
 
     def _acquire(self, blocking: bool = True, timeout: float | None = -1) -> int:
         seconds = patience(blocking, timeout)

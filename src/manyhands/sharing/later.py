@@ -11,22 +11,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class _Later:
-    """What :func:`later` gives: its methods are those of the object."""
+class _Calls:
+    """Whatever is done with it is a call of a method of the object, by its name."""
 
-    __slots__ = ("_manyhands_proxy", "_manyhands_reply")
-    _manyhands_proxy: Any
-    _manyhands_reply: bool
-
-    def __init__(self, proxy: Any, reply: bool) -> None:
-        object.__setattr__(self, "_manyhands_proxy", proxy)
-        object.__setattr__(self, "_manyhands_reply", reply)
+    __slots__ = ()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        from manyhands.sharing import _asking  # noqa: PLC0415 - it takes the engine's futures
-
-        proxy, reply = self._manyhands_proxy, self._manyhands_reply
-        return lambda *args, **kwargs: _asking.ask_later(proxy, name, args, kwargs, reply=reply)
+        raise NotImplementedError
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__getattr__("__setattr__")(name, value)
@@ -42,6 +33,24 @@ class _Later:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.__getattr__("__call__")(*args, **kwargs)
+
+
+class _Later(_Calls):
+    """What :func:`later` gives."""
+
+    __slots__ = ("_manyhands_proxy", "_manyhands_reply")
+    _manyhands_proxy: Any
+    _manyhands_reply: bool
+
+    def __init__(self, proxy: Any, reply: bool) -> None:
+        object.__setattr__(self, "_manyhands_proxy", proxy)
+        object.__setattr__(self, "_manyhands_reply", reply)
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        from manyhands.sharing import _asking  # noqa: PLC0415 - it takes the engine's futures
+
+        proxy, reply = self._manyhands_proxy, self._manyhands_reply
+        return lambda *args, **kwargs: _asking.ask_later(proxy, name, args, kwargs, reply=reply)
 
     def __repr__(self) -> str:
         return f"later({self._manyhands_proxy!r})"
@@ -97,7 +106,7 @@ class Placeholder:
         return "<result of a batch, still to come>" if self._outcome is None else f"<result of a batch: {self._outcome[0]!r}>"
 
 
-class _Recorder:
+class _Recorder(_Calls):
     """Notes the calls."""
 
     __slots__ = ("_manyhands_calls", "_manyhands_results")
@@ -118,21 +127,6 @@ class _Recorder:
             return placeholder
 
         return call
-
-    def __setattr__(self, name: str, value: Any) -> None:
-        self.__getattr__("__setattr__")(name, value)
-
-    def __getitem__(self, key: Any) -> Any:
-        return self.__getattr__("__getitem__")(key)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self.__getattr__("__setitem__")(key, value)
-
-    def __delitem__(self, key: Any) -> None:
-        self.__getattr__("__delitem__")(key)
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.__getattr__("__call__")(*args, **kwargs)
 
 
 class batch:
