@@ -763,9 +763,10 @@ def test_the_folder_is_private():
     pickle.dumps(share(Counter()))
     folder = os.environ["MANYHANDS_RUNTIME_DIR"]
     assert os.stat(folder).st_mode & 0o777 == 0o700
-    for name in os.listdir(folder):
-        assert os.stat(os.path.join(folder, name)).st_mode & 0o777 == 0o700
-        assert os.stat(os.path.join(folder, name, "key")).st_mode & 0o777 == 0o600
+    ours = _table.here.address
+    assert os.path.dirname(ours) == folder
+    assert os.stat(ours).st_mode & 0o777 == 0o700
+    assert os.stat(os.path.join(ours, "key")).st_mode & 0o777 == 0o600
 
 
 def test_a_folder_that_others_can_look_into_is_refused(tmp_path, monkeypatch):
@@ -808,16 +809,21 @@ def test_what_dead_processes_have_left_is_removed(there):
     def owner():
         made = share(Killable())
         pickle.dumps(made)
-        return made
+        return made, _table.here.address
 
-    c = there(owner)
-    pid = c.pid()
-    (left,) = os.listdir(os.environ["MANYHANDS_RUNTIME_DIR"])
-    psutil.Process(pid).kill()
-    folder = os.path.join(os.environ["MANYHANDS_RUNTIME_DIR"], left)
+    c, folder = there(owner)
+    psutil.Process(c.pid()).kill()
     waiting.until(lambda: not _folder.is_lived_in(folder))  # its threads end after its main thread
     pickle.dumps(share(Counter()))
-    assert left not in os.listdir(os.environ["MANYHANDS_RUNTIME_DIR"])
+    assert not os.path.exists(folder)
+
+
+def test_what_a_process_killed_while_it_left_has_left_is_removed():
+    folder = os.path.join(os.environ["MANYHANDS_RUNTIME_DIR"], "0123456789abcdef")
+    os.mkdir(folder, 0o700)
+    open(os.path.join(folder, "s"), "w").close()  # its lock is gone already
+    pickle.dumps(share(Counter()))
+    assert not os.path.exists(folder)
 
 
 def test_what_can_be_asked_is_told_apart_by_number():

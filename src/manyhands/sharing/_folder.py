@@ -166,9 +166,5 @@ def _sweep(parent: str) -> None:
                 continue
             if entry.name.startswith(_NEW) and time.time() - entry.stat().st_mtime < _OLD:
                 continue
-            descriptor = os.open(os.path.join(entry.path, _LOCK), os.O_RDWR | os.O_CLOEXEC)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not is_lived_in(entry.path):  # without a lock it is one whose process was killed while it removed it
                 shutil.rmtree(entry.path, ignore_errors=True)
-            finally:
-                os.close(descriptor)
