@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -22,13 +23,16 @@ _PATIENCE = 5.0
 os.environ["MANYHANDS_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="shared-")
 
 
-def _processes() -> set[int]:
-    """Living descendants of this process, with the zygote's."""
-    return {p.pid for p in psutil.Process().children(recursive=True) if p.is_running() and p.status() != psutil.STATUS_ZOMBIE}
-
-
-def _zombies() -> set[int]:
-    return {p.pid for p in psutil.Process().children() if p.status() == psutil.STATUS_ZOMBIE}
+def _processes() -> tuple[set[int], set[int]]:
+    """Living descendants of this process, with the zygote's; and children that have ended and were not waited for."""
+    own, alive, zombies = os.getpid(), set(), set()
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                alive.add(process.pid)
+            elif process.ppid() == own:
+                zombies.add(process.pid)
+    return alive, zombies
 
 
 def _threads() -> set[str]:
@@ -54,7 +58,8 @@ def _files() -> set[str]:
 
 
 def _state_now() -> dict[str, object]:
-    return {"processes": _processes(), "zombies": _zombies(), "threads": _threads(), "files": _files(), "descriptors": _descriptors()}
+    processes, zombies = _processes()
+    return {"processes": processes, "zombies": zombies, "threads": _threads(), "files": _files(), "descriptors": _descriptors()}
 
 
 def _left(before: dict[str, object], now: dict[str, object]) -> dict[str, object]:

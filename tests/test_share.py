@@ -819,7 +819,7 @@ def test_what_dead_processes_have_left_is_removed(there):
 
 
 def test_what_a_process_killed_while_it_left_has_left_is_removed():
-    folder = os.path.join(os.environ["MANYHANDS_RUNTIME_DIR"], "0123456789abcdef")
+    folder = os.path.join(_folder.base(), "0123456789abcdef")
     os.mkdir(folder, 0o700)
     open(os.path.join(folder, "s"), "w").close()  # its lock is gone already
     pickle.dumps(share(Counter()))
