@@ -35,6 +35,9 @@ class Counter:
     def itself(self):
         return self
 
+    def given(self, value):
+        return value
+
     def part(self):
         return self.items
 

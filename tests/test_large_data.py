@@ -284,6 +284,16 @@ def test_nothing_is_left_when_the_workers_are_gone():
     assert all(result.max() == 1 for result in results)
 
 
+def test_an_executor_that_has_ended_holds_no_memory():
+    large = b"x" * 1_000_000
+    executor = manyhands.Executor(1, initializer=len, initargs=(large,))
+    assert executor.submit(lambda: len(large)).result() == 1_000_000
+    assert segments()
+    executor.shutdown()
+    gc.collect()
+    assert segments() == []
+
+
 @pytest.mark.parametrize("who", ["worker", "parent"])
 def test_nothing_is_left_after_kill(who):
     code = """

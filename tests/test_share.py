@@ -826,6 +826,27 @@ def test_what_a_process_killed_while_it_left_has_left_is_removed():
     assert not os.path.exists(folder)
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(None, True, 1, 1.0, -0.0, float("inf"), 1j, 1 << 5000, -(1 << 64), "", "\ud800", "\0", "é€🙂", b"", b"\xff" * 9),
+        *(n * kind for kind in ("x", b"c", b"\xff") for n in (65_500, 65_536, 65_537, 1_000_000)),
+        *([1], {"a": b"\x80"}, (1, (2.5, "x")), [[1], {2: [3]}], "x" * 70_000),
+    ],
+    ids=lambda value: repr(value)[:20],
+)
+def test_values_arrive_as_they_are(there, value):
+    c = share(Counter())
+
+    def echo(c):
+        c.n = value
+        got = c.given(value)
+        return repr(c.n), type(got), repr(got)
+
+    assert there(echo, c) == (repr(value), type(value), repr(value))
+    assert repr(c.n) == repr(value)
+
+
 def test_what_can_be_asked_is_told_apart_by_number():
     numbers = [value for name, value in vars(_asked).items() if name.isupper() and type(value) is int and name != "ONE_WAY"]
     assert len(numbers) == len(set(numbers))

@@ -92,6 +92,13 @@ class Functions:
             self._plain[id(fn)] = _Plain(fn, on_stale, known)
         return known
 
+    def clear(self) -> None:
+        """Forget all, when there are no workers any more: what is large in them lies in memory."""
+        with self._lock:
+            self._known.clear()
+            self._plain.clear()
+            self._bytes = 0
+
     def _forget_old(self, *, sharing: bool) -> None:
         if sharing:
             holders = [key for key, known in self._known.items() if any(map(_parcels.is_of_shared, known.buffers))]

@@ -459,6 +459,8 @@ class ProcessPool:
         self.set_up.let_go()
 
     def _close_depot(self) -> None:
+        self._functions.clear()
+        self._dispatcher.crew.initializer = None
         depot, self._depot = self._depot, None
         if depot is not None:
             depot.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands import errors
 from manyhands._engine._futures import Future
-from manyhands.sharing import _asked, _callers, _local, _own_calls, _proxies, _streams
+from manyhands.sharing import _asked, _callers, _coding, _local, _own_calls, _proxies, _streams
 from manyhands.sharing._arrivals import Local
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _send(future: Called[Any] | None, reference: Any, name: str, args: tuple[Any
 def _read(peer: Any, reply: bytes | None) -> Any:
     if reply is None:
         raise errors.OwnerDied(peer.address)
-    return peer.read(reply)
+    return _coding.read(reply)
 
 
 # ---------------------------------------------------------------- what is awaited

@@ -2,6 +2,8 @@
 
 The socket keeps packets apart, so that a frame needs no length before it: one system call sends it, and one receives it. That takes a
 microsecond off a call, against a stream socket. What is longer than a packet is announced, and follows in packets.
+
+The first byte of a frame says what it is. Below 0x80 it is one that shows by itself where it ends, see :mod:`manyhands.sharing._coding`.
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ if TYPE_CHECKING:
 KIND = socket.SOCK_SEQPACKET
 _PACKET = 65536
 _LENGTH = struct.Struct("<Q")
-_LONG = ord("l")  # how the announcement of a long frame ends, and no frame does
+ENDLESS = 0x80  # frames that begin with this, or with more, do not show where they end
+_LONG = 0xFF  # how the announcement of a long frame begins, and no frame does
 _DESCRIPTOR, _NO_DESCRIPTOR = b"d", b"n"
 _CLOEXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)
 
 
 class Lane:
-    """Frames over a connected socket. What is received is valid until the next :meth:`receive`."""
+    """Frames over a connected socket. What comes is valid until the next :meth:`receive`; more may follow one that shows its end."""
 
     __slots__ = ("_buffer", "_receive_into", "_send", "_view", "socket")
 
@@ -44,20 +47,24 @@ class Lane:
         if len(payload) <= _PACKET:
             self._send(payload)
             return
-        self._send(_LENGTH.pack(len(payload)) + b"l")
+        self._send(b"\xff" + _LENGTH.pack(len(payload)))
         view = memoryview(payload)
         for start in range(0, len(view), _PACKET):
             self._send(view[start : start + _PACKET])
 
     def receive(self) -> Bytes | None:
         """The next frame; None: the other side has closed."""
-        count = self._receive_into(self._buffer)
+        buffer = self._buffer
+        count = self._receive_into(buffer)
         if not count:
             return None
-        return self._long() if self._buffer[count - 1] == _LONG else self._view[:count]
+        first = buffer[0]
+        if first < ENDLESS:
+            return buffer
+        return self._long() if first == _LONG else self._view[:count]
 
     def _long(self) -> Bytes | None:
-        whole = bytearray(_LENGTH.unpack_from(self._buffer)[0])
+        whole = bytearray(_LENGTH.unpack_from(self._buffer, 1)[0])
         view = memoryview(whole)
         have = 0
         try:

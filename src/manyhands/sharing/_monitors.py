@@ -33,7 +33,7 @@ class Monitor:
         if self.holder == caller:  # nobody else makes this true, or false again
             self.depth += 1
             return True
-        if not self._lock.acquire(blocking=False) and not self._wait(caller, timeout):
+        if not self._lock.acquire(False) and not self._wait(caller, timeout):
             return False
         self.holder = caller
         self.depth = 1

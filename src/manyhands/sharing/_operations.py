@@ -155,9 +155,10 @@ def _told(teller: Teller, entry: Entry, value: Any, *, by_reference: bool) -> An
 
 def _get(teller: Teller, caller: int, entry: Entry, name: str, _: Any, __: Any) -> Any:
     obj = entry.obj
-    member = getattr(type(obj), name, None)
-    if type(member) is types.FunctionType and name not in getattr(obj, "__dict__", ()):  # nobody need be waited for
-        return teller.async_method if member.__code__.co_flags & IS_COROUTINE else teller.method
+    if name not in getattr(obj, "__dict__", ()):
+        member = getattr(type(obj), name, None)
+        if type(member) is types.FunctionType:  # nobody need be waited for
+            return teller.async_method if member.__code__.co_flags & IS_COROUTINE else teller.method
     monitor = entry.monitor
     monitor.enter(caller)
     try:

@@ -9,18 +9,15 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from manyhands import errors
 from manyhands.sharing import _asked as ops
 from manyhands.sharing import _callers, _coding, _folder, _handshake
-from manyhands.sharing._lanes import Lane
+from manyhands.sharing._lanes import ENDLESS, Lane
 
-if TYPE_CHECKING:
-    from manyhands.sharing._lanes import Bytes
-
-_loads = _coding.loads
-_GIVE_UP = _coding.dumps((0, ops.GIVE_UP, 0, "", (), {}), 5)
+_unmarshalled = _coding.unmarshalled
+_GIVE_UP = _coding.atom((0, ops.GIVE_UP, 0, "", (), {}))
 
 
 class _Pin:
@@ -62,7 +59,12 @@ class Peer:
         """
         caller = _callers.current()
         payload = _coding.encode_request((caller, operation, number, name, args, kwargs), self.address)
-        lane = self._taken(caller)
+        lane = self._pinned_by(caller) if self._pinned else None
+        if lane is None:
+            try:
+                lane = self._idle.pop()
+            except IndexError:
+                lane = self.connect()
         is_sent = False
         try:
             lane.send(payload)
@@ -76,22 +78,12 @@ class Peer:
         if reply is None:
             self._lost(lane, caller)
         try:
-            return _loads(reply) if reply[-1] == _coding.PLAIN else self.read(reply)
+            return _unmarshalled(reply) if reply[0] < ENDLESS else _coding.read(reply)
         finally:
-            self._back(lane, caller)
-
-    def read(self, reply: Bytes) -> Any:
-        """What a reply says; an exception of the object's is raised."""
-        ending = reply[-1]
-        if ending in {_coding.CODED, _coding.PLAIN}:
-            return _coding.decode(reply)
-        if ending == _coding.METHOD:
-            return _coding.IS_METHOD
-        if ending == _coding.ASYNC_METHOD:
-            return _coding.IS_ASYNC_METHOD
-        if ending == _coding.ENDED:
-            raise StopIteration
-        raise _coding.decode_error(reply)
+            if self._pinned:
+                self._back(lane, caller)
+            else:
+                self._put_by(lane)
 
     def tell(self, operation: int, number: int = 0, args: tuple[Any, ...] = ()) -> None:
         """Say something that is not answered; nothing happens if nobody is there."""
@@ -101,7 +93,7 @@ class Peer:
         except (errors.OwnerDied, errors.ShareRefused):
             return
         try:
-            lane.send(_coding.dumps((caller, operation, number, "", args, {}), 5))
+            lane.send(_coding.atom((caller, operation, number, "", args, {})))
         except OSError:
             lane.close()
         else:
@@ -118,7 +110,7 @@ class Peer:
         caller = _callers.current()
         lane = self._taken(caller)
         try:
-            lane.send(_coding.dumps((caller, ops.FETCH, number, "", (), {}), _coding.PROTOCOL))
+            lane.send(_coding.atom((caller, ops.FETCH, number, "", (), {})))
             fd = lane.receive_descriptor()
         except ConnectionError:
             self._lost(lane, caller)
@@ -132,10 +124,17 @@ class Peer:
 
     # ------------------------------------------------------------ connections
 
+    def _pinned_by(self, caller: int) -> Lane | None:
+        """The connection that holds the caller's transactions, unless it is in use."""
+        pin = self._pinned.get(caller)
+        if pin is None or pin.is_busy:
+            return None
+        pin.is_busy = True
+        return pin.lane
+
     def _taken(self, caller: int) -> Lane:
-        if self._pinned and (pin := self._pinned.get(caller)) is not None and not pin.is_busy:
-            pin.is_busy = True
-            return pin.lane
+        if self._pinned and (pinned := self._pinned_by(caller)) is not None:
+            return pinned
         try:
             return self._idle.pop()
         except IndexError:
@@ -150,7 +149,7 @@ class Peer:
     def _put_by(self, lane: Lane) -> None:
         """For the next call."""
         self._idle.append(lane)
-        if self._is_over or self.is_forgotten:
+        if self._is_over:
             self.close()
 
     def _pin_of(self, lane: Lane, caller: int) -> _Pin | None:
@@ -176,7 +175,7 @@ class Peer:
             if isinstance(error, OSError) and not isinstance(error, errors.ShareRefused):
                 raise errors.OwnerDied(self.address) from error
             raise
-        self._is_over = False
+        self._is_over = self.is_forgotten
         return Lane(connected)
 
     def _lost(self, lane: Lane, caller: int) -> NoReturn:
@@ -207,7 +206,7 @@ class Peer:
                     self._put_by(lane)
                     return
                 with contextlib.suppress(BaseException):
-                    self.read(reply)
+                    _coding.read(reply)
         except OSError:
             pass
         lane.close()

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from manyhands.sharing._serving import Service
     from manyhands.sharing._table import Entry
 
-NUMBER = struct.Struct("<Q")  # of the request, before each reply
+NUMBER = struct.Struct("<BQ")  # of the request, before each reply
+NUMBERED = 0xFE  # how such a frame begins
 NOBODY = 0  # the number of requests that want no reply
 _log = logging.getLogger("manyhands")
 
@@ -80,7 +81,7 @@ class Stream:
         with self._lock:
             if request != NOBODY and request not in self._cancelled:
                 with contextlib.suppress(OSError):  # it has died
-                    self._lane.send(NUMBER.pack(request) + reply)
+                    self._lane.send(NUMBER.pack(NUMBERED, request) + reply)
 
     # ------------------------------------------------------------ what is awaited
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._wire._shared import SharedMemory
 from manyhands.sharing import _asked, _callers, _coding, _folder, _handshake, _operations
-from manyhands.sharing._lanes import Lane
+from manyhands.sharing._lanes import ENDLESS, Lane
 from manyhands.sharing._table import here
 
 if TYPE_CHECKING:
@@ -101,9 +101,9 @@ class Service:
     """
 
     __slots__ = ("_held", "_lane", "_stream", "descriptor", "session", "undo")
-    atom = staticmethod(_coding.dumps)
-    method = bytes([_coding.METHOD])
-    async_method = bytes([_coding.ASYNC_METHOD])
+    atom = staticmethod(_coding.atom)
+    method = _coding.METHOD
+    async_method = _coding.ASYNC_METHOD
     is_far = True
 
     def __init__(self, session: Session, lane: Lane) -> None:
@@ -140,13 +140,15 @@ class Service:
 
     def run(self) -> None:
         """Serve until the other side closes."""
-        lane, perform, loads, plain, one_way = self._lane, _operations.perform, _coding.loads, _coding.PLAIN, _asked.ONE_WAY
+        lane, perform, unmarshalled, one_way = self._lane, _operations.perform, _coding.unmarshalled, _asked.ONE_WAY
         _callers.here.service = self
         try:
             while (frame := lane.receive()) is not None:
                 number = 0
                 try:
-                    caller, operation, number, name, args, kwargs = loads(frame) if frame[-1] == plain else _coding.decode_request(frame)
+                    caller, operation, number, name, args, kwargs = (
+                        unmarshalled(frame) if frame[0] < ENDLESS else _coding.decode_request(frame)
+                    )
                     if operation >= one_way:
                         self._note(caller, operation, number, name, args, kwargs)
                         continue

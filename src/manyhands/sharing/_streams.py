@@ -40,7 +40,7 @@ class _Reading:
         """Give each reply to who waits for it; None, when there will be none."""
         with contextlib.suppress(OSError):
             while (frame := self.lane.receive()) is not None:
-                (number,) = NUMBER.unpack_from(frame)
+                _, number = NUMBER.unpack_from(frame)
                 told = self.waiting.pop(number, None)
                 if told is not None:
                     told(bytes(frame[NUMBER.size :]))
@@ -108,7 +108,7 @@ class Stream:
         reading = getattr(self, "_reading", None)
         if reading is not None and not reading.is_over and not _is_over():
             with contextlib.suppress(OSError):
-                reading.lane.send(_coding.dumps((0, _asked.LEAVE, 0, "", (), {})))
+                reading.lane.send(_coding.atom((0, _asked.LEAVE, 0, "", (), {})))
 
 
 def _is_over() -> bool:
