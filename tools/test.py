@@ -1,7 +1,7 @@
 """Run the suite on this Python, and meanwhile on each other supported one of this machine.
 
-Each of the others gets an environment of its own, ``.venv-3.12``, and its output is shown afterwards. They run part of it: see ``_left_out``;
-with ``ALL_TESTS=1`` in the environment, all of it.
+Each of the others gets an environment of its own, ``.venv-3.12``, and its output is shown afterwards. They run part of it, see
+``_left_out``; with ``ALL_TESTS=1`` in the environment, all of it.
 """
 
 from __future__ import annotations
