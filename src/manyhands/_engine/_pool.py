@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from manyhands import errors
-from manyhands._engine import _parcels, _settings
+from manyhands._engine import _parcels, _settings, _watched
 from manyhands._engine._calls import PoolCall
 from manyhands._engine._cancelling import Cancelling
 from manyhands._engine._dispatcher import Dispatcher
@@ -94,6 +94,7 @@ class ProcessPool:
             small = not views and len(payload) < _parcels.SHARED
             self._dispatcher.crew.initializer = (payload, ()) if small else self._place_function(payload, views)
         self.settle()
+        self._dispatcher.observers += _watched.observers
         self._ending = threading.Lock()  # one thread ends it
         self._nudged = 0  # when a submission was last taken up at once
 

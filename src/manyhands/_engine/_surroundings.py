@@ -11,6 +11,7 @@ import sys
 import warnings
 
 from manyhands import errors
+from manyhands._engine import _watched
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,12 +47,16 @@ class Surroundings:
         self._made: tuple[int, object] = (0, None)
         self._kind = b""  # of loggers, pickled
         self._tracker: int | None = None
+        self._watch = _watched.joining
         self._note_logs()
 
     def for_new(self, worker_id: int) -> tuple[bytes, list[int]]:
         """What a worker has to know that is started now, and descriptors for it; its import path it knows already."""
         self._tracker = _tracker()
         around = {"worker_id": worker_id, "program": os.getpid(), "warnings": _encode_filters(), "logs": _log_state(self._kind)}
+        self._watch = _watched.joining
+        if self._watch is not None:
+            around["watch"] = self._watch
         return marshal.dumps(around), [] if self._tracker is None else [self._tracker]
 
     def changed(self) -> tuple[bytes, list[int]] | None:
@@ -64,7 +69,8 @@ class Surroundings:
             self._mark not in getattr(root, "_cache", ()) or root.handlers != self._handlers or _made() != self._made
         )
         tracker = _TRACKER in sys.modules and _tracker() != self._tracker
-        if not (path or filters or logs or tracker):
+        watch = _watched.joining is not self._watch
+        if not (path or filters or logs or tracker or watch):
             return None
         changes: dict[str, object] = {}
         if path:
@@ -76,6 +82,8 @@ class Surroundings:
         if logs:
             self._note_logs()
             changes["logs"] = _log_state(self._kind)
+        if watch:
+            self._watch = changes["watch"] = _watched.joining
         if tracker:
             self._tracker = _tracker()
         return marshal.dumps(changes), [self._tracker] if tracker and self._tracker is not None else []

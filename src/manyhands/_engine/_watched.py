@@ -1,0 +1,46 @@
+"""What a watched program tells its pools, and their workers: where the observer is.
+
+The program's side is set by :mod:`manyhands.watch`; a worker's side is loaded when it is told that it is watched.
+"""
+
+from __future__ import annotations
+
+import os
+import types
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import Any
+
+# How workers join, and who is told what happens in pools that are made; nothing and nobody while the program is not watched.
+joining: dict[str, str] | None = None
+observers: list[Callable[[Any], None]] = []
+
+_PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
+OURS = tuple(_PACKAGE + name for name in ("_engine", "_codec", "_wire", "_probe"))  # files whose frames are no task's
+
+
+def join(told: dict[str, str] | None, number: int, started: Callable[[], tuple[int, int]]) -> None:
+    """In a worker: be watched from now on, or no more. ``started()``: the task that was started last, and when."""
+    from manyhands._probe import _probe  # noqa: PLC0415 - most workers are not watched
+
+    if told is None:
+        _probe.stop()
+        return
+    probe = _probe.start(told["address"], role="worker", name=f"worker {number}", run=told["run"])
+    if probe is not None:
+        probe.sampler.task = started
+        probe.sampler.own = OURS
+        probe.sampler.boundaries |= set(map(id, boundaries()))
+
+
+def boundaries() -> Iterator[types.CodeType]:
+    """Code that calls the functions of tasks."""
+    from manyhands._engine import _worker  # noqa: PLC0415 - it loads this module
+
+    codes = [_worker._LOOP, _worker._adapt.__code__]  # noqa: SLF001 - the two are one
+    while codes:
+        code = codes.pop()
+        yield code
+        codes += [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]

@@ -1,0 +1,124 @@
+"""The socket between a watched process and the observer: messages that are too long for the ring, and what the observer asks for.
+
+A message is one packet of JSON. What is told is queued, and sent by the thread that samples: no other thread makes a system call for it.
+When the observer is behind, messages wait; when it is gone, they are dropped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import struct
+from collections import deque
+from typing import Any
+
+_PACKET = 60_000
+_MOST_WAITING = 100_000
+KIND = socket.SOCK_SEQPACKET
+
+
+class Link:
+    """The watched process's side.
+
+    Attributes:
+        unsaid: messages that were dropped, because too many waited.
+    """
+
+    def __init__(self, connected: socket.socket) -> None:
+        self.socket = connected
+        connected.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        self._waiting: deque[bytes] = deque()
+        self.unsaid = 0
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Have something sent; at once it is only queued. For any thread."""
+        if len(self._waiting) >= _MOST_WAITING:
+            self.unsaid += 1
+            return
+        self._waiting.append(packed(message))
+
+    def flush(self) -> None:
+        """Send what waits, as much as the observer takes now.
+
+        Raises:
+            OSError: it is gone.
+        """
+        waiting = self._waiting
+        with contextlib.suppress(BlockingIOError):
+            while waiting:
+                self.socket.send(waiting[0])
+                waiting.popleft()
+
+    def asked(self) -> list[dict[str, Any]] | None:
+        """What the observer has asked for since the last time; None: it is gone."""
+        messages = []
+        try:
+            while packet := self.socket.recv(_PACKET):
+                messages.append(json.loads(packet))
+        except BlockingIOError:
+            return messages
+        except OSError:
+            pass
+        return None
+
+    def close(self) -> None:
+        """Hang up."""
+        self.socket.close()
+
+
+def packed(message: dict[str, Any]) -> bytes:
+    """One packet. What is too long for one loses the end of its longest text."""
+    data = json.dumps(message).encode()
+    while len(data) > _PACKET:
+        longest = max((key for key, value in message.items() if isinstance(value, str | list)), key=lambda key: len(json.dumps(message[key])))
+        value = message[longest]
+        message = {**message, longest: value[: len(value) // 2]}
+        data = json.dumps(message).encode()
+    return data
+
+
+def greet(address: str, hello: dict[str, Any], fd: int, timeout: float = 5.0) -> tuple[socket.socket, dict[str, Any]]:
+    """Connect to the observer, with the memory that is to be watched; what it wants.
+
+    Raises:
+        OSError: nobody is there, or it is somebody else's.
+    """
+    connected = socket.socket(socket.AF_UNIX, KIND)
+    try:
+        connected.settimeout(timeout)
+        connected.connect(address)
+        _check_owner(connected)
+        socket.send_fds(connected, [packed(hello)], [fd])
+        answer = connected.recv(_PACKET)
+        if not answer:
+            raise ConnectionResetError("the observer has hung up")
+        return connected, json.loads(answer)
+    except BaseException:
+        connected.close()
+        raise
+
+
+def welcome(connected: socket.socket) -> tuple[dict[str, Any], int]:
+    """The observer's side of that: who it is, and its memory, whose descriptor is the caller's.
+
+    Raises:
+        OSError: it is somebody else's, or has hung up.
+        ValueError: it says nothing of the kind.
+    """
+    _check_owner(connected)
+    packet, fds, _, _ = socket.recv_fds(connected, _PACKET, 1, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
+    if len(fds) != 1:
+        raise ConnectionResetError("no memory came with the greeting")
+    hello = json.loads(packet)
+    if not isinstance(hello, dict):
+        raise ValueError("no greeting")
+    return hello, fds[0]
+
+
+def _check_owner(connected: socket.socket) -> None:
+    if hasattr(socket, "SO_PEERCRED"):
+        _, uid, _ = struct.unpack("3i", connected.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+        if uid != os.geteuid():
+            raise PermissionError("the process at the other end belongs to another user")

@@ -1,0 +1,104 @@
+"""Numbers for what is long: texts, places in code, stacks. Each is told once, and only its number after that.
+
+Stacks are found again by where their frames are in their code, without hashing a code object: that costs more than the look at the thread.
+A code object that has a number is kept, for its address would be another's; when there are too many, all begin anew.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+    from types import CodeType, FrameType
+
+_MOST_CODES = 20_000
+_MOST_STACKS = 50_000
+_MOST_TEXTS = 50_000
+_DEEPEST = 200
+
+
+class Names:
+    """``tell(message)`` sends what is new. Any thread may ask for a text; all else is asked for by one."""
+
+    def __init__(self, tell: Callable[[dict[str, Any]], None]) -> None:
+        self._tell = tell
+        self._texts: dict[str, int] = {}
+        self._codes: dict[int, tuple[CodeType, int]] = {}
+        self._lines: dict[tuple[int, int], int] = {}
+        self._stacks: dict[tuple[tuple[int, int], ...], int] = {}
+        self._new = itertools.count(1).__next__
+
+    def text(self, text: str) -> int:
+        """The number of a text; 0 is that of the empty one."""
+        if not text:
+            return 0
+        number = self._texts.get(text)
+        if number is None:
+            if len(self._texts) >= _MOST_TEXTS:
+                self._texts.clear()
+            number = self._texts[text] = self._new()
+            self._tell({"text": number, "is": text})
+        return number
+
+    def stack(self, frame: FrameType | None, boundaries: Collection[int] = (), own: tuple[str, ...] = ()) -> int:
+        """The number of a thread's stack; ``frame`` is the innermost.
+
+        ``boundaries``: ids of code objects. What is in none of them is no stack that is to be shown: 0; of what is, the part inside. ``own``:
+        how files begin whose frames, directly inside a boundary, are none that is to be shown either.
+        """
+        if len(self._codes) >= _MOST_CODES or len(self._stacks) >= _MOST_STACKS:
+            self._forget()
+        places: list[tuple[int, int]] = []
+        codes = self._codes
+        while frame is not None and len(places) < _DEEPEST:
+            code = frame.f_code
+            if id(code) in boundaries:
+                break
+            if id(code) not in codes:
+                self._number(code)
+            places.append((id(code), frame.f_lasti))
+            frame = frame.f_back
+        if boundaries:
+            if frame is None:
+                return 0
+            while places and codes[places[-1][0]][0].co_filename.startswith(own):
+                places.pop()
+            if not places:
+                return 0
+        key = tuple(places)
+        number = self._stacks.get(key)
+        if number is None:
+            number = self._stacks[key] = self._new()
+            self._tell({"stack": number, "frames": [[codes[code][1], self._line(code, at)] for code, at in places]})
+        return number
+
+    def _forget(self) -> None:
+        self._codes.clear()
+        self._lines.clear()
+        self._stacks.clear()
+
+    def code(self, code: CodeType) -> int:
+        """The number of a code object."""
+        known = self._codes.get(id(code))
+        return self._number(code) if known is None else known[1]
+
+    def _number(self, code: CodeType) -> int:
+        number = self._new()
+        self._codes[id(code)] = code, number
+        self._tell({"code": number, "file": code.co_filename, "name": code.co_qualname, "line": code.co_firstlineno})
+        return number
+
+    def _line(self, code: int, at: int) -> int:
+        line = self._lines.get((code, at))
+        if line is None:
+            line = self._lines[code, at] = _line_of(self._codes[code][0], at)
+        return line
+
+
+def _line_of(code: CodeType, at: int) -> int:
+    for start, end, line in code.co_lines():
+        if start <= at < end:
+            return line or code.co_firstlineno
+    return code.co_firstlineno

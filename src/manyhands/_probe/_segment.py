@@ -1,0 +1,159 @@
+"""Memory that a watched process shares with the observer: figures in words, and a ring of records.
+
+Any thread of the process may write, with no lock. A record's number is given out by a counter, which Python's lock makes atomic; the number
+is in the record's last word, so the reader sees one that is not written yet, or that has been written over. ``HEAD`` is a hint of how far
+the writers are: it may go back for a moment when two threads write at once.
+
+The assumptions about memory are those of :mod:`manyhands._wire._slot`.
+"""
+
+from __future__ import annotations
+
+import itertools
+import mmap
+import os
+import struct
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from manyhands._wire import _posix
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+VERSION = 1
+RECORDS = 1 << 14
+_RECORD = struct.Struct("<8Q")
+_HEADER = 4096
+STACK_AT, STACK_SIZE = 1024, 3072  # in the header: what faulthandler writes when it is asked to
+SIZE = _HEADER + RECORDS * _RECORD.size
+_MASK = (1 << 64) - 1
+
+# Words of the header.
+HEAD = 0  # how many records have been begun
+PID = 1
+STARTED = 2  # when the probe was, in nanoseconds of the monotonic clock
+LOOKED = 3  # when the sampler looked last
+COST = 4  # processor time that the probe has taken, in nanoseconds
+LEVEL = 5  # how lines are counted, see LEVELS
+TASK = 6  # number of the task that runs, of those that this process has been given; 0: none
+TASK_SINCE = 7
+TASKS = 8  # that have ended
+BUSY = 9  # nanoseconds in tasks that have ended
+UNSAID = 10  # texts that could not be sent, because the observer was behind
+PAUSED = 11  # 1: the process waits until it may go on
+FIGURES = 16
+
+LEVELS = ("off", "sample", "touch", "auto", "exact")
+
+# Kinds of records, and what their words are; times are nanoseconds of the monotonic clock, texts and stacks numbers of :mod:`._naming`.
+SAMPLE = 1  # thread, stack, processor time of the thread since the last one, task
+THREAD = 2  # thread, its name (text), 1 if it has ended
+LINES = 3  # file, line, how often since the last record of it, 1 if that is an estimate
+TASK_BEGUN = 4  # number, function (text), arguments (text; 0: not shown)
+TASK_ENDED = 5  # number, begun when, 1 if it failed, error (text)
+CALL_BEGUN = 6  # call, function (text), how many tasks + 1 (0: not known), workers, backend (text)
+CALL_ENDED = 7  # call, 1 if by an error
+TASKS_DONE = 8  # call, first << 32 | how many, worker's pid, begun when, nanoseconds in them
+TASK_FAILED = 9  # call, index, attempt, error (text), worker's pid
+WORKER_BEGUN = 10  # pid, number of the worker
+WORKER_ENDED = 11  # pid, status + 256, error (text)
+PROGRESS = 12  # call, done << 32 | failed, bytes sent, bytes received, nanoseconds preparing << 32 in ms | collecting in ms
+CACHE = 13  # function (text), 1 if it was a hit, nanoseconds saved or taken
+SHARED = 14  # object (text), calls, nanoseconds waited for it
+
+
+class Record(NamedTuple):
+    """Something that has happened, at a time."""
+
+    kind: int
+    at: int
+    a: int
+    b: int
+    c: int
+    d: int
+    e: int
+
+
+class Writer:
+    """The watched process's side."""
+
+    def __init__(self, level: int = 1) -> None:
+        self.fd = _posix.anonymous_memory(SIZE)
+        try:
+            self._map = _posix.map_shared(self.fd, SIZE)
+        except BaseException:
+            os.close(self.fd)
+            raise
+        self.words = memoryview(self._map)[: FIGURES * 8].cast("Q")
+        self._next = itertools.count().__next__
+        self.words[PID], self.words[STARTED], self.words[LEVEL] = os.getpid(), time.monotonic_ns(), level
+
+    def write(self, kind: int, at: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> None:
+        """Add a record. What is below 0 or above 64 bits raises ``struct.error``: it is a fault of ours."""
+        number = self._next()
+        _pack(self._map, _HEADER + (number % RECORDS) * 64, at, a, b, c, d, e, kind, number + 1)
+        self.words[HEAD] = number + 1
+
+    def close(self) -> None:
+        """Unmap it; what the observer has mapped stays."""
+        self.words.release()
+        self._map.close()
+        os.close(self.fd)
+
+
+_pack = _RECORD.pack_into
+
+
+class Reader:
+    """The observer's side.
+
+    Attributes:
+        lost: records that were written over before they were read.
+    """
+
+    def __init__(self, fd: int) -> None:
+        """``fd`` can be closed.
+
+        Raises:
+            ValueError, OSError: it is no such memory.
+        """
+        if os.fstat(fd).st_size != SIZE:
+            raise ValueError("not the memory of a probe")
+        # The writer may be anybody of this user's: nothing is read twice that is to be the same.
+        self._map = mmap.mmap(fd, SIZE, mmap.MAP_SHARED, mmap.PROT_READ)
+        self._words = memoryview(self._map)[: FIGURES * 8].cast("Q")
+        self._at = 0
+        self.lost = 0
+
+    def figures(self) -> tuple[int, ...]:
+        """The words of the header."""
+        return tuple(self._words)
+
+    def stack(self) -> str:
+        """What ``faulthandler`` has written last."""
+        return bytes(self._map[STACK_AT : STACK_AT + STACK_SIZE]).split(b"\0", 1)[0].decode("utf-8", "replace")
+
+    def read(self) -> Iterator[Record]:
+        """What has been written since the last time, in order. Ends where a writer has not finished."""
+        head = self._words[HEAD]
+        if head - self._at > RECORDS:
+            self._skip_to(head - RECORDS)
+        while self._at < head:
+            *fields, kind, number = _RECORD.unpack_from(self._map, _HEADER + (self._at % RECORDS) * 64)
+            if number <= self._at:  # not there yet
+                return
+            if number > self._at + 1 or self._words[HEAD] - self._at > RECORDS:  # written over, perhaps while it was read
+                self._skip_to(max(self._at + 1, self._words[HEAD] - RECORDS + RECORDS // 8))
+                continue
+            self._at += 1
+            yield Record(kind, *fields)
+
+    def _skip_to(self, number: int) -> None:
+        self.lost += number - self._at
+        self._at = number
+
+    def close(self) -> None:
+        """Unmap it."""
+        self._words.release()
+        self._map.close()

@@ -1,0 +1,82 @@
+"""Where time goes: by line, and by stack. Pure: what is seen goes in, tables come out."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+Place = tuple[str, int]  # a file, and a line of it
+
+
+class Line:
+    """What is known of one line.
+
+    Attributes:
+        hits: how often it was seen, or counted.
+        time: nanoseconds that it, or what it has called, took.
+        own: the part of that in which it was the innermost line.
+        last: when it was seen last, in nanoseconds.
+        is_estimate: whether ``hits`` of counted lines are.
+    """
+
+    __slots__ = ("hits", "is_estimate", "last", "own", "time")
+
+    def __init__(self) -> None:
+        self.hits = self.time = self.own = self.last = 0
+        self.is_estimate = False
+
+
+class FileHeat(NamedTuple):
+    """A file, and how hot it is."""
+
+    path: str
+    hits: int
+    own: int
+    last: int
+
+
+class Heat:
+    """Of one run, or of one process of it."""
+
+    def __init__(self) -> None:
+        self.files: dict[str, dict[int, Line]] = {}
+
+    def seen(self, stack: tuple[Place, ...], at: int, lasted: int) -> None:
+        """A thread was at a stack, whose innermost frame is the first, for so many nanoseconds until ``at``."""
+        been: set[Place] = set()
+        for place in stack:
+            if place in been:  # a recursion
+                continue
+            been.add(place)
+            line = self._line(place)
+            line.hits += 1
+            line.time += lasted
+            line.last = max(line.last, at)
+        if stack:
+            self._line(stack[0]).own += lasted
+
+    def counted(self, place: Place, count: int, at: int, *, is_estimate: bool = False) -> None:
+        """A line has run so often since it was told of last."""
+        line = self._line(place)
+        line.hits += count
+        line.last = max(line.last, at)
+        line.is_estimate |= is_estimate
+
+    def by_file(self) -> list[FileHeat]:
+        """The files, hottest first."""
+        found = [
+            FileHeat(
+                path, sum(line.hits for line in lines.values()), sum(line.own for line in lines.values()), max(line.last for line in lines.values())
+            )
+            for path, lines in self.files.items()
+        ]
+        return sorted(found, key=lambda file: (file.own, file.hits), reverse=True)
+
+    def _line(self, place: Place) -> Line:
+        path, number = place
+        lines = self.files.get(path)
+        if lines is None:
+            lines = self.files[path] = {}
+        line = lines.get(number)
+        if line is None:
+            line = lines[number] = Line()
+        return line
