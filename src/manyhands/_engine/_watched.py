@@ -5,20 +5,42 @@ The program's side is set by :mod:`manyhands.watch`; a worker's side is loaded w
 
 from __future__ import annotations
 
+import importlib
 import os
 import types
+
+from manyhands._core.living import Living
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-# How workers join, and who is told what happens in pools that are made; nothing and nobody while the program is not watched.
-joining: dict[str, str] | None = None
+    from manyhands._engine._pool import ProcessPool
+
+# How workers join, and who is told what happens in pools; nothing and nobody while the program is not watched.
+joining: dict[str, Any] | None = None
 observers: list[Callable[[Any], None]] = []
+# Told of each call that begins: (what notes its cost, its stream, how many tasks). What it gives is called when the call has ended.
+follow: Callable[[Any, Any, int | None], Callable[[], object]] | None = None
+pools: Living[ProcessPool] = Living()
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 OURS = tuple(_PACKAGE + name for name in ("_engine", "_codec", "_wire", "_probe"))  # files whose frames are no task's
+
+
+def observe(observer: Callable[[Any], None]) -> None:
+    """Have ``observer`` told what happens in all pools, those that there are as well."""
+    observers.append(observer)
+    for pool in pools:
+        pool.observe(observer)
+
+
+def unobserve(observer: Callable[[Any], None]) -> None:
+    """Stop telling ``observer``."""
+    observers.remove(observer)
+    for pool in pools:
+        pool.unobserve(observer)
 
 
 def join(told: dict[str, str] | None, number: int, started: Callable[[], tuple[int, int]]) -> None:
@@ -33,6 +55,8 @@ def join(told: dict[str, str] | None, number: int, started: Callable[[], tuple[i
         probe.sampler.task = started
         probe.sampler.own = OURS
         probe.sampler.boundaries |= set(map(id, boundaries()))
+        if "teller" in told:  # the name of a module that knows what else is to be told; it is above this one
+            importlib.import_module(told["teller"]).begin_in_worker(probe, told)
 
 
 def boundaries() -> Iterator[types.CodeType]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from manyhands._engine import _watched
 from manyhands._probe import _probe
 from manyhands.sharing import _folder
+from manyhands.watch import _joined
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,7 +87,16 @@ def observer(**settings: Any) -> Observer:
 def _start(path: str, settings: dict[str, Any]) -> Observer:
     """A process that outlives this one, and is not its child for long."""
     heard, said = os.pipe()
-    command = [sys.executable, "-P", "-c", _PROGRAM, os.path.dirname(os.path.dirname(os.path.dirname(__file__))), str(said), path, json.dumps(settings)]
+    command = [
+        sys.executable,
+        "-P",
+        "-c",
+        _PROGRAM,
+        os.path.dirname(os.path.dirname(os.path.dirname(__file__))),
+        str(said),
+        path,
+        json.dumps(settings),
+    ]
     with open(os.path.join(path, LOG), "ab") as log:
         subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[said], check=False)
     os.close(said)
@@ -115,8 +125,10 @@ def join(**settings: Any) -> Observer:
     found = observer(**settings)
     run = secrets.token_hex(8)
     name = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] not in {"", "-c"} else "python"
-    if _probe.start(found.address, role="program", name=name, program=name, run=run) is not None:
-        _watched.joining = {"address": found.address, "run": run}
+    probe = _probe.start(found.address, role="program", name=name, program=name, run=run)
+    if probe is not None:
+        _watched.joining = {"address": found.address, "run": run, "teller": _joined.__name__}
+        _joined.begin(probe)
         atexit.register(_leave)
     return found
 
@@ -127,5 +139,6 @@ def _leave() -> None:
         return
     kind = getattr(sys, "last_type", None)
     state = "done" if kind is None else "interrupted" if issubclass(kind, KeyboardInterrupt) else "failed"
+    _joined.end()
     probe.tell({"bye": state, "how": "" if kind is None else f"{kind.__name__}: {getattr(sys, 'last_value', '')}"})
     _probe.stop()

@@ -65,7 +65,10 @@ class Heat:
         """The files, hottest first."""
         found = [
             FileHeat(
-                path, sum(line.hits for line in lines.values()), sum(line.own for line in lines.values()), max(line.last for line in lines.values())
+                path,
+                sum(line.hits for line in lines.values()),
+                sum(line.own for line in lines.values()),
+                max(line.last for line in lines.values()),
             )
             for path, lines in self.files.items()
         ]

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 TICK = 0.1  # seconds between two looks at the memory of all
 _MACHINE = 1.0  # seconds between two looks at what the kernel tells of a process
 _PACKET = 1 << 16
+_NS = 1e9
 DIED = "it was killed, or crashed"
 
 
@@ -36,7 +37,7 @@ class Connection:
         self.process = process
         self.has_said_how = False
         self._asked_machine = 0.0
-        self._processor = 0.0
+        self._machine = _machine.Look(process.pid)
 
     def catch_up(self, now: float) -> None:
         """Read what the process has told since the last time."""
@@ -45,11 +46,8 @@ class Connection:
         process.figures = self.reader.figures()
         process.lost = self.reader.lost
         if now - self._asked_machine >= _MACHINE:
-            used = _machine.processor_time(process.pid)
-            if self._asked_machine:
-                process.cpu = max(0.0, used - self._processor) / (now - self._asked_machine)
-            self._asked_machine, self._processor = now, used
-            process.memory = _machine.memory(process.pid)
+            self._asked_machine = now
+            process.seen(int(now * _NS), *self._machine.look(now))
 
     def ask(self, message: dict[str, Any]) -> None:
         """Ask the process for something. Nothing happens if it does not listen."""
@@ -77,7 +75,7 @@ class Hub:
 
     async def serve(self) -> None:
         """Greet who comes, and look at all that are there; until cancelled."""
-        self._listening.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        self._listening.setblocking(False)
         accepting = asyncio.create_task(self._accept())
         try:
             while True:
@@ -106,7 +104,7 @@ class Hub:
         loop = asyncio.get_running_loop()
         while True:
             connected, _ = await loop.sock_accept(self._listening)
-            connected.setblocking(False)  # noqa: FBT003 - as above
+            connected.setblocking(False)
             loop.add_reader(connected, self._greet, connected)
 
     def _greet(self, connected: socket.socket) -> None:

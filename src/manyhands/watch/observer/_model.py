@@ -6,10 +6,11 @@ Times are nanoseconds of the monotonic clock, which all processes of a machine h
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from manyhands._probe import _segment as told
+from manyhands.watch.observer._calls import Call, Failure, Task
 from manyhands.watch.observer._heat import Heat, Place
 from manyhands.watch.observer._timeline import FAILED, Timeline
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
     from manyhands._probe._segment import Record
 
 NS = 1_000_000_000
-_RATE_OVER = 10 * NS  # how far back the rate of tasks looks
+_LOW = 0xFFFFFFFF
 _MOST_ERRORS = 200
+_MOST_GONE = 200  # processes that have ended, and are remembered
 _BUSY_SHARE = 10  # a thread that used a tenth of the time was busy
 
 
@@ -43,6 +45,9 @@ class Text:
         """The same for the same number of the same process."""
         return id(self._texts), self._number
 
+    def __bool__(self) -> bool:
+        return self._number != 0
+
     def __str__(self) -> str:
         return self._texts.get(self._number, "")
 
@@ -54,53 +59,17 @@ class Thread:
     name: Text
     stack: int = 0
     since: int = 0
+    is_computing: bool = False
 
 
 @dataclass
-class Task:
-    """One that runs, as far as its own process tells."""
+class ThreadWorker:
+    """Threads of a process that run tasks, one after the other: ``thread`` is the last of them, by its number."""
 
-    number: int
-    function: Text
-    arguments: Text
-    since: int
-
-
-@dataclass
-class Call:
-    """One ``map``, ``Parallel`` and so on.
-
-    Attributes:
-        total: how many tasks; None: not known yet.
-        ended: when; None: it is under way.
-    """
-
-    number: int
-    function: Text
-    total: int | None
-    workers: int
-    backend: Text
+    process: Process
+    name: Text
+    thread: int
     begun: int
-    done: int = 0
-    failed: int = 0
-    ended: int | None = None
-    has_failed: bool = False
-    sent: int = 0
-    received: int = 0
-    preparing: int = 0
-    collecting: int = 0
-
-
-@dataclass
-class Failure:
-    """Errors that are alike."""
-
-    kind: str
-    message: str
-    traceback: str
-    count: int = 0
-    last: int = 0
-    tasks: list[int] = field(default_factory=list)
 
 
 class Process:
@@ -109,22 +78,25 @@ class Process:
     def __init__(self, run: Run, hello: dict[str, Any], at: int) -> None:
         self.run = run
         self.pid = int(hello["pid"])
+        self.parent = int(hello.get("parent", 0))
         self.role = str(hello.get("role", "process"))
         self.name = str(hello.get("name", "")) or f"{self.role} {self.pid}"
         self.begun = at
         self.gone: int | None = None
+        self.has_died = False  # and was not meant to
         self.how = ""
         self.texts: dict[int, str] = {0: ""}
         self.codes: dict[int, tuple[str, str, int]] = {}
         self.stacks: dict[int, list[tuple[int, int]]] = {0: []}
         self.threads: dict[int, Thread] = {}
-        self.task: Task | None = None
         self.heat = Heat()
         self.busy = 0  # nanoseconds in which any of its threads that count was seen to work
         self.lost = 0
         self.figures: tuple[int, ...] = (0,) * told.FIGURES
         self.memory = 0
         self.cpu = 0.0
+        self.at_work = 0  # threads that use a processor, those that Python knows nothing of as well
+        self.memories: deque[tuple[int, int]] = deque(maxlen=600)  # when, bytes
         self._answers: dict[int, Callable[[Record], None]] = {
             told.SAMPLE: self._sample,
             told.THREAD: self._thread,
@@ -135,8 +107,11 @@ class Process:
             told.CALL_ENDED: self._call_ended,
             told.TASKS_DONE: self._tasks_done,
             told.TASK_FAILED: self._task_failed,
+            told.WORKER_BEGUN: self._worker_begun,
             told.WORKER_ENDED: self._worker_ended,
             told.PROGRESS: self._progress,
+            told.LEDGER: self._ledger,
+            told.RUNNING: self._running,
             told.CACHE: self._cache,
             told.SHARED: self._shared,
         }
@@ -154,7 +129,9 @@ class Process:
         elif "stack" in message:
             self.stacks[message["stack"]] = [(int(code), int(line)) for code, line in message["frames"]]
         elif "error" in message:
-            self.run.failed(message, self)
+            self.run.failed(message)
+        elif "machine" in message and self.role == "program":  # a worker has a share of it
+            self.run.processors = max(1, int(message["machine"]["processors"]))
 
     def read(self, records: Iterable[Record]) -> None:
         """Records of it, in order."""
@@ -162,6 +139,12 @@ class Process:
             answer = self._answers.get(record.kind)
             if answer is not None:
                 answer(record)
+
+    def seen(self, at: int, memory: int, cpu: float, at_work: int) -> None:
+        """What the kernel tells of it: bytes, processors that it uses, and how many of its threads use one."""
+        self.memory, self.cpu, self.at_work = memory, cpu, at_work
+        if memory:
+            self.memories.append((at, memory))
 
     def places(self, stack: int) -> tuple[Place, ...]:
         """Files and lines of a stack, the innermost first."""
@@ -176,10 +159,11 @@ class Process:
         return [(self.codes[code][0], line, self.codes[code][1]) for code, line in self.stacks.get(stack, ()) if code in self.codes]
 
     def end(self, at: int, how: str = "") -> None:
-        """It has gone."""
-        self.gone, self.how, self.task = at, how, None
+        """It has gone; ``how``: if it was not meant to."""
+        self.gone, self.how, self.has_died = at, how, bool(how)
+        self.run.running.pop(self.pid, None)
 
-    # ------------------------------------------------------------ records
+    # ------------------------------------------------------------ what its threads do
 
     def _sample(self, record: Record) -> None:
         thread = self.threads.get(record.a)
@@ -187,11 +171,23 @@ class Process:
             thread = self.threads[record.a] = Thread(self.text(0))
         lasted = max(0, record.at - thread.since) if thread.since else 0
         places = self.places(thread.stack)
-        if places and (record.d or record.c * _BUSY_SHARE > lasted):
+        thread.is_computing = record.c * _BUSY_SHARE > lasted
+        if places and (thread.is_computing or (record.d and record.a == self.pid)):  # a task may also wait, in the main thread
             self.heat.seen(places, record.at, lasted)
             self.run.heat.seen(places, record.at, lasted)
             self.busy += lasted
         thread.stack, thread.since = record.b, record.at
+
+    def stack_at_work(self) -> int:
+        """Of the thread that shows best what it does: the main thread's, if that is not idle; 0: none is at work."""
+        main = self.threads.get(self.pid)
+        if main is not None and main.stack and (self.role == "worker" or self.pid in self.run.running):
+            return main.stack
+        looked = self.figures[told.LOOKED]
+        at_work = [thread for thread in self.threads.values() if thread.stack and thread.is_computing and looked - thread.since < NS]
+        if main is not None and main in at_work:
+            return main.stack
+        return max(at_work, key=lambda thread: thread.since).stack if at_work else 0
 
     def _thread(self, record: Record) -> None:
         if record.c:
@@ -205,56 +201,95 @@ class Process:
             for heat in (self.heat, self.run.heat):
                 heat.counted((file, record.b), record.c, record.at, is_estimate=bool(record.d))
 
+    # ------------------------------------------------------------ tasks
+
     def _task_begun(self, record: Record) -> None:
-        self.task = Task(record.a, self.text(record.b), self.text(record.c), record.at)
+        self.run.running[self.pid] = Task(record.a, self.text(record.b), self.text(record.c), record.at)
 
     def _task_ended(self, record: Record) -> None:
-        name = self.run.function(self.task.function if self.task else self.text(0))
-        self.run.timeline(self.pid).add(record.b, record.at, function=name, flags=FAILED if record.c else 0, first=record.a)
-        self.run.note_done(1, record.at)
-        self.task = None
+        run = self.run
+        flags = FAILED if record.c else 0
+        run.timeline(self.pid).add(record.b, record.at, function=run.function(self.text(record.e)), flags=flags, first=record.a)
+        run.running.pop(self.pid, None)
+        run.loose.done += 1
+        run.loose.rate.note(record.at, 1)
+        if record.c:
+            run.loose.failed += 1
+            run.later.append((self.text(record.d), lambda key: run.note_failure(key, record.at, record.a)))
+
+    def _running(self, record: Record) -> None:
+        call, number = record.b >> 32, record.b & _LOW
+        self.run.running[record.a] = Task(number, self.text(record.c), self.text(record.d), record.at, call, record.e)
+
+    def _tasks_done(self, record: Record) -> None:
+        run = self.run
+        worker, function = record.c >> 32, self.text(record.c & _LOW)
+        first, count = record.b >> 32, record.b & _LOW
+        call = run.calls.get((self.pid, record.a))
+        run.timeline(worker).add(record.d, record.at, count=count, function=run.function(function), first=first, busy=record.e)
+        run.ended_before(worker, record.at)
+        if call is None:
+            run.loose.done += count
+            run.loose.rate.note(record.at, count)
+        else:
+            call.function = call.function or function
+            call.worked(worker, first, count, record.e)
+
+    def _task_failed(self, record: Record) -> None:
+        run = self.run
+        worker, function, index = record.d >> 32, self.text(record.d & _LOW), record.b >> 16
+        if record.e:
+            run.timeline(worker).add(record.e, record.at, function=run.function(function), flags=FAILED, first=index)
+            run.ended_before(worker, record.at)
+        call = run.calls.get((self.pid, record.a))
+        if call is not None:
+            call.function = call.function or function
+            if record.e:
+                call.worked(worker, index, 1, max(0, record.at - record.e))
+        run.later.append((self.text(record.c), lambda key: run.note_failure(key, record.at, index)))
+
+    # ------------------------------------------------------------ calls and workers
 
     def _call_begun(self, record: Record) -> None:
-        total = record.c - 1 if record.c else None
-        call = Call(record.a, self.text(record.b), total, record.d, self.text(record.e), record.at)
-        self.run.calls[self.pid, record.a] = call
+        call = self.run.calls.get((self.pid, record.a))
+        if call is None:
+            call = Call(record.a, self.text(record.b), None, record.d, self.text(record.e), record.at)
+            self.run.calls[self.pid, record.a] = call
+        call.function = self.text(record.b) or call.function
+        call.workers, call.backend = record.d or call.workers, self.text(record.e)
+        call.total = record.c - 1 if record.c else call.total
 
     def _call_ended(self, record: Record) -> None:
         call = self.run.calls.get((self.pid, record.a))
         if call is not None:
             call.ended, call.has_failed = record.at, bool(record.b)
 
-    def _tasks_done(self, record: Record) -> None:
-        first, count = record.b >> 32, record.b & 0xFFFFFFFF
+    def _progress(self, record: Record) -> None:
         call = self.run.calls.get((self.pid, record.a))
-        function = self.run.function(call.function if call else self.text(0))
-        self.run.timeline(record.c).add(record.d, record.d + record.e, count=count, function=function, first=first)
         if call is not None:
-            call.done += count
-        self.run.note_done(count, record.at)
+            call.progressed(record.at, record.b >> 32, record.b & _LOW)
+            call.sent, call.received = record.c, record.d
+            call.preparing, call.collecting = record.e >> 32, record.e & _LOW
 
-    def _task_failed(self, record: Record) -> None:
+    def _ledger(self, record: Record) -> None:
         call = self.run.calls.get((self.pid, record.a))
-        function = self.run.function(call.function if call else self.text(0))
-        self.run.timeline(record.e).add(record.at, record.at, function=function, flags=FAILED, first=record.b)
-        self.run.later.append((self.text(record.d), lambda said: self._note_failure(said, record)))
+        if call is not None:
+            call.submitted, call.first_start, call.away = record.b, record.c, record.d
+            call.chunk, call.is_fixed, call.hired = record.e >> 2, bool(record.e & 2), bool(record.e & 1)
 
-    def _note_failure(self, said: str, record: Record) -> None:
-        kind, _, message = said.partition(": ")
-        self.run.failed({"error": kind, "message": message, "task": record.b, "at": record.at}, self)
+    def _worker_begun(self, record: Record) -> None:
+        known = self.run.thread_workers.get(record.a)
+        begun = record.at if known is None else known.begun
+        self.run.thread_workers[record.a] = ThreadWorker(self, self.text(record.b), record.c, begun)
 
     def _worker_ended(self, record: Record) -> None:
         process = self.run.processes.get(record.a)
         if process is not None:
-            process.end(record.at)
+            process.end(record.at if process.gone is None else process.gone)
+            process.has_died = not record.b
             self.run.later.append((self.text(record.c), lambda said: setattr(process, "how", said)))
 
-    def _progress(self, record: Record) -> None:
-        call = self.run.calls.get((self.pid, record.a))
-        if call is not None:
-            call.done, call.failed = max(call.done, record.b >> 32), record.b & 0xFFFFFFFF
-            call.sent, call.received = record.c, record.d
-            call.preparing, call.collecting = record.e >> 32, record.e & 0xFFFFFFFF
+    # ------------------------------------------------------------ caches and shared objects
 
     def _cache(self, record: Record) -> None:
         self.run.later.append((self.text(record.a), lambda name: self.run.note_cached(name, record)))
@@ -263,8 +298,35 @@ class Process:
         self.run.later.append((self.text(record.a), lambda name: self.run.note_shared(name, record)))
 
 
+class Cached:
+    """What is known of a cached function: calls that were answered from the store, and that were not; nanoseconds saved and taken."""
+
+    __slots__ = ("hits", "misses", "saved", "taken")
+
+    def __init__(self) -> None:
+        self.hits = self.misses = self.saved = self.taken = 0
+
+
+class Shared:
+    """What is known of a shared object: calls of it, those of them that waited for it, and how many nanoseconds."""
+
+    __slots__ = ("calls", "waited", "waits")
+
+    def __init__(self) -> None:
+        self.calls = self.waits = self.waited = 0
+
+
 class Run:
-    """A program, with all processes of it that are watched."""
+    """A program, with all processes of it that are watched.
+
+    Attributes:
+        token: what its processes are known by.
+        state: "running", "done", "failed", "interrupted" or "died"; ``how``: in words.
+        calls: by the process that made them, and their numbers there.
+        loose: tasks that are of no call: of ``multiprocessing`` and ``concurrent.futures``.
+        running: by worker, the task that it has been at for some time.
+        thread_workers: by their numbers as workers.
+    """
 
     def __init__(self, token: str, name: str, begun: int) -> None:
         self.token = token
@@ -273,20 +335,28 @@ class Run:
         self.ended: int | None = None
         self.state = "running"
         self.how = ""
+        self.processors = 1
         self.processes: dict[int, Process] = {}
+        self.thread_workers: dict[int, ThreadWorker] = {}
         self.calls: dict[tuple[int, int], Call] = {}
+        self.loose = Call(0, Text({}, 0), None, 0, Text({}, 0), begun)
+        self.running: dict[int, Task] = {}
         self.heat = Heat()
         self.timelines: dict[int, Timeline] = {}
-        self.errors: dict[tuple[str, str], Failure] = {}
-        self.cache: dict[str, list[int]] = {}  # hits, misses, nanoseconds saved
-        self.shared: dict[str, list[int]] = {}  # calls, nanoseconds waited
+        self.errors: dict[str, Failure] = {}
+        self.cache: dict[str, Cached] = {}
+        self.shared: dict[str, Shared] = {}
         self.functions: list[Text] = []
         self.later: list[tuple[Text, Callable[[str], None]]] = []  # what is to be noted as soon as its text is known
         self._function_numbers: dict[tuple[int, int], int] = {}
-        self._done: deque[tuple[int, int]] = deque()  # when, how many
 
     def greet(self, hello: dict[str, Any], at: int) -> Process:
         """A process of it has come."""
+        gone = [process for process in self.processes.values() if process.gone is not None]
+        if len(gone) > _MOST_GONE:
+            oldest = min(gone, key=lambda process: process.gone or 0)
+            del self.processes[oldest.pid]
+            self.timelines.pop(oldest.pid, None)
         process = self.processes[int(hello["pid"])] = Process(self, hello, at)
         return process
 
@@ -307,56 +377,64 @@ class Run:
             else:
                 self.later.append((text, note))
 
-    def note_cached(self, name: str, record: Record) -> None:
-        """A cached function was called."""
-        counts = self.cache.setdefault(name, [0, 0, 0])
-        counts[0 if record.b else 1] += 1
-        counts[2] += record.c if record.b else 0
-
-    def note_shared(self, name: str, record: Record) -> None:
-        """A shared object was used."""
-        counts = self.shared.setdefault(name, [0, 0])
-        counts[0] += record.b
-        counts[1] += record.c
-
-    def timeline(self, pid: int) -> Timeline:
+    def timeline(self, worker: int) -> Timeline:
         """Of a worker."""
-        found = self.timelines.get(pid)
+        found = self.timelines.get(worker)
         if found is None:
-            found = self.timelines[pid] = Timeline()
+            found = self.timelines[worker] = Timeline()
         return found
 
-    def tasks_of(self, pid: int) -> int:
-        """How many tasks a worker has ended."""
-        return self.timelines[pid].count if pid in self.timelines else 0
-
-    def note_done(self, count: int, at: int) -> None:
-        """Tasks have ended."""
-        self._done.append((at, count))
-        while self._done and self._done[0][0] < at - _RATE_OVER:
-            self._done.popleft()
+    def ended_before(self, worker: int, at: int) -> None:
+        """A worker has ended what it had begun by then."""
+        task = self.running.get(worker)
+        if task is not None and task.since < at:
+            del self.running[worker]
 
     def rate(self, now: int) -> float:
         """Tasks a second, lately."""
-        recent = [(at, count) for at, count in self._done if at >= now - _RATE_OVER]
-        if not recent:
-            return 0.0
-        return sum(count for _, count in recent) / max(0.2, (now - max(self.begun, now - _RATE_OVER)) / NS)
+        return sum(call.rate.lately(now) for call in self.calls.values() if call.ended is None) + self.loose.rate.lately(now)
 
-    def failed(self, message: dict[str, Any], process: Process) -> None:
-        """An error of a task, or of a process."""
-        key = str(message["error"]), str(message.get("message", ""))[:200]
+    def note_cached(self, name: str, record: Record) -> None:
+        """A cached function was called."""
+        known = self.cache.setdefault(name, Cached())
+        known.hits += record.b >> 32
+        known.misses += record.b & _LOW
+        known.saved += record.c
+        known.taken += record.d
+
+    def note_shared(self, name: str, record: Record) -> None:
+        """A shared object was used."""
+        known = self.shared.setdefault(name, Shared())
+        known.calls += record.b
+        known.waits += record.c
+        known.waited += record.d
+
+    def failed(self, message: dict[str, Any]) -> None:
+        """What an error says: of a task, or of a process."""
+        kind, text = str(message["error"]), str(message.get("message", ""))
+        failure = self._failure(str(message.get("key", f"{kind}: {text}")))
+        if failure is not None and not failure.traceback:
+            failure.kind, failure.message = kind, text
+            failure.traceback, failure.function = str(message.get("traceback", "")), str(message.get("function", ""))
+        if failure is not None and message.get("counts"):
+            failure.came(int(message.get("at", self.begun)), message.get("task"))
+
+    def note_failure(self, key: str, at: int, task: int) -> None:
+        """A task has failed."""
+        failure = self._failure(key)
+        if failure is not None:
+            failure.came(at, task)
+
+    def _failure(self, key: str) -> Failure | None:
         failure = self.errors.get(key)
-        if failure is None:
-            if len(self.errors) >= _MOST_ERRORS:
-                return
-            failure = self.errors[key] = Failure(*key, str(message.get("traceback", "")))
-        failure.count += 1
-        failure.last = int(message.get("at", process.run.begun))
-        if "task" in message and len(failure.tasks) < 20:
-            failure.tasks.append(int(message["task"]))
+        if failure is None and len(self.errors) < _MOST_ERRORS:
+            kind, _, message = key.partition(": ")
+            failure = self.errors[key] = Failure(kind, message)
+        return failure
 
     def end(self, at: int, state: str, how: str) -> None:
         """The program has gone."""
         if self.ended is None:
             self.ended, self.state, self.how = at, state, how
+            for call in self.calls.values():
+                call.ended = at if call.ended is None else call.ended
