@@ -129,18 +129,19 @@ class Recording:
         self.chunk = chunk
         self._begin = time.monotonic()
         self._make: Callable[[], Report] | None = None
-        self._ended: Callable[[], object] | None = None
+        self._ended: Callable[[Counts], object] | None = None
 
     def follow(self, stream: TaskStream, total: int | None) -> None:
         """The call has begun: whoever watches the program may look at its stream from now on."""
         if _watched.follow is not None:
-            self._ended = _watched.follow(self, stream, total)
+            self._ended = _watched.follow(self, stream.counts, total)
 
     def finish(self, stream: TaskStream, *, show: bool = False) -> None:
         """It has ended; ``show`` its report."""
+        counts = stream.counts()
         if self._ended is not None:
-            self._ended()
-        self._make = _last.make = partial(self._report, stream.counts(), time.monotonic())
+            self._ended(counts)
+        self._make = _last.make = partial(self._report, counts, time.monotonic())
         if show and sys.stderr is not None:
             sys.stderr.write(f"{_last.make()}\n")
             sys.stderr.flush()

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 # How workers join, and who is told what happens in pools; nothing and nobody while the program is not watched.
 joining: dict[str, Any] | None = None
 observers: list[Callable[[Any], None]] = []
-# Told of each call that begins: (what notes its cost, its stream, how many tasks). What it gives is called when the call has ended.
-follow: Callable[[Any, Any, int | None], Callable[[], object]] | None = None
+# Told of each call that begins: what notes its cost, what gives its counts, how many tasks. What it gives is called with the last counts.
+follow: Callable[[Any, Callable[[], Any], int | None], Callable[[Any], object]] | None = None
 pools: Living[ProcessPool] = Living()
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep

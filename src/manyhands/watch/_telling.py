@@ -1,7 +1,7 @@
 """What a watched program tells of its calls, their tasks and its workers.
 
 Tasks that take a millisecond or more, and failures, are told one by one, by the pool's events. All others are counted where they are
-counted anyway, in the accounts of their calls, and told together at each look of the sampler, whose thread does it: watching them costs nothing.
+counted anyway, in the accounts of their calls, and told together at each look of the sampler, whose thread does it.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import sys
 import threading
 import time
 import traceback
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
 from manyhands._codec._exceptions import text_of
 from manyhands._core import events
 from manyhands._core.ledger import NEVER
+from manyhands._core.slowest import LEAST
 from manyhands._engine import _calls, _futures, _watched
 from manyhands._probe import _segment as told
 from manyhands._wire._cpus import cpu_count
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from manyhands._engine._calls import PoolCall
     from manyhands._engine._pool import ProcessPool, Working
     from manyhands._probe._probe import Probe
-    from manyhands.backends import TaskStream
     from manyhands.backends._contract import Counts
     from manyhands.reports import Recording
 
@@ -42,16 +43,36 @@ _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\d+")
 _SLOT = 22  # bits of a process id: threads of a process that run tasks are numbered above them
 
 
-class Followed:
-    """A call under way: what has been told of it. ``function``: the last one that is known."""
+class Ongoing:
+    """A call of which the program has told: its cost is noted in ``recording``, ``ask()`` gives how far it is."""
 
-    def __init__(self, number: int, function: str, begun: int) -> None:
+    def __init__(self, recording: Recording, ask: Callable[[], Counts], total: int | None) -> None:
+        self.recording = recording
+        self.total = total
+        self.begun = time.monotonic_ns()
+        self.ask: Callable[[], Counts] = ask
+        self.number = 0  # not known yet
+        self.ended = 0
+        self.has_failed = False
+
+    def end(self, counts: Counts) -> None:
+        """It has ended so. Its stream, which may hold much, is let go."""
+        error = sys.exception()
+        self.has_failed = error is not None and not isinstance(error, GeneratorExit)
+        self.ask = lambda: counts
+        self.ended = time.monotonic_ns()
+
+
+class Followed:
+    """What has been told of a call. ``function``: the last one that is known."""
+
+    def __init__(self, number: int, begun: int) -> None:
         self.number = number
-        self.function = function
         self.begun = begun
-        self.is_fixed = False  # the size of messages has been chosen by the user
+        self.function = ""
+        self.is_told = False  # that it has begun
         self.is_over = False
-        self.told: dict[Any, list[int]] = {}  # by worker: tasks and nanoseconds, and when that was
+        self.told: dict[int, list[int]] = {}  # by worker: tasks and nanoseconds, and when that was
         self.progress: tuple[int, ...] = ()
         self.ledger: tuple[int, ...] = ()
         self.failed = 0  # for good
@@ -66,9 +87,10 @@ class Teller:
 
     def __init__(self, probe: Probe) -> None:
         self._probe = probe
-        self._lock = threading.Lock()  # of what follows; held for microseconds
-        self._followed: dict[int, Followed] = {}
-        self._streams: dict[int, Callable[[], Counts]] = {}  # of those whose streams are known
+        self._lock = threading.Lock()  # of what has been told of the work of a call; held for a moment
+        self._looking = threading.Lock()
+        self._followed: dict[int, Followed] = {}  # calls, by their numbers
+        self._ongoing: deque[Ongoing] = deque()  # those of which the program has told
         self._sinks: dict[int, Mapping[int, list[int]]] = {}  # of the others, their accounts
         self._since: dict[int, int] = {}  # by worker, when it began what it is at
         self._running: dict[int, tuple[int, int, int]] = {}  # by worker, the task that has been told: its call, number and attempt
@@ -107,12 +129,14 @@ class Teller:
             self._probe.write(told.WORKER_ENDED, event.at, event.pid, int(event.meant), self._probe.text(event.how))
 
     def _done(self, event: events.TasksDone) -> None:
-        worker = event.pid or 0
-        followed = self._followed.get(event.call) or self._begin(event.call, event.function)
+        followed = self._followed.get(event.call) or self._begin(event.call, event.started)
         followed.function = event.function
+        if event.lasted < LEAST:
+            return  # it is in the accounts as well
+        worker, ended = event.pid or 0, event.started + event.lasted
         with self._lock:
-            _add(followed.told, worker, event.count, event.lasted, event.started + event.lasted)
-        self._write_done(followed, worker, event.first, event.count, event.started, event.lasted, event.started + event.lasted)
+            _add(followed.told, worker, event.count, event.lasted, ended)
+        self._write_done(followed, worker, event.first, event.count, event.started, event.lasted, ended)
 
     def _write_done(self, followed: Followed, worker: int, first: int, count: int, begun: int, lasted: int, at: int) -> None:
         place = worker << 32 | self._probe.text(followed.function)
@@ -120,7 +144,7 @@ class Teller:
 
     def _failed(self, event: events.TaskFailed) -> None:
         worker, begun, lasted = event.ran or (None, 0, 0)
-        followed = self._followed.get(event.call) or self._begin(event.call, event.function)
+        followed = self._followed.get(event.call) or self._begin(event.call, begun or event.at)
         followed.function = event.function
         followed.repeated += event.again
         followed.failed += not event.again
@@ -159,57 +183,44 @@ class Teller:
             self._probe.tell(said)
         return key
 
+    def _begin(self, number: int, begun: int) -> Followed:
+        return self._followed.setdefault(number, Followed(number, begun))
+
     # ------------------------------------------------------------ calls
 
-    def follow(self, recording: Recording, stream: TaskStream, total: int | None) -> Callable[[], object]:
-        """A call has begun. What is given back is called when it has ended."""
-        number = stream.counts().number or next(_calls.numbers)
-        followed = self._begin(number, recording.function, total, recording.workers, recording.backend)
-        followed.is_fixed = recording.chunk is not None
-        with self._lock:
-            self._streams[number] = stream.counts
-            self._sinks.pop(number, None)
-
-        def ended() -> None:
-            error = sys.exception()
-            self._end(followed, is_error=error is not None and not isinstance(error, GeneratorExit))
-
-        return ended
-
-    def _begin(self, number: int, function: str, total: int | None = None, workers: int = 0, backend: str = "processes") -> Followed:
-        now = time.monotonic_ns()
-        with self._lock:
-            followed = self._followed.setdefault(number, Followed(number, function, now))
-            followed.function = function or followed.function
-        text = self._probe.text
-        self._probe.write(told.CALL_BEGUN, now, number, text(function), 0 if total is None else total + 1, workers, text(backend))
-        return followed
-
-    def _end(self, followed: Followed, *, is_error: bool) -> None:
-        with self._lock:
-            counts = self._streams.pop(followed.number, None)
-            followed.is_over = True
-        if counts is not None:
-            with contextlib.suppress(Exception):  # watching ends nothing
-                self._look_at_stream(followed, counts)
-            self._probe.write(told.CALL_ENDED, time.monotonic_ns(), followed.number, int(is_error))
+    def follow(self, recording: Recording, ask: Callable[[], Counts], total: int | None) -> Callable[[Counts], object]:
+        """A call has begun. What is given back is called when it has ended. Both take a microsecond: what is to be told is told later."""
+        ongoing = Ongoing(recording, ask, total)
+        self._ongoing.append(ongoing)
+        return ongoing.end
 
     # ------------------------------------------------------------ looks
 
     def look(self) -> None:
         """Tell what has come since the last time; for the thread of the sampler, which nothing may end."""
-        for look in (self._look_at_workers, self._look_at_streams, self._look_at_pools, *self.looks):
-            with contextlib.suppress(Exception):
-                look()
+        with self._looking:
+            for look in (self._look_at_workers, self._look_at_calls, self._look_at_pools, *self.looks):
+                with contextlib.suppress(Exception):
+                    look()
 
-    def _look_at_streams(self) -> None:
-        for number, counts in list(self._streams.items()):
-            followed = self._followed.get(number)
-            if followed is not None:
-                self._look_at_stream(followed, counts)
+    def _look_at_calls(self) -> None:
+        for _ in range(len(self._ongoing)):
+            ongoing = self._ongoing.popleft()
+            has_ended = ongoing.ended  # before it is asked
+            counts = ongoing.ask()
+            ongoing.number = counts.number or ongoing.number or next(_calls.numbers)
+            if not has_ended:
+                self._ongoing.append(ongoing)
+            self._tell_call(ongoing, counts)
+            if has_ended:
+                self._tell_end(self._followed[ongoing.number], ongoing.ended, has_failed=ongoing.has_failed)
 
-    def _look_at_stream(self, followed: Followed, ask: Callable[[], Counts]) -> None:
-        counts = ask()
+    def _tell_call(self, ongoing: Ongoing, counts: Counts) -> None:
+        recording = ongoing.recording
+        followed = self._begin(ongoing.number, ongoing.begun)
+        followed.function = recording.function or followed.function
+        self._tell_begin(followed, ongoing.total, recording.workers, recording.backend)
+        self._sinks.pop(followed.number, None)
         self._tell_work(followed, counts.work)
         ledger = counts.ledger
         if ledger is None:
@@ -218,8 +229,18 @@ class Teller:
         spent = min(ledger.preparing // 1_000_000, _LOW) << 32 | min(ledger.collecting // 1_000_000, _LOW)
         self._tell_progress(followed, counts.ended, counts.failed, ledger.sent, ledger.received, spent)
         first = 0 if ledger.first_start == NEVER else ledger.first_start
-        packed = ledger.chunk << 2 | followed.is_fixed << 1 | ledger.hired
+        packed = ledger.chunk << 2 | (recording.chunk is not None) << 1 | ledger.hired
         self._tell_ledger(followed, counts.submitted, first, ledger.away // 1_000_000, packed)
+
+    def _tell_begin(self, followed: Followed, total: int | None, workers: int, backend: str) -> None:
+        if not followed.is_told:
+            followed.is_told = True
+            text, tasks = self._probe.text, 0 if total is None else total + 1
+            self._probe.write(told.CALL_BEGUN, followed.begun, followed.number, text(followed.function), tasks, workers, text(backend))
+
+    def _tell_end(self, followed: Followed, at: int, *, has_failed: bool) -> None:
+        followed.is_over = True
+        self._probe.write(told.CALL_ENDED, at, followed.number, int(has_failed))
 
     def _tell_progress(self, followed: Followed, done: int, failed: int, *more: int) -> None:
         progress = (done << 32 | failed & _LOW, *more)
@@ -233,35 +254,32 @@ class Teller:
             self._probe.write(told.LEDGER, time.monotonic_ns(), followed.number, *ledger)
 
     def _look_at_pools(self) -> None:
-        known: set[int] = set()
+        """Calls of which nobody has told: of executors. They begin with their first task, and end when nobody has them any more."""
+        own = {ongoing.number for ongoing in list(self._ongoing)}
+        known = set(own)
         for pool in _watched.pools:
             for call in pool.calls():
                 known.add(call.number)
-                if call.number not in self._streams:
+                if call.number not in own and (call.outstanding or call.sink.work):
                     self._note_call(pool, call)
-        for number, work in list(self._sinks.items()):
-            followed = self._followed[number]
-            done = self._tell_work(followed, work)
-            self._tell_progress(followed, max(0, done - followed.repeated), followed.failed)
-            if number not in known:
-                del self._sinks[number]
-                self._end(followed, is_error=False)
-                self._probe.write(told.CALL_ENDED, time.monotonic_ns(), number, 0)
         for number, followed in list(self._followed.items()):
-            if followed.is_over and number not in known:
+            work = self._sinks.get(number)
+            if work is not None:
+                done = self._tell_work(followed, work)
+                self._tell_progress(followed, max(0, done - followed.repeated), followed.failed)
+            if number not in known:
                 del self._followed[number]
+                if self._sinks.pop(number, None) is not None:
+                    self._tell_end(followed, time.monotonic_ns(), has_failed=False)
 
     def _note_call(self, pool: ProcessPool, call: PoolCall) -> None:
-        """One whose stream nobody has told of: of an executor. It begins with its first task."""
-        followed = self._followed.get(call.number)
-        if followed is not None and followed.is_over:
+        followed = self._begin(call.number, call.opened)
+        if followed.is_over:
             return
-        if call.number not in self._sinks and (call.outstanding or call.sink.work):
-            followed = self._begin(call.number, "", None, pool.width(call.limit))
-            self._sinks[call.number] = call.sink.work
-        if followed is not None:
-            done = sum(tasks for tasks, _ in list(call.sink.work.values()))
-            self._tell_ledger(followed, done - followed.repeated + call.outstanding, 0, 0, 0)
+        self._sinks[call.number] = call.sink.work
+        self._tell_begin(followed, None, pool.width(call.limit), "processes")
+        done = sum(tasks for tasks, _ in list(call.sink.work.values()))
+        self._tell_ledger(followed, done - followed.repeated + call.outstanding, 0, 0, 0)
 
     def _tell_work(self, followed: Followed, work: Mapping[Any, list[int]]) -> int:
         """What has been added to accounts since they were told last; how many tasks there are in them."""

@@ -144,6 +144,12 @@ class Call:
             self.rate.note(at, done - self.done)
         self.done, self.failed = done, failed
 
+    def absorb(self, other: Call) -> None:
+        """Be a sum of calls."""
+        self.done, self.failed = self.done + other.done, self.failed + other.failed
+        self.submitted += other.done if other.total is None else other.total
+        self.sent, self.received = self.sent + other.sent, self.received + other.received
+
     @property
     def busy(self) -> int:
         """Nanoseconds in tasks that have ended."""

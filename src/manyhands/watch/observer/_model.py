@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 NS = 1_000_000_000
 _LOW = 0xFFFFFFFF
 _MOST_ERRORS = 200
+_MOST_CALLS = 200
 _MOST_GONE = 200  # processes that have ended, and are remembered
 _BUSY_SHARE = 10  # a thread that used a tenth of the time was busy
 
@@ -225,7 +226,7 @@ class Process:
         run = self.run
         worker, function = record.c >> 32, self.text(record.c & _LOW)
         first, count = record.b >> 32, record.b & _LOW
-        call = run.calls.get((self.pid, record.a))
+        call = self._call(record.a, record.d) if record.a else None
         run.timeline(worker).add(record.d, record.at, count=count, function=run.function(function), first=first, busy=record.e)
         run.ended_before(worker, record.at)
         if call is None:
@@ -241,20 +242,25 @@ class Process:
         if record.e:
             run.timeline(worker).add(record.e, record.at, function=run.function(function), flags=FAILED, first=index)
             run.ended_before(worker, record.at)
-        call = run.calls.get((self.pid, record.a))
-        if call is not None:
-            call.function = call.function or function
-            if record.e:
-                call.worked(worker, index, 1, max(0, record.at - record.e))
+        call = self._call(record.a, record.e or record.at)
+        call.function = call.function or function
+        if record.e:
+            call.worked(worker, index, 1, max(0, record.at - record.e))
         run.later.append((self.text(record.c), lambda key: run.note_failure(key, record.at, index)))
 
     # ------------------------------------------------------------ calls and workers
 
-    def _call_begun(self, record: Record) -> None:
-        call = self.run.calls.get((self.pid, record.a))
+    def _call(self, number: int, at: int) -> Call:
+        """It may be heard of before it is said to have begun."""
+        call = self.run.calls.get((self.pid, number))
         if call is None:
-            call = Call(record.a, self.text(record.b), None, record.d, self.text(record.e), record.at)
-            self.run.calls[self.pid, record.a] = call
+            call = Call(number, self.text(0), None, 0, self.text(0), at)
+            self.run.add_call((self.pid, number), call)
+        return call
+
+    def _call_begun(self, record: Record) -> None:
+        call = self._call(record.a, record.at)
+        call.begun = min(call.begun, record.at)
         call.function = self.text(record.b) or call.function
         call.workers, call.backend = record.d or call.workers, self.text(record.e)
         call.total = record.c - 1 if record.c else call.total
@@ -323,6 +329,7 @@ class Run:
         token: what its processes are known by.
         state: "running", "done", "failed", "interrupted" or "died"; ``how``: in words.
         calls: by the process that made them, and their numbers there.
+        past: the sums of calls that ended long ago.
         loose: tasks that are of no call: of ``multiprocessing`` and ``concurrent.futures``.
         running: by worker, the task that it has been at for some time.
         thread_workers: by their numbers as workers.
@@ -339,7 +346,9 @@ class Run:
         self.processes: dict[int, Process] = {}
         self.thread_workers: dict[int, ThreadWorker] = {}
         self.calls: dict[tuple[int, int], Call] = {}
-        self.loose = Call(0, Text({}, 0), None, 0, Text({}, 0), begun)
+        nameless = Text({}, 0)
+        self.loose = Call(0, nameless, None, 0, nameless, begun)
+        self.past = Call(0, nameless, None, 0, nameless, begun, ended=begun)
         self.running: dict[int, Task] = {}
         self.heat = Heat()
         self.timelines: dict[int, Timeline] = {}
@@ -367,6 +376,14 @@ class Run:
             number = self._function_numbers[name.key] = len(self.functions)
             self.functions.append(name)
         return number
+
+    def add_call(self, key: tuple[int, int], call: Call) -> None:
+        """One more. Of the oldest, only sums are kept."""
+        self.calls[key] = call
+        if len(self.calls) > _MOST_CALLS:
+            oldest = next((key for key, other in self.calls.items() if other.ended is not None), None)
+            if oldest is not None:
+                self.past.absorb(self.calls.pop(oldest))
 
     def catch_up(self) -> None:
         """Note what has waited for its text."""

@@ -26,9 +26,10 @@ _QUICK = 0.2  # of the time that a result took to compute: what took less was lo
 def snapshot(run: Run, now: int) -> dict[str, Any]:
     """All of it but the timeline, the sources and the heat of single lines."""
     end = run.ended if run.ended is not None else now
-    calls = [*run.calls.values(), *([run.loose] if run.loose.done else [])]
+    shown = [*run.calls.values(), *([run.loose] if run.loose.done else [])]
+    calls = [*shown, *([run.past] if run.past.done else [])]
     total = None if any(call.total is None and not call.submitted for call in calls) or not calls else sum(map(_total, calls))
-    current = next((call for call in reversed(calls) if call.ended is None), None)
+    current = next((call for call in reversed(shown) if call.ended is None), None)
     return {
         "id": run.token,
         "name": run.name,
@@ -47,7 +48,7 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
         "cost": _cost(run, now),
         "efficiency": _efficiency(run, end),
         "verdict": verdict(run, end),
-        "calls": [_call(call, run, end) for call in calls[-_MOST_CALLS:]],
+        "calls": [_call(call, run, end) for call in shown[-_MOST_CALLS:]],
         "lanes": [*_lanes(run, now), *_lanes_of_threads(run, now)],
         "files": [
             {"path": file.path, "hits": file.hits, "own": file.own / NS, "last": (file.last - run.begun) / NS}
