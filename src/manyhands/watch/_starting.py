@@ -145,6 +145,7 @@ _main.run(int(sys.argv[1]), sys.argv[2], sys.argv[3])
 
 class _State:
     is_registered = False  # for the end of the program
+    ending: tuple[str, str] | None = None  # if that is known better than from what Python keeps
 
 
 _state = _State()
@@ -214,10 +215,20 @@ def ending(kind: type[BaseException] | None, error: BaseException | None) -> tup
     """The state of a run that has ended so, and how it ended."""
     if kind is None or (issubclass(kind, SystemExit) and not getattr(error, "code", 0)):
         return "done", ""
+    if issubclass(kind, SystemExit):
+        return "failed", f"exit status {getattr(error, 'code', 1)}"
     said = f"{kind.__name__}: {error}" if str(error) else kind.__name__
     return ("interrupted" if issubclass(kind, KeyboardInterrupt) else "failed"), said
 
 
+def note_ending(error: BaseException) -> None:
+    """The program ends by this exception."""
+    _state.ending = ending(type(error), error)
+
+
 def _leave_at_exit() -> None:
+    if _state.ending is not None:
+        leave(*_state.ending)
+        return
     kind = None if hasattr(sys, "ps1") else getattr(sys, "last_type", None)  # who types goes on after errors
     leave(*ending(kind, getattr(sys, "last_value", None)))

@@ -6,12 +6,13 @@ import html
 import sys
 from typing import TYPE_CHECKING, Literal
 
+from manyhands._probe import _probe
 from manyhands.watch import _choices, _starting
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
-    from types import TracebackType
+    from types import CodeType, TracebackType
 
 _TALL = 720  # pixels of the frame in a notebook
 
@@ -113,15 +114,22 @@ def watch(
     return Watching(begin(choices))
 
 
-def begin(choices: _choices.Choices) -> _starting.Observer:
-    """Join, and say on standard error where the page is, if it has not been said.
+def begin(choices: _choices.Choices | None = None) -> _starting.Observer:
+    """Join, as it has been chosen or by default, and say on standard error where the page is, if it has not been said.
 
     Raises:
         WatchMissing, WatchFailed: as :func:`watch`.
     """
     was_watched = _starting.is_watched()
-    observer = _starting.join(choices)
+    observer = _starting.join(choices or _choices.Choices())
     if observer.url and not was_watched and sys.stderr is not None and "ipykernel" not in sys.modules:
         sys.stderr.write(f"manyhands: this run is shown at {observer.url}\n")
         sys.stderr.flush()
     return observer
+
+
+def begin_at(code: CodeType) -> None:
+    """What is outside of this code, on the stack of the main thread, is none of the program's."""
+    probe = _probe.here()
+    if probe is not None:
+        probe.sampler.boundaries.add(id(code))

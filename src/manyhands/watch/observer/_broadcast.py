@@ -40,6 +40,7 @@ class Broadcast:
         self._at = 0.0
         self._activity = -1
         self._new = asyncio.Event()
+        self._late: asyncio.TimerHandle | None = None
         self.lookers = 0
         self.made = 0
         hub.looked.append(self._note)
@@ -74,7 +75,17 @@ class Broadcast:
         if not self.lookers:
             return
         lasted = time.monotonic() - self._at
-        if lasted >= _CALM or (lasted >= _EVERY and self._activity != self._hub.activity):
+        if self._activity == self._hub.activity:
+            if lasted >= _CALM:
+                self._make()
+        elif lasted >= _EVERY:
+            self._make()
+        elif self._late is None:  # there may be no further look
+            self._late = asyncio.get_running_loop().call_later(_EVERY - lasted, self._make_late)
+
+    def _make_late(self) -> None:
+        self._late = None
+        if self.lookers and self._activity != self._hub.activity:
             self._make()
 
     def _make(self) -> None:

@@ -43,7 +43,7 @@ class Connection:
         self.process = process
         self.has_said_how = False
         self.is_ending = False
-        self.ending = _machine.Ending(process.pid)
+        self.ending = _machine.Ending(process.pid, connected)
         self._asked_machine = 0.0
         self._processor = 0.0
 
@@ -207,6 +207,7 @@ class Hub:
         self.connections[_key(connection)] = connection
         asyncio.get_running_loop().add_reader(connected, self._read_messages, connection)
         self._has_come.set()
+        self._tell()
 
     def _run(self, hello: dict[str, Any], now: int) -> Run:
         token = str(hello["run"])
@@ -217,8 +218,6 @@ class Hub:
             self._forget_old()
         if "choices" in hello:
             self._choose(run, hello["choices"])
-        for tell in self.changed:
-            tell()
         return run
 
     def _choose(self, run: Run, choices: dict[str, Any]) -> None:
@@ -260,6 +259,7 @@ class Hub:
                 connection.has_said_how = True
                 if process.role == "program":
                     self._end_run(connection, str(message["bye"]), str(message.get("how", "")))
+                    self._tell()
             else:
                 process.hear(message)
 
@@ -295,6 +295,7 @@ class Hub:
             state = "done" if how == "" else "failed" if how is not None and how.startswith("exit") else "died"
             self._end_run(connection, state, DIED if how is None else how)
         connection.close()
+        self._tell()
 
     def _end_run(self, connection: Connection, state: str, how: str) -> None:
         run = connection.process.run
@@ -306,8 +307,11 @@ class Hub:
         run.end(time.monotonic_ns(), state, how)
         for tell in self.ended:
             tell(run)
-        for changed in (*self.looked, *self.changed):
-            changed()
+
+    def _tell(self) -> None:
+        """A run, or a process, has come or gone."""
+        for tell in (*self.looked, *self.changed):
+            tell()
 
 
 def _key(connection: Connection) -> tuple[str, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import socket
 import struct
 
 from manyhands.watch.observer._endings import ended_by
@@ -34,13 +35,17 @@ def processor_time(pid: int) -> float:
 
 
 class Ending:
-    """How a process ends, told from outside it, whoever its parent is."""
+    """How a process ends, told from outside it, whoever its parent is.
 
-    def __init__(self, pid: int) -> None:
+    Attributes:
+        fd: of the process: readable when it has ended; None: there is none.
+    """
+
+    def __init__(self, pid: int, connected: socket.socket) -> None:
         self._pid = pid
-        self.fd: int | None = None  # readable when it has ended
+        self.fd: int | None = None
         with contextlib.suppress(OSError, AttributeError):  # it has ended already; or this is no Linux
-            self.fd = os.pidfd_open(pid)
+            self.fd = _of_peer(connected) or os.pidfd_open(pid)
 
     def told(self) -> str | None:
         """In words, see :func:`ended_by`; None: it has not ended, or nobody knows any more."""
@@ -76,6 +81,16 @@ class Ending:
             os.close(self.fd)
             self.fd = None
 
+
+def _of_peer(connected: socket.socket) -> int | None:
+    """The descriptor of the process at the other end, also if it has ended by now; None: the kernel is older than 6.5."""
+    try:
+        return connected.getsockopt(socket.SOL_SOCKET, _PEER)
+    except OSError:
+        return None
+
+
+_PEER = 77  # SO_PEERPIDFD
 
 # PIDFD_GET_INFO of the kernel: what is asked for; and how the process has ended, behind 52 bytes of what nobody asks for here.
 _INFO = struct.Struct("<Q52xi")
