@@ -72,8 +72,10 @@ class Keys:
         cookie_name: of its cookie; cookies are the same for all ports.
     """
 
-    def __init__(self, hosts: frozenset[str], port: int) -> None:
-        self._hosts = hosts
+    def __init__(self, host: str, port: int) -> None:
+        """``host``: the address that the page can be reached by, as somebody has chosen it."""
+        self._hosts = hosts_of(host, port)
+        self._is_for_all = host in _WILD
         self._port = port
         self._cookie = _new()
         self._once: list[str] = []
@@ -108,7 +110,7 @@ class Keys:
         if len(request.hosts) != 1:
             return False
         host = request.hosts[0].lower()
-        return host in self._hosts or ("*" in self._hosts and bool(request.at) and host in _with_port([request.at], self._port))
+        return host in self._hosts or (self._is_for_all and bool(request.at) and host in _with_port([request.at], self._port))
 
     def _is_from_here(self, request: Request) -> bool:
         is_json = [kind.partition(";")[0].strip().lower() for kind in request.content_types] == ["application/json"]
@@ -134,9 +136,9 @@ def _same(given: str, own: str) -> bool:
 
 
 def hosts_of(host: str, port: int) -> frozenset[str]:
-    """The names under which a page answers; with "*", also the address that a request has come to."""
+    """The names under which a page answers. One for everybody also answers by the address that a request has come to."""
     if host in _WILD:
-        return frozenset({"*", *_with_port(["127.0.0.1", "localhost", "[::1]", socket.gethostname().lower()], port)})
+        return frozenset(_with_port(["127.0.0.1", "localhost", "::1", socket.gethostname().lower()], port))
     if host in _LOOPBACK or host.startswith("127."):
         return frozenset(_with_port(["localhost", "127.0.0.1" if ":" not in host else "::1", host.strip("[]")], port))
     return frozenset(_with_port([host.lower()], port))

@@ -164,7 +164,7 @@ class Process:
             self.role = str(message["am"].get("role", self.role))
             self.name = str(message["am"].get("name", "")) or f"{self.role} {self.pid}"
         elif "source" in message:
-            self.run.sources.setdefault(str(message["source"]), str(message["text"]))
+            self.run.sources.setdefault(str(message["source"]), str(message["is"]))
 
     def read(self, records: Iterable[Record]) -> None:
         """Records of it, in order."""

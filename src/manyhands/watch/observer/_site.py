@@ -8,7 +8,7 @@ import webbrowser
 from typing import TYPE_CHECKING
 
 from manyhands.watch.observer._broadcast import Broadcast
-from manyhands.watch.observer._keys import Keys, hosts_of
+from manyhands.watch.observer._keys import Keys
 
 if TYPE_CHECKING:
     from manyhands.watch.observer._hub import Hub
@@ -49,7 +49,7 @@ class Site:
         self._hub = hub
         self._life = life
         self._listening = listening
-        self.keys = Keys(hosts_of(host, port), port)
+        self.keys = Keys(host, port)
         self.home = f"http://{_shown(listening)}:{port}/"
         self.url = f"{self.home}?token={self.keys.token}"
         self.frame = f"{self.home}frame/{self.keys.frame}/"

@@ -47,12 +47,15 @@ def of_text(text: str, path: str) -> Source:
 
 
 def _read(path: str) -> tuple[bytes, tuple[int, int]]:
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    with open(descriptor, "rb") as file:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)  # a pipe must not be waited for
+    try:
         about = os.fstat(descriptor)
         if not stat.S_ISREG(about.st_mode) or about.st_size > _LONGEST:
             raise ValueError("no file of source")
-        return file.read(_LONGEST), (about.st_mtime_ns, about.st_size)
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read(_LONGEST), (about.st_mtime_ns, about.st_size)
+    finally:
+        os.close(descriptor)
 
 
 def _decoded(data: bytes) -> str:
