@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import linecache
 import os
 import threading
 import time
@@ -274,6 +275,20 @@ def test_the_source_of_what_runs_is_shown_with_its_heat(page):
     assert any("sum(range(100))" in lines[number - 1] for number in hot)
     assert set(hot) <= set(shown["runnable"])
     assert lines.index("# " + "-" * 64 + " who is let in") + 1 not in shown["runnable"]
+
+
+def test_code_that_was_typed_is_shown(page):
+    text = "def typed(spin, until):\n    return spin(until)\n"
+    linecache.cache["<typed>"] = (len(text), None, text.splitlines(keepends=True), "<typed>")
+    names = {}
+    exec(compile(text, "<typed>", "exec"), names)
+    page.enter()
+    threading.Thread(target=names["typed"], args=(spin, time.monotonic() + 0.5)).start()
+    file = page.until(lambda run: next((file for file in run["files"] if file["path"] == "<typed>"), None))
+    run = page.until(pages.state("running"))["id"]
+    shown = page.get(f"/source?run={run}&file={file['id']}").json()
+    assert (shown["lines"], shown["runnable"]) == (text.split("\n"), [1, 2])
+    del linecache.cache["<typed>"]
 
 
 def test_events_come_while_somebody_looks(page):
