@@ -9,6 +9,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from manyhands._probe._sources import told_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from types import CodeType, FrameType
@@ -28,6 +30,7 @@ class Names:
         self._codes: dict[int, tuple[CodeType, int]] = {}
         self._lines: dict[tuple[int, int], int] = {}
         self._stacks: dict[tuple[tuple[int, int], ...], int] = {}
+        self._files: set[str] = set()  # of code that has a number
         self._new = itertools.count(1).__next__
 
     def text(self, text: str) -> int:
@@ -45,8 +48,8 @@ class Names:
     def stack(self, frame: FrameType | None, boundaries: Collection[int] = (), own: tuple[str, ...] = ()) -> int:
         """The number of a thread's stack; ``frame`` is the innermost.
 
-        ``boundaries``: ids of code objects. What is in none of them is no stack that is to be shown: 0; of what is, the part inside. ``own``:
-        how files begin whose frames, directly inside a boundary, are none that is to be shown either.
+        ``boundaries``: ids of code objects. What is in none of them is no stack that is to be shown: 0; of what is, the part inside.
+        ``own``: how files begin whose frames, directly inside a boundary, are none that is to be shown either.
         """
         if len(self._codes) >= _MOST_CODES or len(self._stacks) >= _MOST_STACKS:
             self._forget()
@@ -87,8 +90,16 @@ class Names:
     def _number(self, code: CodeType) -> int:
         number = self._new()
         self._codes[id(code)] = code, number
+        if code.co_filename not in self._files:
+            self._note_file(code.co_filename)
         self._tell({"code": number, "file": code.co_filename, "name": code.co_qualname, "line": code.co_firstlineno})
         return number
+
+    def _note_file(self, file: str) -> None:
+        self._files.add(file)
+        text = told_text(file)
+        if text is not None:
+            self._tell({"source": file, "is": text})
 
     def _line(self, code: int, at: int) -> int:
         line = self._lines.get((code, at))

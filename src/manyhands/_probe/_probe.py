@@ -26,26 +26,39 @@ class Probe:
         wants: what the observer has asked for when it was greeted.
     """
 
-    def __init__(self, address: str, about: dict[str, Any]) -> None:
-        """Greet the observer.
+    def __init__(self, address: str, about: dict[str, Any], wants: dict[str, Any] | None = None) -> None:
+        """Greet the observer. ``wants``: what it wants, as far as that is known; None: it is waited for.
 
         Raises:
             OSError: it is not there.
+            ValueError: it says nothing that could be understood.
         """
         self.address = address
         self.about = about
         self.pid = os.getpid()
-        self.writer = _segment.Writer()
+        connected = _link.connect(address)
         try:
-            connected, self.wants = _link.greet(address, _hello(about), self.writer.fd)
+            self.writer = _segment.Writer()
+            try:
+                _link.greet(connected, _hello(about), self.writer.fd)
+            finally:
+                self.writer.forget()
+            self.wants = _link.answer(connected) if wants is None else wants
+            _check(self.wants)
         except BaseException:
-            self.writer.close()
+            connected.close()
             raise
         self.link = _link.Link(connected)
         self.names = Names(self.link.tell)
         self.answers: dict[str, Callable[[Any], None]] = {}
         self.sampler = Sampler(self.writer, self.link, self.names, self._obey, self.wants.get("rate", 20.0))
         self.sampler.start()
+
+    def introduce(self, about: dict[str, Any]) -> None:
+        """It is something else than was said: a child that was forked has become a worker."""
+        if self.about != about:
+            self.about = about
+            self.tell({"am": {key: value for key, value in about.items() if key in {"role", "name"}}})
 
     def write(self, kind: int, at: int, *words: int) -> None:
         """Add a record. For any thread."""
@@ -78,6 +91,11 @@ class Probe:
             os.close(self.link.socket.detach())
 
 
+def _check(wants: dict[str, Any]) -> None:
+    if "refused" in wants:
+        raise ConnectionRefusedError(str(wants["refused"]))
+
+
 def _hello(about: dict[str, Any]) -> dict[str, Any]:
     return {
         "version": _segment.VERSION,
@@ -102,23 +120,38 @@ _state = _State()
 def here() -> Probe | None:
     """The probe of this process, if it is watched."""
     probe = _state.probe
-    return probe if probe is not None and probe.pid == os.getpid() else None
+    return probe if probe is not None and probe.pid == os.getpid() and not probe.sampler.is_over else None
 
 
-def start(address: str, **about: Any) -> Probe | None:
-    """Have this process watched by the observer at an address; None: it is not there. ``about``: what it is told of this process."""
+def start(address: str, wants: dict[str, Any] | None = None, **about: Any) -> Probe | None:
+    """Have this process watched by the observer at an address; None: it is not there.
+
+    Args:
+        address: of its socket.
+        wants: what the observer wants of this run, as another process has been told; None: it is asked, and its answer waited for.
+        about: what the observer is told of this process: ``run``, ``role``, ``name`` and so on.
+    """
     with _state.starting:
-        if here() is None:
-            with contextlib.suppress(OSError, ValueError):
-                _state.probe = Probe(address, about)
-            if not _state.is_followed:
-                _state.is_followed = True
-                os.register_at_fork(after_in_child=_in_child)
+        probe = here()
+        if probe is not None and (probe.address, probe.about.get("run")) == (address, about.get("run")):
+            probe.introduce(about)
+            return probe
+        _drop()
+        with contextlib.suppress(OSError, ValueError):
+            _state.probe = Probe(address, about, wants)
+        if not _state.is_followed:
+            _state.is_followed = True
+            os.register_at_fork(after_in_child=_in_child)
         return here()
 
 
 def stop() -> None:
     """It is watched no more."""
+    with _state.starting:
+        _drop()
+
+
+def _drop() -> None:
     probe, _state.probe = _state.probe, None
     if probe is not None and probe.pid == os.getpid():
         probe.stop()
@@ -129,4 +162,4 @@ def _in_child() -> None:
     probe, _state.probe = _state.probe, None
     if probe is not None:
         probe.abandon()
-        start(probe.address, **{**probe.about, "role": "process"})
+        start(probe.address, probe.wants, **{**probe.about, "role": "process", "name": ""})

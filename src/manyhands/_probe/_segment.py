@@ -98,10 +98,8 @@ class Writer:
         _pack(self._map, _HEADER + (number % RECORDS) * 64, at, a, b, c, d, e, kind, number + 1)
         self.words[HEAD] = number + 1
 
-    def close(self) -> None:
-        """Unmap it; what the observer has mapped stays."""
-        self.words.release()
-        self._map.close()
+    def forget(self) -> None:
+        """Give back the descriptor, when the observer has its own. The memory goes with this object: threads may still write to it."""
         os.close(self.fd)
 
 

@@ -84,6 +84,7 @@ class Process:
         self.name = str(hello.get("name", "")) or f"{self.role} {self.pid}"
         self.begun = at
         self.gone: int | None = None
+        self.was_ended = False  # by its pool, or it left
         self.has_died = False  # and was not meant to
         self.how = ""
         self.texts: dict[int, str] = {0: ""}
@@ -93,6 +94,7 @@ class Process:
         self.heat = Heat()
         self.busy = 0  # nanoseconds in which any of its threads that count was seen to work
         self.lost = 0
+        self.stacks_told = 0  # how often it has written its whole stack down
         self.figures: tuple[int, ...] = (0,) * told.FIGURES
         self.memory = 0
         self.cpu = 0.0
@@ -133,6 +135,13 @@ class Process:
             self.run.failed(message)
         elif "machine" in message and self.role == "program":  # a worker has a share of it
             self.run.processors = max(1, int(message["machine"]["processors"]))
+        elif "stacked" in message:
+            self.stacks_told += 1
+        elif "am" in message:
+            self.role = str(message["am"].get("role", self.role))
+            self.name = str(message["am"].get("name", "")) or f"{self.role} {self.pid}"
+        elif "source" in message:
+            self.run.sources.setdefault(str(message["source"]), str(message["is"]))
 
     def read(self, records: Iterable[Record]) -> None:
         """Records of it, in order."""
@@ -160,9 +169,17 @@ class Process:
         return [(self.codes[code][0], line, self.codes[code][1]) for code, line in self.stacks.get(stack, ()) if code in self.codes]
 
     def end(self, at: int, how: str = "") -> None:
-        """It has gone; ``how``: if it was not meant to."""
-        self.gone, self.how, self.has_died = at, how, bool(how)
-        self.run.running.pop(self.pid, None)
+        """It has gone; ``how``, if that was no regular end. Several may tell."""
+        if self.gone is None:
+            self.gone = at
+            self.run.running.pop(self.pid, None)
+        self.how = self.how or how
+        self.has_died = bool(self.how) and not self.was_ended
+
+    def explain(self, how: str) -> None:
+        """How it has ended, by who knows best."""
+        self.how = how or self.how
+        self.has_died = bool(self.how) and not self.was_ended
 
     # ------------------------------------------------------------ what its threads do
 
@@ -291,9 +308,9 @@ class Process:
     def _worker_ended(self, record: Record) -> None:
         process = self.run.processes.get(record.a)
         if process is not None:
-            process.end(record.at if process.gone is None else process.gone)
-            process.has_died = not record.b
-            self.run.later.append((self.text(record.c), lambda said: setattr(process, "how", said)))
+            process.was_ended = bool(record.b)
+            process.end(record.at)
+            self.run.later.append((self.text(record.c), process.explain))
 
     # ------------------------------------------------------------ caches and shared objects
 
@@ -351,6 +368,9 @@ class Run:
         self.past = Call(0, nameless, None, 0, nameless, begun, ended=begun)
         self.running: dict[int, Task] = {}
         self.heat = Heat()
+        self.choices: dict[str, Any] = {}  # of who watches it, see manyhands.watch
+        self.sources: dict[str, str] = {}  # texts of code that is in no file, by the names of such files
+        self.folder = ""  # that the program was started in
         self.timelines: dict[int, Timeline] = {}
         self.errors: dict[str, Failure] = {}
         self.cache: dict[str, Cached] = {}
@@ -367,6 +387,7 @@ class Run:
             del self.processes[oldest.pid]
             self.timelines.pop(oldest.pid, None)
         process = self.processes[int(hello["pid"])] = Process(self, hello, at)
+        self.folder = str(hello.get("cwd", self.folder))
         return process
 
     def function(self, name: Text) -> int:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._probe import _segment as told
 from manyhands.watch.observer._estimate import eta
-from manyhands.watch.observer._timeline import CACHED
 from manyhands.watch.observer._verdicts import verdict
 
 if TYPE_CHECKING:
@@ -20,7 +19,6 @@ NS = 1_000_000_000
 _MOST_FILES, _MOST_STACKS, _MOST_ERRORS, _MOST_CALLS = 40, 30, 30, 20
 _MOST_GONE = 20  # lanes of processes that have ended
 _JUST_NOW = NS // 4
-_QUICK = 0.2  # of the time that a result took to compute: what took less was loaded
 
 
 def snapshot(run: Run, now: int) -> dict[str, Any]:
@@ -51,7 +49,13 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
         "calls": [_call(call, run, end) for call in shown[-_MOST_CALLS:]],
         "lanes": [*_lanes(run, now), *_lanes_of_threads(run, now)],
         "files": [
-            {"path": file.path, "hits": file.hits, "own": file.own / NS, "last": (file.last - run.begun) / NS}
+            {
+                "id": run.heat.number(file.path),
+                "path": file.path,
+                "hits": file.hits,
+                "own": file.own / NS,
+                "last": (file.last - run.begun) / NS,
+            }
             for file in run.heat.by_file()[:_MOST_FILES]
         ],
         "stacks": _stacks(run),
@@ -74,6 +78,8 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
         "shared": [
             {"object": name, "calls": known.calls, "waits": known.waits, "waited": known.waited / NS} for name, known in run.shared.items()
         ],
+        "control": bool(run.choices.get("control")),
+        "level": run.choices.get("level", "sample"),
         "lost": sum(process.lost for process in run.processes.values()),
     }
 
@@ -189,31 +195,6 @@ def worked(process: Process, run: Run, now: int) -> int:
     if done is None and task is None:
         return process.busy
     return (0 if done is None else done.busy) + (0 if task is None else max(0, now - task.since))
-
-
-def timeline(run: Run, begin: float, end: float, width: int) -> dict[str, Any]:
-    """Tasks between two times, by worker, in as much detail as a picture of so many pixels can show.
-
-    Tasks of cached functions that took a small part of what it takes to compute a result have come from the store, and say so.
-    """
-    numbers: dict[str, int] = {}
-    by_name = [numbers.setdefault(str(name), len(numbers)) for name in run.functions]
-    stored = {_short(name): known.saved / known.hits * _QUICK for name, known in run.cache.items() if known.hits}
-    most = [stored.get(_short(str(name)), 0.0) for name in run.functions]
-    first, last = (run.begun + int(seconds * NS) for seconds in (begin, end))
-    lanes = []
-    for worker, tasks in run.timelines.items():
-        bars = []
-        for bar in tasks.bars(first, last, width):
-            flags = bar.flags | (CACHED if bar.busy < most[bar.function] * bar.count else 0)
-            times = [(at - run.begun) / NS for at in (bar.begin, bar.end)]
-            bars.append([*times, bar.busy / NS, bar.count, by_name[bar.function], flags, bar.first])
-        lanes.append({"pid": worker, "bars": bars})
-    return {"functions": list(numbers), "lanes": lanes}
-
-
-def _short(name: str) -> str:
-    return name.rpartition(".")[2]
 
 
 def _stacks(run: Run) -> list[dict[str, Any]]:

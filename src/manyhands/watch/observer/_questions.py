@@ -1,0 +1,100 @@
+"""What the page is told when it asks. Plain data; times are seconds since the run began."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from manyhands.watch.observer import _sources
+from manyhands.watch.observer._timeline import CACHED
+
+if TYPE_CHECKING:
+    from manyhands.watch.observer._model import Process, Run
+
+NS = 1_000_000_000
+_QUICK = 0.2  # of the time that a result took to compute: what took less was loaded
+_PAUSES = {"pause": True, "resume": False}
+
+
+def timeline(run: Run, begin: float, end: float, width: int, now: int) -> dict[str, Any]:
+    """Tasks between two times, by worker, in as much detail as a picture of so many pixels can show.
+
+    Tasks of cached functions that took a small part of what it takes to compute a result have come from the store, and say so.
+    """
+    latest = ((now if run.ended is None else run.ended) - run.begun) / NS + 1
+    first, last = (run.begun + int(max(0.0, min(at, latest)) * NS) for at in (begin, end))
+    numbers: dict[str, int] = {}
+    by_name = [numbers.setdefault(str(name), len(numbers)) for name in run.functions]
+    stored = {_short(name): known.saved / known.hits * _QUICK for name, known in run.cache.items() if known.hits}
+    most = [stored.get(_short(str(name)), 0.0) for name in run.functions]
+    lanes = []
+    for worker, tasks in list(run.timelines.items()):
+        bars = []
+        for bar in tasks.bars(first, last, width):
+            flags = bar.flags | (CACHED if bar.busy < most[bar.function] * bar.count else 0)
+            times = [(at - run.begun) / NS for at in (bar.begin, bar.end)]
+            bars.append([*times, bar.busy / NS, bar.count, by_name[bar.function], flags, bar.first])
+        lanes.append({"pid": worker, "bars": bars})
+    return {"functions": list(numbers), "lanes": lanes}
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def files(run: Run) -> list[dict[str, Any]]:
+    """All files, the hottest first."""
+    return [
+        {
+            "id": run.heat.number(file.path),
+            "path": file.path,
+            "name": os.path.basename(file.path),
+            "hits": file.hits,
+            "own": file.own / NS,
+            "last": (file.last - run.begun) / NS,
+        }
+        for file in run.heat.by_file()
+    ]
+
+
+def source(sources: _sources.Sources, run: Run, path: str) -> _sources.Source | None:
+    """The source of a file of a run; None: nobody has it."""
+    if path in run.sources:
+        return _sources.of_text(run.sources[path], path)
+    return sources.of_file(os.path.join(run.folder, path)) if run.folder or os.path.isabs(path) else None
+
+
+def heat(run: Run, process: Process | None, path: str, source: _sources.Source | None) -> dict[str, Any]:
+    """A file with its heat: that of one process, or of all."""
+    lines = (run.heat if process is None else process.heat).files.get(path, {})
+    return {
+        "path": path,
+        "lines": [] if source is None else source.lines,
+        "heat": {
+            str(number): [line.hits, line.time / NS, line.own / NS, (line.last - run.begun) / NS, line.is_estimate]
+            for number, line in sorted(lines.items())
+        },
+        "runnable": [] if source is None else source.runnable,
+        "here": _here(run, path),
+    }
+
+
+def _here(run: Run, path: str) -> dict[str, list[int]]:
+    """By line, the processes that are in there now."""
+    found: dict[str, list[int]] = {}
+    for process in run.processes.values():
+        if process.gone is None:
+            line = next((line for file, line, _ in process.frames(process.stack_at_work()) if file == path), None)
+            if line is not None:
+                found.setdefault(str(line), []).append(process.pid)
+    return found
+
+
+def order(do: object, process: Process) -> dict[str, Any] | None:
+    """What a process is asked for; None: nobody understands that. A worker is replaced by its program."""
+    if do == "cancel":
+        task = process.run.running.get(process.pid)
+        return {"cancel": 0 if task is None else task.number}
+    if isinstance(do, str) and do in _PAUSES:
+        return {"pause": _PAUSES[do]}
+    return {"restart": process.pid} if do == "restart" else None
