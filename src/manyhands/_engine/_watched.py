@@ -24,6 +24,7 @@ observers: list[Callable[[Any], None]] = []
 # Told of each call that begins: what notes its cost, what gives its counts, how many tasks. What it gives is called with the last counts.
 follow: Callable[[Any, Callable[[], Any], int | None], Callable[[Any], object]] | None = None
 pools: Living[ProcessPool] = Living()
+leave: Callable[[], object] | None = None  # tells no more, in a worker
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 OURS = tuple(_PACKAGE + name for name in ("_engine", "_codec", "_wire", "_probe"))  # files whose frames are no task's
@@ -68,6 +69,8 @@ def join(told: dict[str, Any] | None, number: int | None, started: Callable[[], 
     global joining  # noqa: PLW0603 - nested calls have pools of their own, which join the same run
     joining = told
     if told is None:
+        if leave is not None:
+            leave()
         _probe.stop()
         return
     probe = _probe.start(told["address"], told["wants"], role="worker", name=f"worker {number}", run=told["run"])
@@ -76,7 +79,7 @@ def join(told: dict[str, Any] | None, number: int | None, started: Callable[[], 
         probe.sampler.own = OURS
         probe.sampler.boundaries |= set(map(id, boundaries()))
         if "teller" in told:  # the name of a module that knows what else is to be told; it is above this one
-            importlib.import_module(told["teller"]).begin_in_worker(probe, told)
+            importlib.import_module(told["teller"]).begin_in_worker(probe)
 
 
 def boundaries() -> Iterator[types.CodeType]:

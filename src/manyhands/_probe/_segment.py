@@ -51,8 +51,6 @@ SAMPLE = 1  # thread, stack, processor time of the thread since the last one, ta
 THREAD = 2  # thread, its name (text), 1 if it has ended
 LINES = 3  # file, line, how often since the last record of it, 1 if that is an estimate
 # Tasks that took less than a millisecond may be told of together. A worker is a process id, or, of a thread that runs tasks, its number.
-TASK_BEGUN = 4  # number, function (text), arguments (text; 0: not shown)
-TASK_ENDED = 5  # number, begun when, 1 if it failed, error (text), function (text)
 CALL_BEGUN = 6  # call, function (text), how many tasks + 1 (0: not known), workers, backend (text)
 CALL_ENDED = 7  # call, 1 if by an error
 TASKS_DONE = 8  # call (0: none), first << 32 | how many, worker << 32 | function (text), begun when, nanoseconds in them

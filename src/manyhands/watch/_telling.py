@@ -80,13 +80,13 @@ class Followed:
 
 
 class Teller:
-    """Tells an observer, by a probe. Its methods may be called by any thread.
+    """Tells an observer, by ``probe``. Its methods may be called by any thread.
 
     ``looks`` are called at each look, for what else is to be told.
     """
 
     def __init__(self, probe: Probe) -> None:
-        self._probe = probe
+        self.probe = probe
         self._lock = threading.Lock()  # of what has been told of the work of a call; held for a moment
         self._looking = threading.Lock()
         self._followed: dict[int, Followed] = {}  # calls, by their numbers
@@ -104,7 +104,7 @@ class Teller:
         _futures.FutureSink.keeps_accounts = True
         _watched.observe(self.happened)
         _watched.follow = self.follow
-        self._probe.sampler.before.append(self.look)
+        self.probe.sampler.before.append(self.look)
 
     def stop(self) -> None:
         """No more. What is known by now is told."""
@@ -114,8 +114,19 @@ class Teller:
         with contextlib.suppress(ValueError):
             _watched.unobserve(self.happened)
         with contextlib.suppress(ValueError):
-            self._probe.sampler.before.remove(self.look)
+            self.probe.sampler.before.remove(self.look)
         self.look()
+
+    def abandon(self) -> None:
+        """In a forked child: all of it is the parent's."""
+        _watched.observers.clear()
+        _watched.follow = None
+        for pool in _watched.pools:
+            pool.unobserve(self.happened)
+
+    def tell_loose(self, left: int) -> None:
+        """So many tasks are left that are of no call."""
+        self.probe.write(told.LEDGER, time.monotonic_ns(), 0, left)
 
     # ------------------------------------------------------------ events of pools
 
@@ -126,7 +137,7 @@ class Teller:
         elif type(event) is events.TaskFailed:
             self._failed(event)
         elif type(event) is events.WorkerEnded and event.pid is not None:
-            self._probe.write(told.WORKER_ENDED, event.at, event.pid, int(event.meant), self._probe.text(event.how))
+            self.probe.write(told.WORKER_ENDED, event.at, event.pid, int(event.meant), self.probe.text(event.how))
 
     def _done(self, event: events.TasksDone) -> None:
         followed = self._followed.get(event.call) or self._begin(event.call, event.started)
@@ -139,8 +150,8 @@ class Teller:
         self._write_done(followed, worker, event.first, event.count, event.started, event.lasted, ended)
 
     def _write_done(self, followed: Followed, worker: int, first: int, count: int, begun: int, lasted: int, at: int) -> None:
-        place = worker << 32 | self._probe.text(followed.function)
-        self._probe.write(told.TASKS_DONE, at, followed.number, (first & _LOW) << 32 | count & _LOW, place, begun, lasted)
+        place = worker << 32 | self.probe.text(followed.function)
+        self.probe.write(told.TASKS_DONE, at, followed.number, (first & _LOW) << 32 | count & _LOW, place, begun, lasted)
 
     def _failed(self, event: events.TaskFailed) -> None:
         worker, begun, lasted = event.ran or (None, 0, 0)
@@ -153,34 +164,27 @@ class Teller:
             with self._lock:
                 _add(followed.told, worker or 0, 1, lasted, at)
         attempt = event.index << 16 | (event.attempt & 0x7FFF) << 1 | event.again
-        place = (worker or 0) << 32 | self._probe.text(event.function)
-        key = self.error(event.error, event.function, event.index, self._message(event))
-        self._probe.write(told.TASK_FAILED, at, event.call, attempt & _MOST, self._probe.text(key), place, begun)
+        place = (worker or 0) << 32 | self.probe.text(event.function)
+        key = self.error(event.error, event.function, self._message(event))
+        self.probe.write(told.TASK_FAILED, at, event.call, attempt & _MOST, self.probe.text(key), place, begun)
 
     def _message(self, event: events.TaskFailed) -> str:
         """The text of an error. In those of manyhands there are the arguments of the task."""
         text = text_of(event.error)
-        if self._probe.wants.get("arguments") or not isinstance(event.error, errors.ManyhandsError):
+        if self.probe.wants.get("arguments") or not isinstance(event.error, errors.ManyhandsError):
             return text
         return text.replace(event.describe(), f"task {event.index}: {event.function}")
 
-    def error(self, error: BaseException, function: str, task: int | None, message: str, *, counts: bool = False) -> str:
-        """Tell of an error, in full if it is the first of its kind; the text that it is known by. ``counts``: no record tells of it."""
+    def error(self, error: BaseException, function: str, message: str, *, trace: str = "") -> str:
+        """Tell of an error, in full if it is the first of its kind; the text that it is known by. ``trace``: its traceback, if known."""
         kind = type(error).__name__
         key = f"{kind}: {_NUMBERS.sub('#', message)[:300]}"
         if key not in self._errors and len(self._errors) >= _MOST_ERRORS:
             key = f"{kind}: others"
-        is_new = key not in self._errors
-        if is_new or counts:
+        if key not in self._errors:
             self._errors.add(key)
-            said: dict[str, Any] = {"error": kind, "message": message[:2000], "key": key, "at": time.monotonic_ns()}
-            if is_new:
-                said |= {"traceback": _traceback_of(error)[-_LONGEST:], "function": function}
-            if task is not None:
-                said["task"] = task
-            if counts:
-                said["counts"] = 1
-            self._probe.tell(said)
+            said = {"error": kind, "message": message[:2000], "key": key, "function": function}
+            self.probe.tell({**said, "traceback": (trace or _traceback_of(error)).strip(' "\n')[-_LONGEST:]})
         return key
 
     def _begin(self, number: int, begun: int) -> Followed:
@@ -235,23 +239,23 @@ class Teller:
     def _tell_begin(self, followed: Followed, total: int | None, workers: int, backend: str) -> None:
         if not followed.is_told:
             followed.is_told = True
-            text, tasks = self._probe.text, 0 if total is None else total + 1
-            self._probe.write(told.CALL_BEGUN, followed.begun, followed.number, text(followed.function), tasks, workers, text(backend))
+            text, tasks = self.probe.text, 0 if total is None else total + 1
+            self.probe.write(told.CALL_BEGUN, followed.begun, followed.number, text(followed.function), tasks, workers, text(backend))
 
     def _tell_end(self, followed: Followed, at: int, *, has_failed: bool) -> None:
         followed.is_over = True
-        self._probe.write(told.CALL_ENDED, at, followed.number, int(has_failed))
+        self.probe.write(told.CALL_ENDED, at, followed.number, int(has_failed))
 
     def _tell_progress(self, followed: Followed, done: int, failed: int, *more: int) -> None:
         progress = (done << 32 | failed & _LOW, *more)
         if progress != followed.progress:
             followed.progress = progress
-            self._probe.write(told.PROGRESS, time.monotonic_ns(), followed.number, *progress)
+            self.probe.write(told.PROGRESS, time.monotonic_ns(), followed.number, *progress)
 
     def _tell_ledger(self, followed: Followed, *ledger: int) -> None:
         if ledger != followed.ledger:
             followed.ledger = ledger
-            self._probe.write(told.LEDGER, time.monotonic_ns(), followed.number, *ledger)
+            self.probe.write(told.LEDGER, time.monotonic_ns(), followed.number, *ledger)
 
     def _look_at_pools(self) -> None:
         """Calls of which nobody has told: of executors. They begin with their first task, and end when nobody has them any more."""
@@ -286,7 +290,7 @@ class Teller:
         now, done = time.monotonic_ns(), 0
         for worker, (tasks, busy) in list(work.items()):
             done += tasks
-            number = worker if isinstance(worker, int) else self._slot(str(worker), followed.begun)
+            number = worker if isinstance(worker, int) else self.slot(str(worker), followed.begun)
             with self._lock:
                 before = followed.told.setdefault(number, [0, 0, followed.begun])
                 count, lasted, since = tasks - before[0], busy - before[1], before[2]
@@ -315,14 +319,14 @@ class Teller:
         batch = working.batch
         form: Any = batch.form
         item = batch.items[working.place]
-        arguments = _arguments.of_item(form, item) if self._probe.wants.get("arguments") else ""
-        text = self._probe.text
+        arguments = _arguments.of_item(form, item) if self.probe.wants.get("arguments") else ""
+        text = self.probe.text
         name = text(form.name(item))
-        self._probe.write(told.RUNNING, working.since, working.pid, call << 32 | index & _LOW, name, text(arguments), batch.attempt)
+        self.probe.write(told.RUNNING, working.since, working.pid, call << 32 | index & _LOW, name, text(arguments), batch.attempt)
 
-    def _slot(self, name: str, begun: int) -> int:
+    def slot(self, name: str, begun: int) -> int:
         """The number, as a worker, of a thread that runs tasks since then. That of one which has ended is given to the next."""
-        pid = self._probe.pid
+        pid = self.probe.pid
         if name == "this thread":
             return pid
         if name not in self._slots:
@@ -330,8 +334,8 @@ class Teller:
             free = next((slot for slot, before in enumerate(self._slots) if before not in alive), len(self._slots))
             self._slots[free : free + 1] = [name]
             number = (free + 1) << _SLOT | pid
-            label = self._probe.text(f"thread {free}")
-            self._probe.write(told.WORKER_BEGUN, begun, number, label, alive.get(name) or 0)
+            label = self.probe.text(f"thread {free}")
+            self.probe.write(told.WORKER_BEGUN, begun, number, label, alive.get(name) or 0)
         return (self._slots.index(name) + 1) << _SLOT | pid
 
 

@@ -104,8 +104,6 @@ class Process:
             told.SAMPLE: self._sample,
             told.THREAD: self._thread,
             told.LINES: self._lines,
-            told.TASK_BEGUN: self._task_begun,
-            told.TASK_ENDED: self._task_ended,
             told.CALL_BEGUN: self._call_begun,
             told.CALL_ENDED: self._call_ended,
             told.TASKS_DONE: self._tasks_done,
@@ -221,20 +219,6 @@ class Process:
 
     # ------------------------------------------------------------ tasks
 
-    def _task_begun(self, record: Record) -> None:
-        self.run.running[self.pid] = Task(record.a, self.text(record.b), self.text(record.c), record.at)
-
-    def _task_ended(self, record: Record) -> None:
-        run = self.run
-        flags = FAILED if record.c else 0
-        run.timeline(self.pid).add(record.b, record.at, function=run.function(self.text(record.e)), flags=flags, first=record.a)
-        run.running.pop(self.pid, None)
-        run.loose.done += 1
-        run.loose.rate.note(record.at, 1)
-        if record.c:
-            run.loose.failed += 1
-            run.later.append((self.text(record.d), lambda key: run.note_failure(key, record.at, record.a)))
-
     def _running(self, record: Record) -> None:
         call, number = record.b >> 32, record.b & _LOW
         self.run.running[record.a] = Task(number, self.text(record.c), self.text(record.d), record.at, call, record.e)
@@ -247,11 +231,10 @@ class Process:
         run.timeline(worker).add(record.d, record.at, count=count, function=run.function(function), first=first, busy=record.e)
         run.ended_before(worker, record.at)
         if call is None:
-            run.loose.done += count
-            run.loose.rate.note(record.at, count)
-        else:
-            call.function = call.function or function
-            call.worked(worker, first, count, record.e)
+            run.loose_done(record.at, count, record.d)
+            call = run.loose
+        call.function = call.function or function
+        call.worked(worker, first, count, record.e)
 
     def _task_failed(self, record: Record) -> None:
         run = self.run
@@ -259,7 +242,9 @@ class Process:
         if record.e:
             run.timeline(worker).add(record.e, record.at, function=run.function(function), flags=FAILED, first=index)
             run.ended_before(worker, record.at)
-        call = self._call(record.a, record.e or record.at)
+        call = self._call(record.a, record.e or record.at) if record.a else run.loose
+        if not record.a:
+            run.loose_done(record.at, 1, record.e, failed=1)
         call.function = call.function or function
         if record.e:
             call.worked(worker, index, 1, max(0, record.at - record.e))
@@ -295,6 +280,9 @@ class Process:
             call.preparing, call.collecting = record.e >> 32, record.e & _LOW
 
     def _ledger(self, record: Record) -> None:
+        if not record.a:
+            self.run.loose.total = self.run.loose.done + record.b
+            return
         call = self.run.calls.get((self.pid, record.a))
         if call is not None:
             call.submitted, call.first_start, call.away = record.b, record.c, record.d
@@ -428,6 +416,13 @@ class Run:
         if task is not None and task.since < at:
             del self.running[worker]
 
+    def loose_done(self, at: int, count: int, begun: int, failed: int = 0) -> None:
+        """Tasks have ended that are of no call."""
+        loose = self.loose
+        loose.first_start = min(loose.first_start, begun)
+        loose.progressed(at, loose.done + count, loose.failed + failed)
+        loose.workers = max(loose.workers, len(loose.work))
+
     def rate(self, now: int) -> float:
         """Tasks a second, lately."""
         return sum(call.rate.lately(now) for call in self.calls.values() if call.ended is None) + self.loose.rate.lately(now)
@@ -474,5 +469,5 @@ class Run:
         """The program has gone."""
         if self.ended is None:
             self.ended, self.state, self.how = at, state, how
-            for call in self.calls.values():
+            for call in (*self.calls.values(), self.loose):
                 call.ended = at if call.ended is None else call.ended

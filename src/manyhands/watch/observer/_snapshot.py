@@ -86,7 +86,7 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
 
 def _total(call: Call) -> int:
     """How many tasks there are, as far as is known."""
-    return call.submitted if call.total is None else call.total
+    return max(call.done, call.submitted if call.total is None else call.total)
 
 
 def _call(call: Call, run: Run, end: int) -> dict[str, Any]:

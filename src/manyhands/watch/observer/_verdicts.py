@@ -79,8 +79,9 @@ def find(run: Run, now: int) -> Verdict | None:
     growing = _growing(run, now)
     if growing is not None:
         return growing
-    under_way = [call for call in run.calls.values() if call.ended is None and call.workers]
-    calls = under_way or sorted((call for call in run.calls.values() if call.workers), key=lambda call: (call.ended or now) - call.begun)
+    known = [call for call in (*run.calls.values(), run.loose) if call.workers]
+    under_way = [call for call in known if call.ended is None]
+    calls = under_way or sorted(known, key=lambda call: (call.ended or now) - call.begun)
     if not calls:
         return None
     case = _case(run, calls[-1], now)
