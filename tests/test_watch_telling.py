@@ -115,3 +115,56 @@ def test_threads_of_the_standard_library_are_told(tmp_path):
     assert told["done"] == 20
     threads = [lane for lane in told["lanes"] if lane["role"] == "thread"]
     assert sum(lane["tasks"] for lane in threads) == 20
+
+
+def test_caches_are_told(tmp_path):
+    code = """
+    import time, manyhands
+
+    memory = manyhands.Memory("store")
+
+    @memory.cache
+    def slow(n):
+        time.sleep(0.05)
+        return n
+
+    def task(n):
+        return slow(n % 2)
+
+    manyhands.map(task, range(6), workers=2, chunk=1)
+    slow(0)
+    """
+    told = observed.ended(tmp_path, code)
+    (cache,) = told["cache"]
+    assert cache["function"].endswith("slow")
+    assert (cache["hits"], cache["misses"]) == (5, 2)
+    assert cache["saved"] == pytest.approx(5 * 0.05, rel=0.5)
+    assert cache["taken"] >= 2 * 0.05
+    assert told["cached"] == 5
+
+
+def test_shared_objects_are_told(tmp_path):
+    code = """
+    import time, manyhands
+
+    class Slow:
+        def __init__(self):
+            self.n = 0
+
+        def add(self):
+            time.sleep(0.02)
+            self.n += 1
+
+    def task(shared):
+        shared.add()
+
+    shared = manyhands.share(Slow())
+    manyhands.map(task, [shared] * 4, workers=2, chunk=1)
+    print(shared.n)
+    """
+    told = observed.ended(tmp_path, code)
+    (shared,) = told["shared"]
+    assert shared["object"].startswith("Slow")
+    assert shared["calls"] >= 4
+    assert 1 <= shared["waits"] <= 4
+    assert 0.005 < shared["waited"] < 0.5

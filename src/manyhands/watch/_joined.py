@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from manyhands._engine import _watched
 from manyhands._probe import _probe
 from manyhands.watch._telling import Teller
+from manyhands.watch._uses import Uses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 class _State:
     teller: Teller | None = None
+    uses: Uses | None = None
     is_followed = False  # whether forked children are
     more: list[Callable[[], object]] = []  # noqa: RUF012 - called at each look
 
@@ -38,7 +40,9 @@ def begin(probe: Probe) -> None:
     """Tell what happens in this process."""
     end()
     _state.teller = Teller(probe)
-    _state.teller.looks += _state.more
+    _state.uses = Uses(probe)
+    _state.uses.start()
+    _state.teller.looks += [_state.uses.look, *_state.more]
     _state.teller.start()
     _watched.leave = end
     if not _state.is_followed:
@@ -48,6 +52,9 @@ def begin(probe: Probe) -> None:
 
 def end() -> None:
     """Tell no more."""
+    if _state.uses is not None:
+        _state.uses.stop()
+        _state.uses = None
     if _state.teller is not None:
         _state.teller.stop()
         _state.teller = None
@@ -81,6 +88,9 @@ def _begin_anew() -> None:
     if before is None:
         return
     before.abandon()
+    if _state.uses is not None:
+        _state.uses.stop()
+        _state.uses = None
     probe = _probe.here()
     if probe is not None:
         begin(probe)
