@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from manyhands._probe import _segment
+from manyhands.watch import _starting
 from manyhands.watch.observer import _hub, _main, _snapshot
 
 _JOIN = """
@@ -76,8 +77,7 @@ class Observed:
 @contextlib.asynccontextmanager
 async def observed(tmp_path, code, *, arguments=False, plain=False):
     """A program that is watched."""
-    folder = Path(os.environ["MANYHANDS_RUNTIME_DIR"], "watch")
-    folder.mkdir(mode=0o700)
+    folder = Path(_starting.folder())
     facts = {"url": "", "frame": "", "why": "a test", "pid": os.getpid(), "version": _segment.VERSION}
     (folder / "page").write_text(json.dumps(facts))
     listening = _main._listen(str(folder))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import time
 
@@ -45,7 +46,7 @@ def test_a_picture_shows_what_is_there_and_is_no_wider_than_it_has_to_be(tasks, 
     assert sum(bar.count for bar in bars) >= len(inside)
     assert sum(bar.busy for bar in bars) >= sum(end - begin for begin, end, _, _ in inside)
     pixel = max(1, length // width)
-    assert all(later.begin >= earlier.begin and later.end >= earlier.end for earlier, later in zip(bars, bars[1:], strict=False))
+    assert all(later.begin >= earlier.begin and later.end >= earlier.end for earlier, later in itertools.pairwise(bars))
     assert all(bar.count == 1 or bar.end - bar.begin <= pixel for bar in bars)
     assert len(bars) <= 2 * width + 2 or pixel == 1
     failed = [task for task in inside if task[3] & FAILED]

@@ -168,8 +168,8 @@ class Staffing:
 def _last_words(peer: Peer, reason: str, status: int | None) -> tuple[str, bool]:
     """How a worker has ended, and whether that was meant."""
     stopped = {
-        scheduler.TIMEOUT: "was stopped: its task took longer than it may",
-        scheduler.CANCELLED: "was stopped: its task was cancelled",
+        scheduler.TIMEOUT: "stopped: its task took longer than it may",
+        scheduler.CANCELLED: "stopped: its task was cancelled",
     }
     how = stopped.get(reason) or peer.end_in_words(status)
     return how, not how or peer.dismissed or reason in stopped

@@ -165,6 +165,7 @@ class Peer:
         if status == 0 and not (self.garbled or self.cut_off):
             return ""
         how, cause = self._explain(status)
+        how = how.removeprefix("was ")
         return f"{how}: {cause}" if cause else how
 
     def _explain(self, status: int | None) -> tuple[str, str]:

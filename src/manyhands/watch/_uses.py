@@ -26,6 +26,28 @@ _WAITING = frozenset({"acquire", "__enter__", "wait", "wait_for", "get", "put", 
 _LEAST_WAIT = 50_000  # nanoseconds; what takes less has not waited
 
 
+class _State:
+    uses: Uses | None = None  # what counts now
+
+
+_state = _State()
+
+
+def _begin_results(module: Any) -> None:
+    if _state.uses is not None:
+        _state.uses.count_results(module)
+
+
+def _begin_requests(module: Any) -> None:
+    if _state.uses is not None:
+        _state.uses.count_requests(module)
+
+
+def _begin_waits(module: Any) -> None:
+    if _state.uses is not None:
+        _state.uses.time_waits(module)
+
+
 class _Cache:
     """Of one function, since it was told of last. ``each``: nanoseconds that a hit saves, as far as is known."""
 
@@ -45,17 +67,17 @@ class Uses:
         self._waits: dict[Any, list[int]] = {}  # by monitor, or object: how often, nanoseconds
         self._lock = threading.Lock()
         self._undo: list[Callable[[], object]] = []
-        self._is_over = False
 
     def start(self) -> None:
         """From now on."""
-        when_imported(_CACHED, self._count_results)
-        when_imported(_SHARED, self._count_requests)
-        when_imported(_MONITORS, self._time_waits)
+        _state.uses = self
+        when_imported(_CACHED, _begin_results)
+        when_imported(_SHARED, _begin_requests)
+        when_imported(_MONITORS, _begin_waits)
 
     def stop(self) -> None:
         """No more. What was replaced is as it was."""
-        self._is_over = True
+        _state.uses = None
         while self._undo:
             self._undo.pop()()
 
@@ -66,9 +88,8 @@ class Uses:
 
     # ------------------------------------------------------------ caches
 
-    def _count_results(self, module: Any) -> None:
-        if self._is_over:
-            return
+    def count_results(self, module: Any) -> None:
+        """The module has been loaded."""
         clock = time.perf_counter
 
         def finding(plain: Callable[..., Any]) -> Callable[..., Any]:
@@ -106,9 +127,8 @@ class Uses:
 
     # ------------------------------------------------------------ shared objects
 
-    def _count_requests(self, module: Any) -> None:
-        if self._is_over:
-            return
+    def count_requests(self, module: Any) -> None:
+        """The module has been loaded."""
         calls, doing = self._calls, module._DOING  # noqa: SLF001 - a table of what is done, made to be looked up in
         from manyhands.sharing import _asked, _waiting  # noqa: PLC0415 - where something is shared
 
@@ -136,9 +156,8 @@ class Uses:
         doing.update({operation: counting(timing(plain) if operation == _asked.CALL else plain) for operation, plain in before.items()})
         self._undo.append(lambda: doing.update(before))
 
-    def _time_waits(self, module: Any) -> None:
-        if self._is_over:
-            return
+    def time_waits(self, module: Any) -> None:
+        """The module has been loaded."""
 
         def timing(plain: Callable[..., Any]) -> Callable[..., Any]:
             def wait(monitor: Any, caller: int, timeout: float) -> Any:

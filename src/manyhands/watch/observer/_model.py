@@ -194,8 +194,13 @@ class Process:
             self.busy += lasted
         thread.stack, thread.since = record.b, record.at
 
+    def stack_now(self) -> int:
+        """Of the thread that shows best where it is: the main thread's, if that is not idle; 0: none."""
+        main = self.threads.get(self.pid)
+        return main.stack if main is not None and main.stack else self.stack_at_work()
+
     def stack_at_work(self) -> int:
-        """Of the thread that shows best what it does: the main thread's, if that is not idle; 0: none is at work."""
+        """The same, of a thread that does something: that is at a task, or computes; 0: there is none."""
         main = self.threads.get(self.pid)
         if main is not None and main.stack and (self.role == "worker" or self.pid in self.run.running):
             return main.stack

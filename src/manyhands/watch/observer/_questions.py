@@ -84,7 +84,7 @@ def _here(run: Run, path: str) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for process in run.processes.values():
         if process.gone is None:
-            line = next((line for file, line, _ in process.frames(process.stack_at_work()) if file == path), None)
+            line = next((line for file, line, _ in process.frames(process.stack_now()) if file == path), None)
             if line is not None:
                 found.setdefault(str(line), []).append(process.pid)
     return found

@@ -113,9 +113,9 @@ def _lanes(run: Run, now: int) -> list[dict[str, Any]]:
 
 
 def _lane(process: Process, run: Run, now: int) -> dict[str, Any]:
-    stack = process.stack_at_work()
+    stack = process.stack_now()
     end = now if process.gone is None else process.gone
-    is_busy = stack or _is_at_work(run, process.pid, now)
+    is_busy = process.stack_at_work() or _is_at_work(run, process.pid, now)
     state = "gone" if process.gone is not None else "paused" if process.figures[told.PAUSED] else "busy" if is_busy else "idle"
     return {
         "pid": process.pid,
@@ -201,7 +201,7 @@ def _stacks(run: Run) -> list[dict[str, Any]]:
     """Where everybody is, equal stacks once."""
     found: dict[tuple[tuple[str, int, str], ...], list[int]] = {}
     for process in run.processes.values():
-        if process.gone is None and (stack := process.stack_at_work()):
+        if process.gone is None and (stack := process.stack_now()):
             found.setdefault(tuple(process.frames(stack)), []).append(process.pid)
     ordered = sorted(found.items(), key=lambda item: len(item[1]), reverse=True)[:_MOST_STACKS]
     return [{"count": len(pids), "pids": pids, "frames": [list(frame) for frame in frames]} for frames, pids in ordered]
