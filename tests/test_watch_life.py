@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
@@ -209,6 +210,45 @@ def test_an_observer_that_cannot_start_says_why():
         with pytest.raises(WatchFailed, match=f"127.0.0.1:{port} cannot be the address of the page: Address already in use"):
             _starting.observer(port=port)
     shutil.rmtree(FOLDER)
+
+
+def test_what_is_to_be_kept_is_there_when_the_program_has_ended(tmp_path):
+    # Nothing here says what is in the file: whoever makes it does, or says that nobody can.
+    code = f"import manyhands; manyhands.watch(browser=False, save={str(tmp_path / 'run.html')!r})"
+    done = scripts.run(code)
+    kept = (tmp_path / "run.html").exists()
+    assert ("this run is kept in" in done.stderr) == kept
+    assert ("this run could not be kept: " in done.stderr) != kept
+    assert [path.name for path in tmp_path.iterdir()] == ["run.html"] * kept
+
+
+def test_an_observer_that_is_asked_to_end_leaves_nothing():
+    manyhands.watch(browser=False)
+    _, pid = pages.of_observer()
+    os.kill(pid, signal.SIGTERM)
+    waiting.until(lambda: waiting.gone(pid))
+    assert not FOLDER.exists()
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1", "0.0.0.0", "127.0.0.1"])
+def test_the_address_of_the_page_can_be_chosen(host):
+    with manyhands.watch(browser=False, host=host) as watching:
+        page = pages.Page(watching.url).enter()
+        assert page.until(pages.state("running"))
+        assert page.ask("GET", "/events", host=f"evil.example:{page.host.rpartition(':')[2]}").status == 421
+
+
+def test_threads_that_ask_at_once_join_once():
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(manyhands.watch(browser=False).url)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 1
+    page, _ = pages.of_observer()
+    with contextlib.closing(page.events()) as events:
+        assert len(next(events)["runs"]) == 1
 
 
 def test_nothing_keeps_a_program_alive():

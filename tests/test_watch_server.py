@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pages
 import pytest
+import waiting
 
 import manyhands
 from manyhands.watch.observer import _broadcast, _questions, _sources, _static
@@ -254,39 +255,53 @@ def test_control_is_refused_unless_it_is_switched_on(page):
     assert page.post("/control", {**asked, "pid": None}).status == 404
 
 
-def spin(until):
-    total = 0
-    while time.monotonic() < until:
-        total += sum(range(100))
-    return total
+def spin(enough):
+    while not enough.is_set():
+        sum(range(100_000))
+
+
+@contextlib.contextmanager
+def at_work(function, *args):
+    """A thread is in it."""
+    enough = threading.Event()
+    thread = threading.Thread(target=function, args=(*args, enough))
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
+
+
+def file_of(page, path):
+    """The number of a file, and the run, as soon as it has been seen at work."""
+    return page.until(lambda run: next(((run["id"], file["id"]) for file in run["files"] if file["path"] == path), None))
 
 
 def test_the_source_of_what_runs_is_shown_with_its_heat(page):
     page.enter()
-    threading.Thread(target=spin, args=(time.monotonic() + 0.6,)).start()
-    file = page.until(lambda run: next((file for file in run["files"] if file["path"] == __file__), None))
-    run = page.until(pages.state("running"))["id"]
-    assert file["id"] in {each["id"] for each in page.get(f"/files?run={run}").json() if each["name"] == "test_watch_server.py"}
-    shown = page.get(f"/source?run={run}&file={file['id']}&pid={os.getpid()}").json()
     lines = Path(__file__).read_text().split("\n")
-    hot = [int(number) for number, (hits, *_) in shown["heat"].items() if hits]
+    hottest = lines.index("        sum(range(100_000))") + 1
+    with at_work(spin):
+        run, file = file_of(page, __file__)
+        assert file in {each["id"] for each in page.get(f"/files?run={run}").json() if each["name"] == "test_watch_server.py"}
+        address = f"/source?run={run}&file={file}&pid={os.getpid()}"
+        shown = waiting.until(lambda: found if str(hottest) in (found := page.get(address).json())["heat"] else None)
     assert shown["path"] == __file__
     assert shown["lines"] == lines
-    assert any("sum(range(100))" in lines[number - 1] for number in hot)
-    assert set(hot) <= set(shown["runnable"])
+    assert {int(number) for number in shown["heat"]} <= set(shown["runnable"])
     assert lines.index("# " + "-" * 64 + " who is let in") + 1 not in shown["runnable"]
 
 
 def test_code_that_was_typed_is_shown(page):
-    text = "def typed(spin, until):\n    return spin(until)\n"
+    text = "def typed(spin, enough):\n    return spin(enough)\n"
     linecache.cache["<typed>"] = (len(text), None, text.splitlines(keepends=True), "<typed>")
     names = {}
     exec(compile(text, "<typed>", "exec"), names)
     page.enter()
-    threading.Thread(target=names["typed"], args=(spin, time.monotonic() + 0.5)).start()
-    file = page.until(lambda run: next((file for file in run["files"] if file["path"] == "<typed>"), None))
-    run = page.until(pages.state("running"))["id"]
-    shown = page.get(f"/source?run={run}&file={file['id']}").json()
+    with at_work(names["typed"], spin):
+        run, file = file_of(page, "<typed>")
+        shown = page.get(f"/source?run={run}&file={file}").json()
     assert (shown["lines"], shown["runnable"]) == (text.split("\n"), [1, 2])
     del linecache.cache["<typed>"]
 

@@ -1,4 +1,4 @@
-"""What is asked of the observer of this user by who is not watched: which runs there are, to open the page, to end."""
+"""What is asked of the observer of this user by who is not watched, or not any more: which runs there are, to open the page, to end."""
 
 from __future__ import annotations
 
@@ -7,36 +7,41 @@ from typing import Any
 
 from manyhands._probe import _link
 from manyhands.sharing import _folder
-from manyhands.watch import _starting
+
+SOCKET = "s"  # of an observer, in its folder
 
 
-def ask(question: str) -> dict[str, Any] | None:
+def _address() -> str:
+    return os.path.join(_folder.base(), _folder.OBSERVER, SOCKET)
+
+
+def ask(question: str, about: str = "", within: float = 5.0) -> dict[str, Any] | None:
     """What the observer says; None: there is none, or it ends just now.
 
     Args:
-        question: "runs": the runs, and the address of the page; "open": open the page; "end": end, whoever is watched.
+        question: "runs": the runs, and the address of the page; "open": open the page; "saved": whether what was to be kept of a run is.
+        about: which run, by its token.
+        within: seconds in which it answers.
     """
-    path = os.path.join(_folder.base(), _folder.OBSERVER)
     try:
-        connected = _link.connect(os.path.join(path, _starting.SOCKET))
-    except OSError:
-        return None
-    with connected:
-        try:
-            connected.send(_link.packed({question: 1}))
+        with _link.connect(_address(), within) as connected:
+            connected.send(_link.packed({question: about}))
             return _link.answer(connected)
-        except (OSError, ValueError):
-            return None
+    except (OSError, ValueError):
+        return None
 
 
 def end_observer(within: float = 10.0) -> None:
-    """End the observer of this user, if there is one, and wait until it has. Programs that it watches go on."""
-    path = os.path.join(_folder.base(), _folder.OBSERVER)
+    """End the observer of this user, if there is one, and wait until it has. Programs that it watches go on.
+
+    Raises:
+        TimeoutError: it has not ended within so many seconds.
+    """
     try:
-        connected = _link.connect(os.path.join(path, _starting.SOCKET), within)
+        connected = _link.connect(_address(), within)
     except OSError:
         return
     with connected:
-        connected.send(_link.packed({"end": 1}))
+        connected.send(_link.packed({"end": ""}))
         while connected.recv(1 << 16):  # it hangs up when it ends
             pass

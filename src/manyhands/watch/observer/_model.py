@@ -291,6 +291,7 @@ class Run:
         self.heat = Heat()
         self.choices: dict[str, Any] = {}  # of who watches it, see manyhands.watch
         self.sources: dict[str, str] = {}  # texts of code that is in no file, by the names of such files
+        self.unsaved = ""  # why what was to be kept of it is not
         self.folder = ""  # that the program was started in
         self.timelines: dict[int, Timeline] = {}
         self.errors: dict[tuple[str, str], Failure] = {}
