@@ -144,10 +144,18 @@ def test_only_the_page_itself_may_change_something(keys, origins, kinds, expecte
         assert status(keys.judge(request(keys, method, "/control", origins=origins, content_types=kinds))) == expected
 
 
+def test_the_page_has_a_folder_of_its_own_for_its_cookie(keys):
+    assert keys.cookie.endswith(f"; Path={keys.home}")
+    assert keys.judge(request(keys, path=keys.home)) == Admitted("/")
+    assert keys.judge(request(keys, path=f"{keys.home}a/b.js")) == Admitted("/a/b.js")
+    assert keys.judge(request(keys, path=f"{keys.home}/etc/passwd")) == Admitted("//etc/passwd")
+    assert status(keys.judge(request(keys, path=keys.home, cookie=False))) == 403
+
+
 def test_tokens_are_long_and_never_the_same(keys):
     other = Keys("127.0.0.1", PORT)
-    tokens = {each for key in (keys, other) for each in (key.token, key.frame, cookie_of(key), key.for_once(), key.for_once())}
-    assert len(tokens) == 10
+    tokens = {each for key in (keys, other) for each in (key.token, key.frame, key.home, cookie_of(key), key.for_once(), key.for_once())}
+    assert len(tokens) == 12
     assert min(map(len, tokens)) >= 32
 
 
@@ -170,10 +178,12 @@ def test_the_guard_stands_before_everything(page):
     assert page.get("/?token=wrong").status == 403
     answer = page.get(page.entrance)
     cookie = answer.headers["set-cookie"]
-    assert cookie.endswith("; HttpOnly; SameSite=Strict; Path=/")
+    home = cookie.rpartition("Path=")[2]
+    assert cookie.endswith(f"; HttpOnly; SameSite=Strict; Path={home}")
     assert page.entrance.partition("=")[2] not in cookie
+    assert f'url={home}"' in answer.body.decode()
     page.enter()
-    assert page.get("/").status in {200, 404}  # 404: the page has not been built
+    assert {page.get(path).status for path in ("/", home)} <= {200, 404}  # 404: the page has not been built
     assert page.ask("POST", "/control", "{}", Origin="http://evil.example", Content_Type="application/json").status == 403
     assert page.ask("POST", "/control", "{}", Content_Type="application/json").status == 403
     assert page.post("/control", {"run": "x"}).status == 404

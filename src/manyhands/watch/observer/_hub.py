@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from manyhands._probe import _link, _segment
+from manyhands._probe import _link, _probe, _segment
 from manyhands.watch.observer import _machine
 from manyhands.watch.observer._model import Run
 
@@ -31,7 +31,6 @@ _PACKET = 1 << 16
 _MOST_ENDED = 20  # runs that are kept
 _SETTLES = 0.3  # seconds until a process that has hung up has ended, unless it has become another program
 DIED = "it was killed, or crashed"
-_WANTED = ("level", "files", "arguments")  # choices that processes are told of
 
 
 class Connection:
@@ -230,7 +229,7 @@ class Hub:
                 tell()
 
     def _wants(self, run: Run) -> dict[str, Any]:
-        return {"rate": RATE, **{key: run.choices[key] for key in _WANTED if key in run.choices}}
+        return {"rate": RATE, **{key: run.choices[key] for key in _probe.WANTED if key in run.choices}}
 
     def _forget_old(self) -> None:
         ended = [token for token, run in self.runs.items() if run.ended is not None and not self.of(run)]

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 _RATE_OVER = 10 * NS  # how far back the rate of tasks looks
+_MOST_PROCESSES = 400
 _MOST_ERRORS = 200
 _STATUS = 256  # added to what WORKER_ENDED tells, since words have no sign
 _BUSY_SHARE = 10  # a thread that used a tenth of the time was busy
@@ -304,9 +305,17 @@ class Run:
 
     def greet(self, hello: dict[str, Any], at: int) -> Process:
         """A process of it has come."""
+        if len(self.processes) >= _MOST_PROCESSES:
+            self._forget_gone()
         process = self.processes[int(hello["pid"])] = Process(self, hello, at)
         self.folder = str(hello.get("cwd", self.folder))
         return process
+
+    def _forget_gone(self) -> None:
+        """Half of those that have gone, the oldest first. A program may fork without end."""
+        gone = [pid for pid, process in self.processes.items() if process.gone is not None and process.role != "program"]
+        for pid in gone[: (len(gone) + 1) // 2]:
+            del self.processes[pid]
 
     def function(self, name: Text) -> int:
         """The number of a function's name, in timelines."""
