@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 import pages
+import psutil
 import pytest
 import scripts
 import waiting
@@ -39,6 +40,11 @@ def watched(code):
     """A program that is watched, and its page."""
     with scripts.started(WATCHED + code) as process:
         yield process, pages.announced(process)
+
+
+def processor_time(pid):
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 def work(seconds):
@@ -121,6 +127,13 @@ def test_a_forked_child_has_a_lane_of_its_own():
     assert run["lanes"][0]["state"] != "gone"
 
 
+def test_a_forked_worker_is_a_worker():
+    with watched("manyhands.Executor(1, start_method='fork').submit(time.sleep, 60)") as (process, page):
+        roles = {"program", "worker"}
+        lanes = page.until(lambda run: run["lanes"] if {lane["role"] for lane in run["lanes"]} == roles else None)
+    assert {lane["pid"] == process.pid: lane["name"] for lane in lanes} == {True: "python", False: "worker 0"}
+
+
 # ---------------------------------------------------------------- one page for all
 
 
@@ -158,9 +171,9 @@ def test_the_observer_stays_while_somebody_looks():
     page, pid = pages.of_observer()
     with contextlib.closing(page.events()) as events:
         next(events)
-        ended = time.monotonic() + 0.3
+        ended, used = time.monotonic() + 0.3, processor_time(pid)
         waiting.until(lambda: time.monotonic() > ended)
-        assert not waiting.gone(pid)
+        assert processor_time(pid) - used < 0.1  # nobody runs, so it sleeps
     waiting.until(lambda: waiting.gone(pid))
 
 

@@ -14,6 +14,8 @@ import pytest
 import waiting
 
 import manyhands
+from manyhands._probe import _probe
+from manyhands.watch import _commands
 from manyhands.watch.observer import _broadcast, _questions, _sources, _static
 from manyhands.watch.observer._keys import Admitted, Entered, Keys, Refused, Request, hosts_of
 from manyhands.watch.observer._model import Run
@@ -323,6 +325,19 @@ def test_events_come_while_somebody_looks(page):
     assert told[0]["runs"][0]["state"] == "running"
     assert told[0]["now"] < told[1]["now"] < told[2]["now"] <= time.time()
     assert told[0]["now"] < next(page.events())["now"]  # made for who looks now
+
+
+def test_a_terminal_is_told_the_same_through_the_socket(page):
+    long = "x" * 100_000
+    with contextlib.closing(_commands.look()) as told:
+        first, second = next(told), next(told)
+    assert [run["name"] for run in first["runs"]] == [run["name"] for run in second["runs"]]
+    probe = _probe.here()
+    for number in range(40):
+        probe.tell({"error": f"E{number}", "message": long[:190], "traceback": long[:5000]})
+    with contextlib.closing(_commands.look()) as told:
+        run = next(event["runs"][0] for event in told if len(event["runs"][0]["errors"]) == 30)  # more than one packet
+    assert {len(error["traceback"]) for error in run["errors"]} == {5000}
 
 
 def test_events_are_made_for_nobody_else():

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manyhands._probe import _link
 from manyhands.sharing import _folder
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 SOCKET = "s"  # of an observer, in its folder
+PIECE = 32768  # bytes of what is told to a terminal, in one packet
+MORE, LAST = b"+", b"."  # how packets begin
 
 
 def _address() -> str:
@@ -29,6 +35,27 @@ def ask(question: str, about: str = "", within: float = 5.0) -> dict[str, Any] |
             return _link.answer(connected)
     except (OSError, ValueError):
         return None
+
+
+def look() -> Iterator[dict[str, Any]]:
+    """How all runs are, again and again, as the page is told it, until the observer ends. Whoever asks for it looks: the observer stays.
+
+    ``{"now": unix time, "runs": [snapshot, ...]}``, some five times a second while anything happens.
+    """
+    try:
+        connected = _link.connect(_address())
+    except OSError:
+        return
+    with connected:
+        connected.settimeout(None)
+        connected.send(_link.packed({"look": ""}))
+        told = bytearray()
+        while packet := connected.recv(PIECE + 1):
+            told += packet[1:]
+            if packet[:1] == LAST:
+                if told:  # otherwise only to see whether anybody is there
+                    yield json.loads(told)
+                told.clear()
 
 
 def end_observer(within: float = 10.0) -> None:

@@ -86,8 +86,8 @@ class Hub:
         changed: called when a run has begun or ended.
         opened: called when a run wants its page to be opened.
         ended: called with a run that has ended.
-        questions: what is answered to who is not watched, by the key of the question. None: the end of the connection is, with that of this
-            process.
+        questions: what is answered to who is not watched, by the key of the question.
+        takers: who takes over the connection of one who asks for more than an answer.
     """
 
     def __init__(self, listening: socket.socket) -> None:
@@ -99,9 +99,9 @@ class Hub:
         self.changed: list[Callable[[], None]] = []
         self.opened: list[Callable[[], object]] = []
         self.ended: list[Callable[[Run], None]] = []
-        self.questions: dict[str, Callable[[Any], dict[str, Any] | None]] = {}
+        self.questions: dict[str, Callable[[Any], dict[str, Any]]] = {}
+        self.takers: dict[str, Callable[[socket.socket], None]] = {}
         self._has_come = asyncio.Event()
-        self._kept: list[socket.socket] = []
 
     async def serve(self) -> None:
         """Greet who comes, and look at all that are there; until cancelled."""
@@ -181,14 +181,12 @@ class Hub:
             connected.close()
 
     def _answer(self, connected: socket.socket, question: dict[str, Any]) -> None:
-        for key, value in question.items():
-            if key in self.questions:
-                said = self.questions[key](value)
-                if said is None:  # the end of the connection is the answer
-                    self._kept.append(connected)
-                    return
-                connected.send(_link.packed(said))
-        connected.close()
+        (key, value), *_ = question.items()
+        if key in self.takers:
+            self.takers[key](connected)
+            return
+        with connected:
+            connected.send(_link.packed(self.questions[key](value)))
 
     def _take_in(self, connected: socket.socket, hello: dict[str, Any], fd: int) -> None:
         try:

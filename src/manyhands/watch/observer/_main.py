@@ -64,7 +64,8 @@ async def _observe(said: int, folder: str, settings: Settings, page: socket.sock
     hub.changed.append(life.note)
     hub.opened.append(site.open)
     hub.ended.append(save)
-    hub.questions.update(_questions(hub, site, life))
+    hub.questions.update(_questions(hub, site))
+    hub.takers.update({"look": site.broadcast.tell, "end": life.end_for})
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, life.end_now)
     why = _missing()
     _write_page(folder, {"url": "" if why else site.url, "frame": "" if why else site.frame, "why": why})
@@ -92,7 +93,7 @@ async def _first(*tasks: asyncio.Future[None]) -> None:
         task.result()
 
 
-def _questions(hub: Hub, site: Site, life: Life) -> dict[str, Callable[[Any], dict[str, Any] | None]]:
+def _questions(hub: Hub, site: Site) -> dict[str, Callable[[Any], dict[str, Any]]]:
     """What other programs of this user may ask for, without being watched."""
 
     def open_page(_: object) -> dict[str, Any]:
@@ -108,7 +109,6 @@ def _questions(hub: Hub, site: Site, life: Life) -> dict[str, Callable[[Any], di
         "runs": lambda _: {"runs": hub.overview(), "url": site.url},
         "open": open_page,
         "saved": saved,
-        "end": lambda _: life.end_now(),
     }
 
 
