@@ -78,7 +78,7 @@ class Observed:
 async def observed(tmp_path, code, *, arguments=False, plain=False):
     """A program that is watched."""
     folder = Path(_starting.folder())
-    facts = {"url": "", "frame": "", "why": "a test", "pid": os.getpid(), "version": _segment.VERSION}
+    facts = {"url": "", "frame": "", "why": "a test", "id": "1", "pid": os.getpid(), "version": _segment.VERSION}
     (folder / "page").write_text(json.dumps(facts))
     listening = _main._listen(str(folder))
     hub = _hub.Hub(listening)

@@ -11,17 +11,20 @@ import socket
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from pathlib import Path
 
 import pages
+import psutil
 import pytest
 import scripts
 import waiting
 
 import manyhands
+from manyhands._engine import _watched
 from manyhands.errors import WatchFailed, WatchMissing
-from manyhands.watch import _choices, _commands, _starting
+from manyhands.watch import _choices, _commands, _starting, _watching
 
 # A program that is watched, and says so when it is.
 WATCHED = """
@@ -37,6 +40,11 @@ def watched(code):
     """A program that is watched, and its page."""
     with scripts.started(WATCHED + code) as process:
         yield process, pages.announced(process)
+
+
+def processor_time(pid):
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
 
 
 def work(seconds):
@@ -119,6 +127,13 @@ def test_a_forked_child_has_a_lane_of_its_own():
     assert run["lanes"][0]["state"] != "gone"
 
 
+def test_a_forked_worker_is_a_worker():
+    with watched("manyhands.Executor(1, start_method='fork').submit(time.sleep, 60)") as (process, page):
+        roles = {"program", "worker"}
+        lanes = page.until(lambda run: run["lanes"] if {lane["role"] for lane in run["lanes"]} == roles else None)
+    assert {lane["pid"] == process.pid: lane["name"] for lane in lanes} == {True: "python", False: "worker 0"}
+
+
 # ---------------------------------------------------------------- one page for all
 
 
@@ -156,9 +171,9 @@ def test_the_observer_stays_while_somebody_looks():
     page, pid = pages.of_observer()
     with contextlib.closing(page.events()) as events:
         next(events)
-        ended = time.monotonic() + 0.3
+        ended, used = time.monotonic() + 0.3, processor_time(pid)
         waiting.until(lambda: time.monotonic() > ended)
-        assert not waiting.gone(pid)
+        assert processor_time(pid) - used < 0.1  # nobody runs, so it sleeps
     waiting.until(lambda: waiting.gone(pid))
 
 
@@ -209,6 +224,47 @@ def test_an_observer_that_cannot_start_says_why():
         with pytest.raises(WatchFailed, match=f"127.0.0.1:{port} cannot be the address of the page: Address already in use"):
             _starting.observer(port=port)
     shutil.rmtree(FOLDER)
+
+
+def test_what_is_to_be_kept_is_there_when_the_program_has_ended(tmp_path):
+    # Nothing here says what is in the file: whoever makes it does, or says that nobody can.
+    code = f"import manyhands; manyhands.watch(browser=False, save={str(tmp_path / 'run.html')!r})"
+    done = scripts.run(code)
+    kept = (tmp_path / "run.html").exists()
+    assert ("this run is kept in" in done.stderr) == kept
+    assert ("this run could not be kept: " in done.stderr) != kept
+    assert [path.name for path in tmp_path.iterdir()] == ["run.html"] * kept
+
+
+def test_an_observer_that_is_asked_to_end_leaves_nothing():
+    manyhands.watch(browser=False)
+    _, pid = pages.of_observer()
+    os.kill(pid, signal.SIGTERM)
+    waiting.until(lambda: waiting.gone(pid))
+    assert not FOLDER.exists()
+
+
+@pytest.mark.parametrize("host", ["localhost", "::1", "0.0.0.0"])
+def test_the_address_of_the_page_can_be_chosen(host):
+    if host == "::1" and not Path("/proc/net/if_inet6").exists():
+        pytest.skip("this machine has no IPv6")
+    with manyhands.watch(browser=False, host=host) as watching:
+        page = pages.Page(watching.url).enter()
+        assert page.until(pages.state("running"))
+        assert page.ask("GET", "/events", host=f"evil.example:{page.host.rpartition(':')[2]}").status == 421
+
+
+def test_threads_that_ask_at_once_join_once():
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(manyhands.watch(browser=False).url)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(found)) == 1
+    page, _ = pages.of_observer()
+    with contextlib.closing(page.events()) as events:
+        assert len(next(events)["runs"]) == 1
 
 
 def test_nothing_keeps_a_program_alive():
@@ -325,21 +381,49 @@ def test_the_browser_gets_an_address_that_is_good_for_one_time(tmp_path, monkeyp
 # ---------------------------------------------------------------- by options
 
 
+@pytest.fixture
+def begun(monkeypatch):
+    """How often watching has been begun by an option; it is not."""
+    calls = []
+    monkeypatch.setattr(_watched, "_by_option", False)
+    monkeypatch.setattr(_watching, "begin", lambda: calls.append(1))
+    return calls
+
+
+def in_a_block():
+    with manyhands.options(watch=True):
+        manyhands.map(abs, [1], workers=1)
+
+
 @pytest.mark.parametrize(
-    "code",
+    "call",
     [
-        "manyhands.map(abs, [1], workers=1, watch=True)",
-        "list(manyhands.imap(abs, [1], workers=1, watch=True))",
-        "manyhands.Parallel(2, watch=True)(manyhands.delayed(abs)(i) for i in [1])",
-        "manyhands.Executor(1, watch=True).submit(abs, 1).result()",
-        "manyhands.Pool(1, watch=True).apply(abs, (1,))",
-        "with manyhands.options(watch=True): manyhands.map(abs, [1], workers=1)",
+        lambda: manyhands.map(abs, [1], workers=1, watch=True),
+        lambda: list(manyhands.imap(abs, [1], workers=1, watch=True)),
+        lambda: manyhands.Parallel(2, watch=True)(manyhands.delayed(abs)(i) for i in [1]),
+        lambda: manyhands.Executor(1, watch=True).shutdown(),
+        lambda: manyhands.Pool(1, watch=True).terminate(),
+        in_a_block,
     ],
 )
-def test_an_option_has_the_program_watched(code):
-    with scripts.started(f"import manyhands, time\nif True:\n    {code}\n    time.sleep(60)") as process:
-        page = pages.announced(process)
-        assert page.until(lambda run: any(lane["role"] == "worker" for lane in run["lanes"]))
+def test_an_option_has_the_program_watched(call, begun):
+    call()
+    assert begun == [1]
+    call()
+    assert begun == [1]
+
+
+def test_nothing_else_has_the_program_watched(begun, monkeypatch):
+    manyhands.map(abs, [1], workers=1)
+    manyhands.map(abs, [1], workers=1, watch=False)
+    with manyhands.options(watch=True):
+        manyhands.map(abs, [1], workers=1, watch=False)
+    monkeypatch.setenv("MANYHANDS_WATCH", "0")
+    manyhands.map(abs, [1], workers=1)
+    monkeypatch.setenv("MANYHANDS_WATCH", "yes")
+    with pytest.raises(ValueError, match="MANYHANDS_WATCH='yes' cannot be read; it is 0 or 1"):
+        manyhands.map(abs, [1], workers=1)
+    assert not begun
 
 
 def test_the_environment_has_a_program_watched():

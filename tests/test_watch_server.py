@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pages
 import pytest
+import waiting
 
 import manyhands
+from manyhands._probe import _probe
+from manyhands.watch import _commands
 from manyhands.watch.observer import _broadcast, _questions, _sources, _static
 from manyhands.watch.observer._keys import Admitted, Entered, Keys, Refused, Request, hosts_of
 from manyhands.watch.observer._model import Run
@@ -143,10 +146,18 @@ def test_only_the_page_itself_may_change_something(keys, origins, kinds, expecte
         assert status(keys.judge(request(keys, method, "/control", origins=origins, content_types=kinds))) == expected
 
 
+def test_the_page_has_a_folder_of_its_own_for_its_cookie(keys):
+    assert keys.cookie.endswith(f"; Path={keys.home}")
+    assert keys.judge(request(keys, path=keys.home)) == Admitted("/")
+    assert keys.judge(request(keys, path=f"{keys.home}a/b.js")) == Admitted("/a/b.js")
+    assert keys.judge(request(keys, path=f"{keys.home}/etc/passwd")) == Admitted("//etc/passwd")
+    assert status(keys.judge(request(keys, path=keys.home, cookie=False))) == 403
+
+
 def test_tokens_are_long_and_never_the_same(keys):
     other = Keys("127.0.0.1", PORT)
-    tokens = {each for key in (keys, other) for each in (key.token, key.frame, cookie_of(key), key.for_once(), key.for_once())}
-    assert len(tokens) == 10
+    tokens = {each for key in (keys, other) for each in (key.token, key.frame, key.home, cookie_of(key), key.for_once(), key.for_once())}
+    assert len(tokens) == 12
     assert min(map(len, tokens)) >= 32
 
 
@@ -169,10 +180,12 @@ def test_the_guard_stands_before_everything(page):
     assert page.get("/?token=wrong").status == 403
     answer = page.get(page.entrance)
     cookie = answer.headers["set-cookie"]
-    assert cookie.endswith("; HttpOnly; SameSite=Strict; Path=/")
+    home = cookie.rpartition("Path=")[2]
+    assert cookie.endswith(f"; HttpOnly; SameSite=Strict; Path={home}")
     assert page.entrance.partition("=")[2] not in cookie
+    assert f'url={home}"' in answer.body.decode()
     page.enter()
-    assert page.get("/").status in {200, 404}  # 404: the page has not been built
+    assert {page.get(path).status for path in ("/", home)} <= {200, 404}  # 404: the page has not been built
     assert page.ask("POST", "/control", "{}", Origin="http://evil.example", Content_Type="application/json").status == 403
     assert page.ask("POST", "/control", "{}", Content_Type="application/json").status == 403
     assert page.post("/control", {"run": "x"}).status == 404
@@ -254,39 +267,53 @@ def test_control_is_refused_unless_it_is_switched_on(page):
     assert page.post("/control", {**asked, "pid": None}).status == 404
 
 
-def spin(until):
-    total = 0
-    while time.monotonic() < until:
-        total += sum(range(100))
-    return total
+def spin(enough):
+    while not enough.is_set():
+        sum(range(100_000))
+
+
+@contextlib.contextmanager
+def at_work(function, *args):
+    """A thread is in it."""
+    enough = threading.Event()
+    thread = threading.Thread(target=function, args=(*args, enough))
+    thread.start()
+    try:
+        yield
+    finally:
+        enough.set()
+        thread.join()
+
+
+def file_of(page, path):
+    """The number of a file, and the run, as soon as it has been seen at work."""
+    return page.until(lambda run: next(((run["id"], file["id"]) for file in run["files"] if file["path"] == path), None))
 
 
 def test_the_source_of_what_runs_is_shown_with_its_heat(page):
     page.enter()
-    threading.Thread(target=spin, args=(time.monotonic() + 0.6,)).start()
-    file = page.until(lambda run: next((file for file in run["files"] if file["path"] == __file__), None))
-    run = page.until(pages.state("running"))["id"]
-    assert file["id"] in {each["id"] for each in page.get(f"/files?run={run}").json() if each["name"] == "test_watch_server.py"}
-    shown = page.get(f"/source?run={run}&file={file['id']}&pid={os.getpid()}").json()
     lines = Path(__file__).read_text().split("\n")
-    hot = [int(number) for number, (hits, *_) in shown["heat"].items() if hits]
+    hottest = lines.index("        sum(range(100_000))") + 1
+    with at_work(spin):
+        run, file = file_of(page, __file__)
+        assert file in {each["id"] for each in page.get(f"/files?run={run}").json() if each["name"] == "test_watch_server.py"}
+        address = f"/source?run={run}&file={file}&pid={os.getpid()}"
+        shown = waiting.until(lambda: found if str(hottest) in (found := page.get(address).json())["heat"] else None)
     assert shown["path"] == __file__
     assert shown["lines"] == lines
-    assert any("sum(range(100))" in lines[number - 1] for number in hot)
-    assert set(hot) <= set(shown["runnable"])
+    assert {int(number) for number in shown["heat"]} <= set(shown["runnable"])
     assert lines.index("# " + "-" * 64 + " who is let in") + 1 not in shown["runnable"]
 
 
 def test_code_that_was_typed_is_shown(page):
-    text = "def typed(spin, until):\n    return spin(until)\n"
+    text = "def typed(spin, enough):\n    return spin(enough)\n"
     linecache.cache["<typed>"] = (len(text), None, text.splitlines(keepends=True), "<typed>")
     names = {}
     exec(compile(text, "<typed>", "exec"), names)
     page.enter()
-    threading.Thread(target=names["typed"], args=(spin, time.monotonic() + 0.5)).start()
-    file = page.until(lambda run: next((file for file in run["files"] if file["path"] == "<typed>"), None))
-    run = page.until(pages.state("running"))["id"]
-    shown = page.get(f"/source?run={run}&file={file['id']}").json()
+    with at_work(names["typed"], spin):
+        run, file = file_of(page, "<typed>")
+        shown = page.get(f"/source?run={run}&file={file}").json()
     assert (shown["lines"], shown["runnable"]) == (text.split("\n"), [1, 2])
     del linecache.cache["<typed>"]
 
@@ -298,6 +325,19 @@ def test_events_come_while_somebody_looks(page):
     assert told[0]["runs"][0]["state"] == "running"
     assert told[0]["now"] < told[1]["now"] < told[2]["now"] <= time.time()
     assert told[0]["now"] < next(page.events())["now"]  # made for who looks now
+
+
+def test_a_terminal_is_told_the_same_through_the_socket(page):
+    long = "x" * 100_000
+    with contextlib.closing(_commands.look()) as told:
+        first, second = next(told), next(told)
+    assert [run["name"] for run in first["runs"]] == [run["name"] for run in second["runs"]]
+    probe = _probe.here()
+    for number in range(40):
+        probe.tell({"error": f"E{number}", "message": long[:190], "traceback": long[:5000]})
+    with contextlib.closing(_commands.look()) as told:
+        run = next(event["runs"][0] for event in told if len(event["runs"][0]["errors"]) == 30)  # more than one packet
+    assert {len(error["traceback"]) for error in run["errors"]} == {5000}
 
 
 def test_events_are_made_for_nobody_else():

@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 ADDRESS = "MANYHANDS_WATCH_ADDRESS"  # of the observer, for processes that are started
 
 
+WANTED = ("rate", "level", "files", "arguments")  # what there is always a value of; all else is asked for once
+
+
 class Probe:
     """What watches this process.
 
     Attributes:
-        wants: what the observer has asked for when it was greeted.
+        wants: how the observer wants this process to be watched, by now. Who answers to a change (:attr:`answers`) begins with this.
+        answers: who does what the observer asks for, by its name. Called by the thread that samples.
     """
 
     def __init__(self, address: str, about: dict[str, Any], wants: dict[str, Any] | None = None) -> None:
@@ -73,6 +77,7 @@ class Probe:
         self.link.tell(message)
 
     def _obey(self, message: dict[str, Any]) -> None:
+        self.wants = {**self.wants, **{key: value for key, value in message.items() if key in WANTED}}
         for key, value in message.items():
             if (answer := self.answers.get(key)) is not None:
                 with contextlib.suppress(Exception):  # watching ends nothing

@@ -75,9 +75,11 @@ class Program:
             return
         from manyhands.errors import WatchFailed  # noqa: PLC0415 - a script that is not watched does without
         from manyhands.watch import _plain, _watching  # noqa: PLC0415 - as above
+        from manyhands.watch._choices import Choices  # noqa: PLC0415 - as above
 
+        choices = choices or Choices()
         try:
-            _watching.begin(choices)
+            _watching.begin(choices if choices.name else choices._replace(name=os.path.basename(self._script)))
         except WatchFailed as error:
             raise CannotRun(str(error)) from error
         _watching.begin_at(_execute.__code__)

@@ -12,20 +12,23 @@ import secrets
 import select
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands import errors
 from manyhands._engine import _watched
 from manyhands._probe import _link, _probe, _segment
 from manyhands.sharing import _folder
-from manyhands.watch import _choices, _joined
+from manyhands.watch import _choices, _commands
+from manyhands.watch import _joined as _telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _START = 20.0  # seconds in which an observer is there
+_SAVED_WITHIN = 60.0  # seconds
 _TRIES = 5  # an observer may leave just when it has been found
-SOCKET, LOCK, PAGE, LOG = "s", "lock", "page", "log"
+LOCK, PAGE, LOG = "lock", "page", "log"
 PACKAGES = ("starlette", "uvicorn")
 
 
@@ -37,12 +40,14 @@ class Observer(NamedTuple):
         url: of its page; empty if it has none.
         frame: of its page for a frame in a notebook, which sends no cookies.
         why: there is no page.
+        id: no other observer has it.
     """
 
     address: str
     url: str
     frame: str
     why: str
+    id: str
 
 
 def folder() -> str:
@@ -51,7 +56,7 @@ def folder() -> str:
     Raises:
         ShareRefused: others may write to it.
     """
-    path = os.path.join(_folder.base(), _folder.OBSERVER)
+    path = os.path.abspath(os.path.join(_folder.base(), _folder.OBSERVER))
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700)
     return path
@@ -70,6 +75,7 @@ def alone() -> Iterator[str]:
                     yield path
                     return
             finally:
+                fcntl.flock(lock, fcntl.LOCK_UN)  # a child that another thread has forked may have the descriptor, too
                 os.close(lock)
 
 
@@ -79,7 +85,7 @@ def find(path: str) -> Observer | None:
     Raises:
         WatchFailed: it is that of another version of manyhands.
     """
-    address = os.path.join(path, SOCKET)
+    address = os.path.join(path, _commands.SOCKET)
     try:
         _link.connect(address).close()
         with open(os.path.join(path, PAGE), encoding="utf-8") as file:
@@ -88,7 +94,7 @@ def find(path: str) -> Observer | None:
         return None
     if said["version"] != _segment.VERSION:
         raise errors.WatchFailed("another version of manyhands is watching programs of yours; it ends some seconds after the last of them")
-    return Observer(address, said["url"], said["frame"], said["why"])
+    return Observer(address, said["url"], said["frame"], said["why"], said["id"])
 
 
 def observer(**settings: Any) -> Observer:
@@ -106,7 +112,7 @@ def _start(path: str, settings: dict[str, Any]) -> Observer:
     heard, said = os.pipe()
     try:
         home = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
-        command = [sys.executable, "-P", "-c", _PROGRAM, home, str(said), path, json.dumps(settings)]
+        command = [sys.executable, "-P", "-W", "ignore", "-c", _PROGRAM, home, str(said), path, json.dumps(settings)]
         try:
             with open(os.open(os.path.join(path, LOG), os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as log:
                 subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[said], check=False)
@@ -144,7 +150,10 @@ _main.run(int(sys.argv[1]), sys.argv[2], sys.argv[3])
 
 
 class _State:
-    is_registered = False  # for the end of the program
+    joining = threading.Lock()  # one thread joins, or leaves
+    is_hooked = False  # into the end of the program, and into forks
+    observer: str | None = None  # which one this program, or the one that it was forked by, has joined
+    saving = ""  # what the observer keeps of the run is to be there when the program ends
     ending: tuple[str, str] | None = None  # if that is known better than from what Python keeps
 
 
@@ -165,6 +174,11 @@ def join(choices: _choices.Choices, **settings: Any) -> Observer:
     """
     if not choices.terminal:
         _check_packages()
+    with _state.joining:
+        return _joined(choices, settings)
+
+
+def _joined(choices: _choices.Choices, settings: dict[str, Any]) -> Observer:
     for _ in range(_TRIES):
         found = observer(port=choices.port, host=choices.host, **settings)
         if not found.url and not choices.terminal:
@@ -184,20 +198,36 @@ def _greet(found: Observer, choices: _choices.Choices) -> bool:
     told = choices.told()
     told["open"] = _choices.wants_browser(choices.browser, is_terminal=sys.stderr is not None and sys.stderr.isatty())
     probe = _probe.here()
-    if probe is not None and probe.address == found.address:
+    if probe is not None and _state.observer in {None, found.id}:  # None: it is a worker, which was told by its program
         probe.tell({"choices": told})
+        _state.saving = choices.save or _state.saving
         return True
+    _probe.stop()
     run = secrets.token_hex(8)
     name = choices.name or _program()
-    probe = _probe.start(found.address, role="program", name=name, program=name, run=run, cwd=os.getcwd(), choices=told)
+    probe = _probe.start(found.address, role="program", name=name, program=name, run=run, cwd=_here(), choices=told)
     if probe is None:
         return False
-    _watched.joining = {"address": found.address, "run": run, "wants": probe.wants, "teller": _joined.__name__}
-    _joined.begin(probe)
-    if not _state.is_registered:
-        _state.is_registered = True
+    _watched.joining = {"address": found.address, "run": run, "wants": probe.wants, "teller": _telling.__name__}
+    _telling.begin(probe)
+    _state.observer, _state.saving = found.id, choices.save or ""
+    if not _state.is_hooked:
+        _state.is_hooked = True
         atexit.register(_leave_at_exit)
+        os.register_at_fork(after_in_child=_forget)
     return True
+
+
+def _forget() -> None:
+    """In a forked child: it has no run of its own."""
+    _state.joining, _state.saving, _state.ending = threading.Lock(), "", None
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it has been removed
+        return ""
 
 
 def _program() -> str:
@@ -206,11 +236,23 @@ def _program() -> str:
 
 def leave(state: str, how: str) -> None:
     """This program is watched no more, and its workers are not from when they are told, with their next task."""
-    probe, _watched.joining = _probe.here(), None
-    if probe is not None:
-        _joined.end()
-        probe.tell({"bye": state, "how": how})
-        _probe.stop()
+    with _state.joining:
+        probe, joined, _watched.joining = _probe.here(), _watched.joining, None
+        _telling.end()
+        if probe is not None:
+            probe.tell({"bye": state, "how": how})
+        _probe.stop()  # also one whose observer has gone
+        if probe is not None and _state.saving and joined is not None:
+            _wait_for_file(str(joined["run"]), _state.saving)
+            _state.saving = ""
+
+
+def _wait_for_file(run: str, path: str) -> None:
+    """What is kept of a run is there when the program has ended, unless the observer has."""
+    said = _commands.ask("saved", run, _SAVED_WITHIN) or {"why": "the observer has gone"}
+    how = f"this run could not be kept: {said['why']}" if said["why"] else f"this run is kept in {path}"
+    if sys.stderr is not None:
+        sys.stderr.write(f"manyhands: {how}\n")
 
 
 def ending(kind: type[BaseException] | None, error: BaseException | None) -> tuple[str, str]:

@@ -11,9 +11,11 @@ import json
 import time
 from typing import TYPE_CHECKING
 
+from manyhands.watch._commands import LAST, MORE, PIECE
 from manyhands.watch.observer._snapshot import snapshot
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from manyhands.watch.observer._hub import Hub
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 _EVERY = 0.2  # seconds between two events, while anything happens
 _CALM = 1.0  # the same while nothing does, but runs are under way: their time goes on
 _HEARTBEAT = 5.0
+_DATA = b"data: "
 _STILL_HERE = b": still here\n\n"
 _AGAIN = b"retry: 1000\n\n"  # milliseconds until a browser that has lost the connection tries again
 
@@ -41,6 +44,7 @@ class Broadcast:
         self._activity = -1
         self._new = asyncio.Event()
         self._late: asyncio.TimerHandle | None = None
+        self._telling: set[asyncio.Future[None]] = set()
         self.lookers = 0
         self.made = 0
         hub.looked.append(self._note)
@@ -70,6 +74,22 @@ class Broadcast:
                 except TimeoutError:
                     yield _STILL_HERE
 
+    def tell(self, connected: socket.socket) -> None:
+        """Tell one who looks from a terminal, through a socket that keeps packets apart: see :func:`manyhands.watch._commands.look`."""
+        task = asyncio.ensure_future(self._tell(connected))
+        self._telling.add(task)
+        task.add_done_callback(self._telling.discard)
+
+    async def _tell(self, connected: socket.socket) -> None:
+        send = asyncio.get_running_loop().sock_sendall
+        with connected, self.looking(), contextlib.suppress(OSError):  # it has gone
+            async for event in self.events():
+                told = event.removeprefix(_DATA).rstrip() if event.startswith(_DATA) else b""
+                while len(told) > PIECE:
+                    await send(connected, MORE + told[:PIECE])
+                    told = told[PIECE:]
+                await send(connected, LAST + told)
+
     def _note(self) -> None:
         """The hub has looked at everybody."""
         if not self.lookers:
@@ -92,7 +112,7 @@ class Broadcast:
         self._at, self._activity = time.monotonic(), self._hub.activity
         now = time.monotonic_ns()
         told = {"now": time.time(), "runs": [snapshot(run, now) for run in self._hub.runs.values()]}
-        self._event = b"data: %s\n\n" % json.dumps(told, separators=(",", ":")).encode()
+        self._event = b"%s%s\n\n" % (_DATA, json.dumps(told, separators=(",", ":")).encode())
         self.made += 1
         old, self._new = self._new, asyncio.Event()
         old.set()

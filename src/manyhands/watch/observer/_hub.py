@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from manyhands._probe import _link, _segment
+from manyhands._probe import _link, _probe, _segment
 from manyhands.watch.observer import _machine
 from manyhands.watch.observer._model import Run
 
@@ -32,7 +32,6 @@ _MOST_ENDED = 20  # runs that are kept
 _SETTLES = 0.3  # seconds until a process that has hung up has ended, unless it has become another program
 _NS = 1e9
 DIED = "it was killed, or crashed"
-_WANTED = ("level", "files", "arguments")  # choices that processes are told of
 
 
 class Connection:
@@ -85,8 +84,8 @@ class Hub:
         changed: called when a run has begun or ended.
         opened: called when a run wants its page to be opened.
         ended: called with a run that has ended.
-        questions: what is answered to who is not watched, by the key of the question. None: the end of the connection is, with that of this
-            process.
+        questions: what is answered to who is not watched, by the key of the question.
+        takers: who takes over the connection of one who asks for more than an answer.
     """
 
     def __init__(self, listening: socket.socket) -> None:
@@ -98,9 +97,9 @@ class Hub:
         self.changed: list[Callable[[], None]] = []
         self.opened: list[Callable[[], object]] = []
         self.ended: list[Callable[[Run], None]] = []
-        self.questions: dict[str, Callable[[Any], dict[str, Any] | None]] = {}
+        self.questions: dict[str, Callable[[Any], dict[str, Any]]] = {}
+        self.takers: dict[str, Callable[[socket.socket], None]] = {}
         self._has_come = asyncio.Event()
-        self._kept: list[socket.socket] = []
 
     async def serve(self) -> None:
         """Greet who comes, and look at all that are there; until cancelled."""
@@ -180,14 +179,12 @@ class Hub:
             connected.close()
 
     def _answer(self, connected: socket.socket, question: dict[str, Any]) -> None:
-        for key, value in question.items():
-            if key in self.questions:
-                said = self.questions[key](value)
-                if said is None:  # the end of the connection is the answer
-                    self._kept.append(connected)
-                    return
-                connected.send(_link.packed(said))
-        connected.close()
+        (key, value), *_ = question.items()
+        if key in self.takers:
+            self.takers[key](connected)
+            return
+        with connected:
+            connected.send(_link.packed(self.questions[key](value)))
 
     def _take_in(self, connected: socket.socket, hello: dict[str, Any], fd: int) -> None:
         try:
@@ -228,7 +225,7 @@ class Hub:
                 tell()
 
     def _wants(self, run: Run) -> dict[str, Any]:
-        return {"rate": RATE, **{key: run.choices[key] for key in _WANTED if key in run.choices}}
+        return {"rate": RATE, **{key: run.choices[key] for key in _probe.WANTED if key in run.choices}}
 
     def _forget_old(self) -> None:
         ended = [token for token, run in self.runs.items() if run.ended is not None and not self.of(run)]

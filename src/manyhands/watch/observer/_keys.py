@@ -3,8 +3,10 @@
 - A page of another site that a browser shows cannot reach it under a name of its own (DNS rebinding): the ``Host`` of every request has
   to be one of a list, to the letter.
 - Nobody is let in without a token, which is random and in the address that the program tells its user. From then on a cookie lets the
-  browser in, which no script can read and which is not sent for other sites. In a frame of another page, where browsers send none, the
-  token is in the path; it is another one, so that the page itself cannot be framed.
+  browser in, which no script can read and which is not sent for other sites. Browsers do send it to other ports of this machine, where
+  somebody else may listen: so the page lies in a folder whose name is random, and the cookie is for that folder.
+- In a frame of another page, where browsers send no cookie, the token is in the path. It is another one, so that the page itself cannot be
+  framed.
 - What changes something comes from a page of this site (``Origin``), and as JSON, which a form of another site cannot send.
 """
 
@@ -69,6 +71,7 @@ class Keys:
     Attributes:
         token: in its address.
         frame: in the path of a frame.
+        home: where the page is for who has a cookie.
         cookie_name: of its cookie; cookies are the same for all ports.
     """
 
@@ -81,12 +84,13 @@ class Keys:
         self._once: list[str] = []
         self.token = _new()
         self.frame = _new()
+        self.home = f"/{_new()}/"
         self.cookie_name = f"manyhands-{port}"
 
     @property
     def cookie(self) -> str:
         """The header that gives a browser its cookie."""
-        return f"{self.cookie_name}={self._cookie}; HttpOnly; SameSite=Strict; Path=/"
+        return f"{self.cookie_name}={self._cookie}; HttpOnly; SameSite=Strict; Path={self.home}"
 
     def for_once(self) -> str:
         """A token that is good for one time."""
@@ -104,7 +108,9 @@ class Keys:
             return Refused(403, HOW)
         if request.method not in READING and not self._is_from_here(request):
             return Refused(403, "Only the page itself may ask for that.\n")
-        return Admitted(request.path) if framed is None else Admitted(framed, is_framed=True)
+        if framed is not None:
+            return Admitted(framed, is_framed=True)
+        return Admitted(f"/{request.path.removeprefix(self.home)}" if request.path.startswith(self.home) else request.path)
 
     def _is_host(self, request: Request) -> bool:
         if len(request.hosts) != 1:

@@ -6,6 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 _UNTIL_OPEN = 30.0  # seconds that a browser may take to start
@@ -22,6 +23,7 @@ class Life:
         self._stays = stays
         self._until = 0.0
         self._noted = asyncio.Event()
+        self._waited_for: list[socket.socket] = []
         self.is_over = False
 
     def note(self) -> None:
@@ -37,6 +39,11 @@ class Life:
         """Whoever needs it has to do without."""
         self.is_over = True
         self.note()
+
+    def end_for(self, connected: socket.socket) -> None:
+        """The same for one who waits for it: until the connection ends, with this process."""
+        self._waited_for.append(connected)
+        self.end_now()
 
     async def end(self, is_needed: Callable[[], bool]) -> None:
         """Until nobody needs it."""

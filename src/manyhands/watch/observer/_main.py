@@ -8,6 +8,7 @@ import fcntl
 import importlib.util
 import json
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands._probe import _link, _segment
 from manyhands._wire import _posix
-from manyhands.watch import _starting
+from manyhands.watch import _commands, _starting
 from manyhands.watch.observer._hub import Hub
 from manyhands.watch.observer._life import Life
 from manyhands.watch.observer._saving import save
@@ -63,7 +64,9 @@ async def _observe(said: int, folder: str, settings: Settings, page: socket.sock
     hub.changed.append(life.note)
     hub.opened.append(site.open)
     hub.ended.append(save)
-    hub.questions.update(_questions(hub, site, life))
+    hub.questions.update(_questions(hub, site))
+    hub.takers.update({"look": site.broadcast.tell, "end": life.end_for})
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, life.end_now)
     why = _missing()
     _write_page(folder, {"url": "" if why else site.url, "frame": "" if why else site.frame, "why": why})
     serving = [asyncio.create_task(hub.serve())]
@@ -90,17 +93,22 @@ async def _first(*tasks: asyncio.Future[None]) -> None:
         task.result()
 
 
-def _questions(hub: Hub, site: Site, life: Life) -> dict[str, Callable[[Any], dict[str, Any] | None]]:
+def _questions(hub: Hub, site: Site) -> dict[str, Callable[[Any], dict[str, Any]]]:
     """What other programs of this user may ask for, without being watched."""
 
     def open_page(_: object) -> dict[str, Any]:
         site.open()
         return {}
 
+    def saved(token: object) -> dict[str, Any]:
+        hub.look()  # it may have said that it ends, and nobody has heard it
+        run = hub.runs.get(str(token))
+        return {"why": "the observer does not know of it" if run is None else run.unsaved}
+
     return {
         "runs": lambda _: {"runs": hub.overview(), "url": site.url},
         "open": open_page,
-        "end": lambda _: life.end_now(),
+        "saved": saved,
     }
 
 
@@ -115,7 +123,7 @@ def _missing() -> str:
 def _listen(folder: str) -> socket.socket:
     """The socket that programs join by. One that is there is that of a dead one: who starts an observer has looked."""
     with _posix.short_path(folder) as short:
-        address = os.path.join(short, _starting.SOCKET)
+        address = os.path.join(short, _commands.SOCKET)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(address)
         listening = socket.socket(socket.AF_UNIX, _link.KIND)
@@ -129,7 +137,7 @@ def _write_page(folder: str, facts: dict[str, Any]) -> None:
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-        json.dump({**facts, "pid": os.getpid(), "version": _segment.VERSION}, file)
+        json.dump({**facts, "id": secrets.token_hex(8), "pid": os.getpid(), "version": _segment.VERSION}, file)
 
 
 def _say(said: int, text: str) -> None:
@@ -151,6 +159,7 @@ def _cleared(folder: str) -> bool:
     else:
         _clear(folder)
     finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
         os.close(lock)
     return True
 
@@ -159,7 +168,7 @@ def _clear(folder: str) -> None:
     with contextlib.suppress(OSError, ValueError, KeyError), open(os.path.join(folder, _starting.PAGE), encoding="utf-8") as file:
         if json.load(file)["pid"] != os.getpid():  # the folder had been taken away, and another has made it anew
             return
-    for name in (_starting.SOCKET, _starting.PAGE, _starting.LOG, _starting.LOCK):
+    for name in (_commands.SOCKET, _starting.PAGE, _starting.LOG, _starting.LOCK):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(folder, name))
     with contextlib.suppress(OSError):  # others of this user's have something in there

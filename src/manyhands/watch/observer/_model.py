@@ -23,7 +23,7 @@ NS = 1_000_000_000
 _LOW = 0xFFFFFFFF
 _MOST_ERRORS = 200
 _MOST_CALLS = 200
-_MOST_GONE = 200  # processes that have ended, and are remembered
+_MOST_PROCESSES = 400
 _BUSY_SHARE = 10  # a thread that used a tenth of the time was busy
 
 
@@ -363,6 +363,7 @@ class Run:
         self.heat = Heat()
         self.choices: dict[str, Any] = {}  # of who watches it, see manyhands.watch
         self.sources: dict[str, str] = {}  # texts of code that is in no file, by the names of such files
+        self.unsaved = ""  # why what was to be kept of it is not
         self.folder = ""  # that the program was started in
         self.timelines: dict[int, Timeline] = {}
         self.errors: dict[str, Failure] = {}
@@ -374,14 +375,18 @@ class Run:
 
     def greet(self, hello: dict[str, Any], at: int) -> Process:
         """A process of it has come."""
-        gone = [process for process in self.processes.values() if process.gone is not None]
-        if len(gone) > _MOST_GONE:
-            oldest = min(gone, key=lambda process: process.gone or 0)
-            del self.processes[oldest.pid]
-            self.timelines.pop(oldest.pid, None)
+        if len(self.processes) >= _MOST_PROCESSES:
+            self._forget_gone()
         process = self.processes[int(hello["pid"])] = Process(self, hello, at)
         self.folder = str(hello.get("cwd", self.folder))
         return process
+
+    def _forget_gone(self) -> None:
+        """Half of those that have gone, the oldest first. A program may fork without end."""
+        gone = [pid for pid, process in self.processes.items() if process.gone is not None and process.role != "program"]
+        for pid in gone[: (len(gone) + 1) // 2]:
+            del self.processes[pid]
+            self.timelines.pop(pid, None)
 
     def function(self, name: Text) -> int:
         """The number of a function's name, in timelines."""

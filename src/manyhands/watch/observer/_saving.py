@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 
 
 def save(run: Run) -> None:
-    """Write it, if it is wanted. It is there as a whole, or not at all; and who watches does not fail by it."""
+    """Write it, if it is wanted. It is there as a whole, or not at all: then the run tells why."""
     path = run.choices.get("save")
     if not path:
         return
     try:
         parts = _exports.KINDS["report"].made(run, time.monotonic_ns())
-        if parts is not None:
+        if parts is None:
+            run.unsaved = "this version of manyhands writes no such file"
+        else:
             _write(str(path), parts)
-    except Exception:  # noqa: BLE001 - it is said in the observer's log
-        traceback.print_exc(file=sys.stderr)
+    except Exception as error:  # noqa: BLE001 - who watches does not fail by it
+        run.unsaved = f"{type(error).__name__}: {error}"
+        traceback.print_exc(file=sys.stderr)  # the observer's log
 
 
 def _write(path: str, parts: object) -> None:

@@ -38,9 +38,9 @@ _HEADERS = {
 # Not a redirection: the cookie would not be sent where a link of another site has led here, since that has begun the journey.
 _ONWARD = """<!doctype html>
 <meta charset="utf-8">
-<meta http-equiv="refresh" content="0; url=/">
+<meta http-equiv="refresh" content="0; url={home}">
 <title>manyhands</title>
-<a href="/">manyhands</a>
+<a href="{home}">manyhands</a>
 """
 
 
@@ -101,7 +101,7 @@ def _refusal(refused: Refused) -> Response:
 
 
 def _entrance(keys: Keys) -> Response:
-    return HTMLResponse(_ONWARD, headers={"Set-Cookie": keys.cookie, "Cache-Control": "no-store"})
+    return HTMLResponse(_ONWARD.format(home=keys.home), headers={"Set-Cookie": keys.cookie, "Cache-Control": "no-store"})
 
 
 def _guarded(send: Send, *, is_framed: bool) -> Send:
