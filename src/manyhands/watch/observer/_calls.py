@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from manyhands._core.ledger import NEVER
 
 if TYPE_CHECKING:
-    from manyhands.watch.observer._model import Text
+    from manyhands.watch.observer._process import Text
 
 NS = 1_000_000_000
 _LEAST_WINDOW = 10 * NS  # how far back a rate looks, at least

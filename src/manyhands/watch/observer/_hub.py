@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from manyhands.watch.observer._model import Process
+    from manyhands.watch.observer._process import Process
 
 TICK = 0.1  # seconds between two looks at the memory of all
 RATE = 20.0  # looks of a process at its threads, a second

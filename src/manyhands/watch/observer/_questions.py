@@ -9,7 +9,8 @@ from manyhands.watch.observer import _sources
 from manyhands.watch.observer._timeline import CACHED
 
 if TYPE_CHECKING:
-    from manyhands.watch.observer._model import Process, Run
+    from manyhands.watch.observer._model import Run
+    from manyhands.watch.observer._process import Process
 
 NS = 1_000_000_000
 _QUICK = 0.2  # of the time that a result took to compute: what took less was loaded

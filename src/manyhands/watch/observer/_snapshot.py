@@ -13,7 +13,8 @@ from manyhands.watch.observer._verdicts import verdict
 
 if TYPE_CHECKING:
     from manyhands.watch.observer._calls import Call, Task
-    from manyhands.watch.observer._model import Process, Run, ThreadWorker
+    from manyhands.watch.observer._model import Run
+    from manyhands.watch.observer._process import Process, ThreadWorker
 
 NS = 1_000_000_000
 _MOST_FILES, _MOST_STACKS, _MOST_ERRORS, _MOST_CALLS = 40, 30, 30, 20

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from manyhands.watch.observer._calls import Call
-    from manyhands.watch.observer._model import Process, Run
+    from manyhands.watch.observer._model import Run
+    from manyhands.watch.observer._process import Process
 
 NS = 1_000_000_000
 _SOON = 1.0  # seconds, before anything is said
