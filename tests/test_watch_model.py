@@ -53,6 +53,15 @@ def test_a_picture_shows_what_is_there_and_is_no_wider_than_it_has_to_be(tasks, 
     assert all(any(bar.flags & FAILED and bar.begin <= task[0] and task[1] <= bar.end for bar in bars) for task in failed)
 
 
+@pytest.mark.parametrize("width", [5, 10, 20, 40, 80, 160, 320])
+def test_no_bar_of_several_tasks_is_wider_than_a_pixel(width):
+    line, _ = filled([(10, 990, 0, 0)] * 640)
+    bars = line.bars(0, 640_000, width)
+    assert sum(bar.count for bar in bars) == 640
+    assert all(bar.count == 1 or bar.end - bar.begin <= 640_000 // width for bar in bars)
+    assert len(bars) <= 2 * width
+
+
 @given(tasks)
 def test_every_task_can_be_seen_alone(tasks):
     line, known = filled(tasks)
@@ -310,20 +319,26 @@ def test_what_has_been_done_of_long_tasks_counts():
     assert estimate(told_, 210.0)[0] == pytest.approx(30.0, rel=0.2)
 
 
-@given(st.integers(0, 2**32))
-def test_the_error_of_an_estimate_is_about_right(seed):
+def misses(seed):
+    """How far an estimate is from what came, in units of its error; tasks differ as those do that wait for something at random."""
     numbers = random.Random(seed)
-    lengths = [numbers.expovariate(1.0) for _ in range(400)]
+    lengths = [numbers.expovariate(1.0) for _ in range(200)]
     told_ = Told(workers=1)
-    told_.begin(total=400, workers=1)
+    told_.begin(total=200, workers=1)
     now = 0.0
-    for index, length in enumerate(lengths[:100]):
+    for index, length in enumerate(lengths[:60]):
         now += length
         told_.done(now, 10, length, first=index)
         told_.progress(now, index + 1)
     left, error = estimate(told_, now)
-    assert abs(left - sum(lengths[100:])) < 5 * error
     assert error < 0.5 * left
+    return abs(left - sum(lengths[60:])) / error
+
+
+def test_two_in_three_estimates_are_as_right_as_they_say():
+    found = [misses(seed) for seed in range(60)]
+    assert 30 <= sum(each < 1 for each in found) <= 52
+    assert sum(each < 2 for each in found) >= 50
 
 
 # ---------------------------------------------------------------- verdicts
