@@ -510,10 +510,13 @@ def test_run_watches_a_program_that_knows_nothing_of_it(tmp_path):
     script.write_text("import os, time\nwhile not os.path.exists('enough'):\n    time.sleep(0.01)\nraise SystemExit(3)\n")
     command = [sys.executable, "-m", "manyhands", "run", "--watch", "--no-browser", "--name", "mine", str(script)]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, cwd=tmp_path, env=scripts.environment()) as process:
-        page = pages.announced(process)
-        frames = page.until(lambda run: run["name"] == "mine" and run["lanes"][0]["stack"])
-        (tmp_path / "enough").touch()
-        run = page.until(pages.state("failed"))
+        try:
+            page = pages.announced(process)
+            frames = page.until(lambda run: run["name"] == "mine" and run["lanes"][0]["stack"])
+            (tmp_path / "enough").touch()
+            run = page.until(pages.state("failed"))
+        finally:
+            process.kill()
     assert {file for file, *_ in frames} == {str(script)}  # nothing of ours
     assert run["how"] == "exit status 3"
 

@@ -23,16 +23,16 @@ def command(browser: bool | None) -> int:
     """
     from manyhands.watch._choices import wants_browser  # noqa: PLC0415 - here alone
 
-    found = _commands.ask("runs")
+    found, url = _commands.ask("runs"), _commands.address_of_page()
     if found is None:
         print("No program of yours is being watched. `manyhands run --watch SCRIPT` runs one that is.", file=sys.stderr)
         return 1
     for run in found["runs"]:
         print(_line(run))
-    if not found["url"]:
+    if not url:
         print("There is no page: pip install 'manyhands[watch]'", file=sys.stderr)
         return 0
-    print(found["url"])
+    print(url)
     if wants_browser(browser, is_terminal=sys.stdout.isatty()):
         _commands.ask("open")
     return 0

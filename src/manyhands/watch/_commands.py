@@ -12,7 +12,7 @@ from manyhands.sharing import _folder
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SOCKET = "s"  # of an observer, in its folder
+SOCKET, PAGE = "s", "page"  # of an observer, in its folder
 PIECE = 32768  # bytes of what is told to a terminal, in one packet
 MORE, LAST = b"+", b"."  # how packets begin
 
@@ -25,7 +25,7 @@ def ask(question: str, about: str = "", within: float = 5.0) -> dict[str, Any] |
     """What the observer says; None: there is none, or it ends just now.
 
     Args:
-        question: "runs": the runs, and the address of the page; "open": open the page; "saved": whether what was to be kept of a run is.
+        question: "runs": the runs; "open": open the page; "saved": whether what was to be kept of a run is.
         about: which run, by its token.
         within: seconds in which it answers.
     """
@@ -35,6 +35,15 @@ def ask(question: str, about: str = "", within: float = 5.0) -> dict[str, Any] |
             return _link.answer(connected)
     except (OSError, ValueError):
         return None
+
+
+def address_of_page() -> str:
+    """The address of the page, with its token; empty if there is none."""
+    try:
+        with open(os.path.join(os.path.dirname(_address()), PAGE), encoding="utf-8") as file:
+            return str(json.load(file)["url"])
+    except (OSError, ValueError, KeyError):
+        return ""
 
 
 def look() -> Iterator[dict[str, Any]]:

@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _START = 20.0  # seconds in which an observer is there
+_LEAVES_WITHIN = 1.0  # seconds
 _SAVED_WITHIN = 60.0  # seconds
 _TRIES = 5  # an observer may leave just when it has been found
-LOCK, PAGE, LOG = "lock", "page", "log"
+LOCK, LOG = "lock", "log"
 PACKAGES = ("starlette", "uvicorn")
 
 
@@ -88,7 +89,7 @@ def find(path: str) -> Observer | None:
     address = os.path.join(path, _commands.SOCKET)
     try:
         _link.connect(address).close()
-        with open(os.path.join(path, PAGE), encoding="utf-8") as file:
+        with open(os.path.join(path, _commands.PAGE), encoding="utf-8") as file:
             said = json.load(file)
     except (OSError, ValueError):
         return None
@@ -236,7 +237,9 @@ def _program() -> str:
 
 def leave(state: str, how: str) -> None:
     """This program is watched no more, and its workers are not from when they are told, with their next task."""
-    with _state.joining:
+    if not _state.joining.acquire(timeout=_LEAVES_WITHIN):
+        return  # another thread waits for an observer, and the program ends: nobody waits for it
+    try:
         probe, joined, _watched.joining = _probe.here(), _watched.joining, None
         _telling.end()
         if probe is not None:
@@ -245,6 +248,8 @@ def leave(state: str, how: str) -> None:
         if probe is not None and _state.saving and joined is not None:
             _wait_for_file(str(joined["run"]), _state.saving)
             _state.saving = ""
+    finally:
+        _state.joining.release()
 
 
 def _wait_for_file(run: str, path: str) -> None:

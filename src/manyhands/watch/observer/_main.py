@@ -50,11 +50,10 @@ def run(said: int, folder: str, settings: str) -> None:
     chosen = Settings(**json.loads(settings))
     try:
         page = bound(chosen.host, chosen.port)
-        listening = _listen(folder)
     except OSError as error:
         _say(said, f"{chosen.host}:{chosen.port} cannot be the address of the page: {error.strerror or error}")
         return
-    asyncio.run(_observe(said, folder, chosen, page, listening))
+    asyncio.run(_observe(said, folder, chosen, page, _listen(folder)))
 
 
 async def _observe(said: int, folder: str, settings: Settings, page: socket.socket, listening: socket.socket) -> None:
@@ -62,18 +61,19 @@ async def _observe(said: int, folder: str, settings: Settings, page: socket.sock
     hub = Hub(listening)
     site = Site(hub, settings.host, page, life)
     hub.changed.append(life.note)
-    hub.opened.append(site.open)
     hub.ended.append(save)
-    hub.questions.update(_questions(hub, site))
+    hub.questions.update(_questions(hub))
     hub.takers.update({"look": site.broadcast.tell, "end": life.end_for})
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, life.end_now)
-    why = _missing()
-    _write_page(folder, {"url": "" if why else site.url, "frame": "" if why else site.frame, "why": why})
     serving = [asyncio.create_task(hub.serve())]
-    if why:
+    facts = {"url": "", "frame": "", "why": _missing()}
+    if facts["why"]:
         page.close()
     else:
+        facts |= {"url": site.url, "frame": site.frame}
+        hub.opened.append(site.open)
         serving.append(asyncio.create_task(site.serve()))
+    _write_page(folder, facts)
     _say(said, "ready\n")
     leaving = False
     try:
@@ -93,11 +93,12 @@ async def _first(*tasks: asyncio.Future[None]) -> None:
         task.result()
 
 
-def _questions(hub: Hub, site: Site) -> dict[str, Callable[[Any], dict[str, Any]]]:
+def _questions(hub: Hub) -> dict[str, Callable[[Any], dict[str, Any]]]:
     """What other programs of this user may ask for, without being watched."""
 
     def open_page(_: object) -> dict[str, Any]:
-        site.open()
+        for open_it in hub.opened:
+            open_it()
         return {}
 
     def saved(token: object) -> dict[str, Any]:
@@ -106,7 +107,7 @@ def _questions(hub: Hub, site: Site) -> dict[str, Callable[[Any], dict[str, Any]
         return {"why": "the observer does not know of it" if run is None else run.unsaved}
 
     return {
-        "runs": lambda _: {"runs": hub.overview(), "url": site.url},
+        "runs": lambda _: {"runs": hub.overview()},
         "open": open_page,
         "saved": saved,
     }
@@ -133,7 +134,7 @@ def _listen(folder: str) -> socket.socket:
 
 
 def _write_page(folder: str, facts: dict[str, Any]) -> None:
-    path = os.path.join(folder, _starting.PAGE)
+    path = os.path.join(folder, _commands.PAGE)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
     with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
@@ -165,10 +166,10 @@ def _cleared(folder: str) -> bool:
 
 
 def _clear(folder: str) -> None:
-    with contextlib.suppress(OSError, ValueError, KeyError), open(os.path.join(folder, _starting.PAGE), encoding="utf-8") as file:
+    with contextlib.suppress(OSError, ValueError, KeyError), open(os.path.join(folder, _commands.PAGE), encoding="utf-8") as file:
         if json.load(file)["pid"] != os.getpid():  # the folder had been taken away, and another has made it anew
             return
-    for name in (_commands.SOCKET, _starting.PAGE, _starting.LOG, _starting.LOCK):
+    for name in (_commands.SOCKET, _commands.PAGE, _starting.LOG, _starting.LOCK):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(folder, name))
     with contextlib.suppress(OSError):  # others of this user's have something in there
