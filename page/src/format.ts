@@ -42,6 +42,7 @@ export function brief(seconds: number): string {
 
 /** As duration, with a width that changes little while it counts: 12.4 → "12.4 s" */
 export function clock(seconds: number): string {
+  if (seconds > 0 && seconds < 0.1) return duration(seconds);
   return seconds < 60 ? `${Math.max(0, seconds).toFixed(1)} s` : duration(seconds);
 }
 

@@ -11,6 +11,7 @@ import type { Lane, Snapshot } from "./types";
 
 const LOWEST = 8; // pixels of a row; with more workers than have room so, the lanes scroll
 const HIGHEST = 28;
+const TWO_LINES = 25; // of text in a row that is at least so high
 const MOST = 400; // rows; of what has gone, the oldest are left out
 const AXIS = 18;
 
@@ -51,7 +52,7 @@ export function Lanes({ feed, run, colours, zoom, setZoom, choose }: Props): JSX
   }, []);
   const rowHeight = Math.max(LOWEST, Math.min(HIGHEST, Math.floor((room.height * 4) / Math.max(1, lanes.length)) / 4));
   const height = Math.min(room.height, Math.ceil(rowHeight * lanes.length));
-  const shape = rowHeight < 12 ? "tiny" : rowHeight < 17 ? "small" : "";
+  const shape = rowHeight < 12 ? "tiny" : rowHeight < 17 ? "small" : rowHeight < TWO_LINES ? "" : "tall";
   return (
     <section class="panel lanes" aria-label="Workers">
       <header>

@@ -1,16 +1,29 @@
 // Stacks, errors, calls, shared objects and the cache.
 
 import type { ComponentChildren, JSX } from "preact";
+import { useState } from "preact/hooks";
 import { baseName, brief, clock, count, duration, percent, plainName, several, short } from "./format";
 import type { Failure, Frame, Snapshot, Stack } from "./types";
 
 export type Open = (path: string, line: number) => void;
 
 export function Stacks({ run, open }: { run: Snapshot; open: Open }): JSX.Element {
+  // They change some times a second; nobody could point at one of them otherwise.
+  const [held, hold] = useState<Stack[] | null>(null);
+  const stacks = held ?? run.stacks;
+  const note = held ? "held while you are here" : stacks.length ? several(stacks.length, "different stack") : "";
   return (
-    <Panel name="stacks" title="Where they are" note={run.stacks.length ? several(run.stacks.length, "different stack") : ""}>
-      {run.stacks.length === 0 && <p class="empty">{run.state === "running" ? "Nobody is at work." : "It is over."}</p>}
-      {run.stacks.map((stack) => <OneStack key={keyOf(stack)} stack={stack} open={open} />)}
+    <Panel name="stacks" title="Where they are" note={note}>
+      <div
+        class="all"
+        onPointerEnter={() => hold(run.stacks)}
+        onPointerLeave={() => hold(null)}
+        onFocusCapture={() => hold((old) => old ?? run.stacks)}
+        onBlurCapture={() => hold(null)}
+      >
+        {stacks.length === 0 && <p class="empty">{run.state === "running" ? "Nobody is at work." : "It is over."}</p>}
+        {stacks.map((stack) => <OneStack key={keyOf(stack)} stack={stack} open={open} />)}
+      </div>
     </Panel>
   );
 }
@@ -62,8 +75,9 @@ export function Errors({ run }: { run: Snapshot }): JSX.Element {
 
 function OneError({ failure, isFirst, ago }: { failure: Failure; isFirst: boolean; ago: number }): JSX.Element {
   const { kind, message, tasks, traceback } = failure;
+  const [isOpen, setOpen] = useState(isFirst); // of what came first; others do not open by themselves
   return (
-    <details class="error" open={isFirst}>
+    <details class="error" open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary title={message}>
         <b class="count">{count(failure.count)}</b>
         <span class="where"><b class="bad">{kind}</b> {message}</span>

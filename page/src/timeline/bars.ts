@@ -2,7 +2,7 @@
 
 import type { Bar, TimelineData } from "../types";
 
-const MOST = 6_000; // bars of a lane, before those that are shorter than a pixel are put together
+const MOST = 2_500; // bars of a lane, before those that are shorter than half a pixel are put together
 
 /** The bars of a stretch of time. Those of a lane are in the order of their ends. */
 export class Bars {
@@ -17,12 +17,12 @@ export class Bars {
     for (const { pid, bars } of data.lanes) {
       const known = this.lanes.get(pid);
       if (!known) {
-        this.lanes.set(pid, bars);
+        this.lanes.set(pid, bars.length > MOST ? coarsened(bars, pixel / 2) : bars);
         continue;
       }
       while (known.length && known[known.length - 1]![1] > since) known.pop();
       for (const bar of bars) if (bar[1] > since) known.push(bar);
-      if (known.length > MOST) this.lanes.set(pid, coarsened(known, pixel));
+      if (known.length > MOST) this.lanes.set(pid, coarsened(known, pixel / 2));
     }
     this.until = until;
   }
