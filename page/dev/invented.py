@@ -31,9 +31,27 @@ STACKS: dict[int, list[tuple[float, list[tuple[str, int, str]]]]] = {
     3: [(4, [("model.py", 26, "predict"), ("model.py", 39, "residuals"), ("model.py", 83, "score"), ("train.py", 25, "fit")])],
 }
 ERRORS = [
-    ("Diverged", "after 41 steps, penalty 1e-06", 2, 66, 'model.py", line 71, in solve\n    raise Diverged(f"after {step} steps, penalty {penalty:g}")'),
-    ("ValueError", "zip() argument 2 is shorter than argument 1", 3, 83, 'model.py", line 38, in residuals\n    for row, target in zip(rows, targets, strict=True):'),
-    ("json.JSONDecodeError", "Expecting value: line 1 column 1 (char 0)", 0, 13, 'features.py", line 13, in load\n    return [json.loads(line) for line in file]'),
+    (
+        "Diverged",
+        "after 41 steps, penalty 1e-06",
+        2,
+        66,
+        'model.py", line 71, in solve\n    raise Diverged(f"after {step} steps, penalty {penalty:g}")',
+    ),
+    (
+        "ValueError",
+        "zip() argument 2 is shorter than argument 1",
+        3,
+        83,
+        'model.py", line 38, in residuals\n    for row, target in zip(rows, targets, strict=True):',
+    ),
+    (
+        "json.JSONDecodeError",
+        "Expecting value: line 1 column 1 (char 0)",
+        0,
+        13,
+        'features.py", line 13, in load\n    return [json.loads(line) for line in file]',
+    ),
 ]
 
 
@@ -117,7 +135,10 @@ class Invented:
     def failed(self, now: float) -> list[int]:
         if not hasattr(self, "_failures"):
             self._failures = sorted(
-                (end, number) for worker in self.workers for end, (_, flags, number) in zip(worker.ends, worker.what, strict=True) if flags & FAILED
+                (end, number)
+                for worker in self.workers
+                for end, (_, flags, number) in zip(worker.ends, worker.what, strict=True)
+                if flags & FAILED
             )
         return [number for end, number in self._failures if end <= now]
 
@@ -147,7 +168,12 @@ class Invented:
             "task": None, "stack": [], "silent": 0.0, "begun": worker.born, "ended": None,
         }  # fmt: skip
         if worker.lost is not None and now >= worker.lost:
-            return lane | {"state": "gone", "how": "killed by signal 9 (SIGKILL), memory 3.1 GB: out of memory?", "ended": worker.lost, "busy": busy}
+            return lane | {
+                "state": "gone",
+                "how": "killed by signal 9 (SIGKILL), memory 3.1 GB: out of memory?",
+                "ended": worker.lost,
+                "busy": busy,
+            }
         if is_over:
             return lane | {"state": "gone", "ended": self.seconds}
         index = bisect_right(worker.ends, now)
@@ -155,7 +181,11 @@ class Invented:
             function, _, number = worker.what[index]
             arguments = f"'data/{number % 997:03}.jsonl', 1e{number % 10 - 6}"
             lane["task"] = {"number": number, "function": FUNCTIONS[function], "arguments": arguments, "for": now - worker.begins[index]}
-            lane |= {"state": "busy", "cpu": 0.9 + 0.1 * ((worker.pid * 31 + int(now)) % 10) / 10, "stack": self.stack(worker, function, now)}
+            lane |= {
+                "state": "busy",
+                "cpu": 0.9 + 0.1 * ((worker.pid * 31 + int(now)) % 10) / 10,
+                "stack": self.stack(worker, function, now),
+            }
         return lane
 
     def program(self, now: float) -> dict[str, Any]:
@@ -196,7 +226,9 @@ class Invented:
         }  # fmt: skip
 
     def _how(self) -> str:
-        return {"died": "it was killed, or crashed", "interrupted": "KeyboardInterrupt", "failed": "ValueError: no files in data"}.get(self.how_it_ends, "")
+        return {"died": "it was killed, or crashed", "interrupted": "KeyboardInterrupt", "failed": "ValueError: no files in data"}.get(
+            self.how_it_ends, ""
+        )
 
     def _verdict(self, now: float) -> dict[str, str]:
         if now < self.seconds * 0.15:
@@ -207,7 +239,16 @@ class Invented:
     def _calls(self, done: int, end: float) -> list[dict[str, Any]]:
         first = int(self.total * 0.06)
         told = {"failed": 0, "workers": len(self.workers), "backend": "processes"}
-        calls = [{"number": 1, "function": "train.load", "total": first, "done": min(done, first), "begun": 0.0, "lasted": min(end, self.seconds * 0.06)}]
+        calls = [
+            {
+                "number": 1,
+                "function": "train.load",
+                "total": first,
+                "done": min(done, first),
+                "begun": 0.0,
+                "lasted": min(end, self.seconds * 0.06),
+            }
+        ]
         if done >= first:
             rest = self.total - first
             calls.append({"number": 2, "function": "train.fit", "total": rest, "done": done - first, "begun": 0.0, "lasted": end * 0.94})
@@ -230,7 +271,14 @@ class Invented:
                     f'Traceback (most recent call last):\n  File "/home/ada/study/train.py", line 24, in fit\n'
                     f'    fitted = model.solve(rows[:half], targets[:half], penalty)\n  File "/home/ada/study/{where}\n{name}: {message}\n'
                 )
-                entry = {"kind": name, "message": message, "traceback": traceback, "count": len(tasks), "last": end * 0.9, "tasks": tasks[:20]}
+                entry = {
+                    "kind": name,
+                    "message": message,
+                    "traceback": traceback,
+                    "count": len(tasks),
+                    "last": end * 0.9,
+                    "tasks": tasks[:20],
+                }
                 found.append(entry)
         return sorted(found, key=lambda entry: -entry["count"])
 
@@ -241,7 +289,9 @@ class Invented:
         found = []
         for number, name in FILES.items():
             own = sum(entry[1] for entry in self._weights[name].values()) * spent
-            found.append({"id": number, "path": self.place(name), "name": name, "hits": int(own * 20), "own": own, "last": min(now, self.seconds)})
+            found.append(
+                {"id": number, "path": self.place(name), "name": name, "hits": int(own * 20), "own": own, "last": min(now, self.seconds)}
+            )
         return sorted(found, key=lambda entry: -float(entry["own"]))
 
     def source(self, number: int, pid: int | None, now: float) -> dict[str, Any]:

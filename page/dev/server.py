@@ -21,10 +21,13 @@ ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "src")]
 
 from invented import FUNCTIONS, Invented  # noqa: E402 - beside this file
+
 from manyhands.watch.observer._timeline import Timeline  # noqa: E402 - of this clone
 
 PAGE = ROOT / "src/manyhands/watch/observer/page"
-POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'"
+POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'"
+)
 KINDS = {"index.html": "text/html; charset=utf-8", "page.js": "text/javascript; charset=utf-8", "page.css": "text/css; charset=utf-8"}
 NS = 1_000_000_000
 
@@ -56,7 +59,11 @@ class Stage:
         last = int(min(end, now) * NS)
         for pid, timeline in self.timelines[token].items():
             bars = timeline.bars(int(begin * NS), last, width)
-            told = [[bar.begin / NS, min(bar.end, last) / NS, bar.busy / NS, bar.count, bar.function, bar.flags, bar.first] for bar in bars if bar.begin < last]
+            told = [
+                [bar.begin / NS, min(bar.end, last) / NS, bar.busy / NS, bar.count, bar.function, bar.flags, bar.first]
+                for bar in bars
+                if bar.begin < last
+            ]
             lanes.append({"pid": pid, "bars": [bar for bar in told if bar[1] < now or bar[3] > 1]})
         return {"functions": FUNCTIONS, "lanes": lanes}
 
@@ -110,7 +117,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def _get_stack(self, asked: dict[str, str]) -> Any:
         frames = '  File "/home/ada/study/model.py", line 46 in descend\n  File "/home/ada/study/model.py", line 65 in solve\n'
-        return {"text": f"Current thread 0x00007f5b6c7fe740 (most recent call first):\n{frames}  File \"/home/ada/study/train.py\", line 24 in fit\n"}
+        return {
+            "text": f'Current thread 0x00007f5b6c7fe740 (most recent call first):\n{frames}  File "/home/ada/study/train.py", line 24 in fit\n'
+        }
 
     def _events(self) -> None:
         self._head("text/event-stream", None)
@@ -162,7 +171,9 @@ def report(stage: Stage) -> str:
     said = json.dumps(data, separators=(",", ":")).replace("<", "\\u003c")
     page, script, style = ((PAGE / name).read_text(encoding="utf-8") for name in KINDS)
     page = page.replace('<link rel="stylesheet" href="page.css">', f"<style>{style}</style>")
-    return page.replace('<script src="page.js"></script>', f'<script type="application/json" id="report">{said}</script>\n<script>{script}</script>')
+    return page.replace(
+        '<script src="page.js"></script>', f'<script type="application/json" id="report">{said}</script>\n<script>{script}</script>'
+    )
 
 
 def main() -> None:

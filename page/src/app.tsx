@@ -104,7 +104,7 @@ function Nothing({ state, feed }: { state: State; feed: Feed }): JSX.Element {
 }
 
 function RunPage({ feed, state, run }: { feed: Feed; state: State; run: Snapshot }): JSX.Element {
-  const history = useHistory(run);
+  const history = useHistory(feed, run);
   const colours = useColours(run);
   const [zoom, setZoom] = useState<Zoom>(null);
   const [pid, setPid] = useState<number | null>(null);
@@ -141,8 +141,10 @@ function RunPage({ feed, state, run }: { feed: Feed; state: State; run: Snapshot
   );
 }
 
-function useHistory(run: Snapshot): History {
-  const history = useMemo(() => new History(), []);
+function useHistory(feed: Feed, run: Snapshot): History {
+  const kept = useMemo(() => new History(), []);
+  const history = feed.length === null ? kept : new History();
+  for (const snapshot of feed.past()) history.note(snapshot);
   history.note(run);
   return history;
 }

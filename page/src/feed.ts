@@ -19,6 +19,8 @@ export interface Feed {
   /** Show a report as it was at that time. */
   seek(at: number): void;
   retry(): void;
+  /** What is known of before now, oldest first: of a report all, of a run that is observed nothing. */
+  past(): Snapshot[];
   timeline(run: string, from: number, to: number, width: number): Promise<TimelineData>;
   files(run: string): Promise<FileHeat[]>;
   /** isKnown: the lines of the file are there already, only its heat is asked for. */

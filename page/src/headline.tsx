@@ -102,10 +102,16 @@ function Progress({ run }: { run: Snapshot }): JSX.Element {
         aria-valuenow={share === null ? undefined : Math.floor(share * 100)}
       >
         <i style={{ width: `${(share ?? (run.done ? 1 : 0)) * 100}%` }} />
-        {run.failed > 0 && run.total ? <i class="failed" style={{ width: `${Math.max(0.4, (run.failed / run.total) * 100)}%` }} /> : null}
+        {run.failed > 0 && run.total ? <i class="failed" style={failedPart(run.failed / run.total, share ?? 1)} /> : null}
       </div>
     </div>
   );
+}
+
+/** At the end of what is done, and wide enough to be seen. */
+function failedPart(failed: number, done: number): { width: string; left: string } {
+  const width = Math.min(done, Math.max(0.006, failed));
+  return { width: `${width * 100}%`, left: `${(done - width) * 100}%` };
 }
 
 /** One line in words: the link to the observer if it is lost, how the program has ended, and the verdict. */
@@ -121,7 +127,7 @@ export function Words({ run, state, feed }: { run: Snapshot; state: State; feed:
           {run.how && <span title={run.how}>{run.how}</span>}
         </p>
       )}
-      {verdict && (
+      {verdict && state.link !== "lost" && (
         <p class={`verdict ${verdict.level ?? "fair"}`}>
           <span>{verdict.words}</span>
           {verdict.remedy && <span class="remedy">{verdict.remedy}</span>}

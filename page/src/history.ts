@@ -14,8 +14,7 @@ export class History {
 
   note(run: Snapshot): void {
     const last = this.times.at(-1);
-    if (last !== undefined && run.elapsed < last) this.forget(run.elapsed);
-    else if (last !== undefined && run.elapsed - last < this.apart) return;
+    if (last !== undefined && run.elapsed - last <= this.apart) return;
     const alive = run.lanes.filter((lane) => lane.state !== "gone");
     const workers = alive.filter((lane) => lane.role !== "program");
     this.times.push(run.elapsed);
@@ -26,18 +25,8 @@ export class History {
     if (this.times.length > MOST) this.thin();
   }
 
-  /** A report has gone back in time. */
-  private forget(after: number): void {
-    const kept = this.times.findIndex((time) => time >= after);
-    this.each((values) => values.slice(0, kept));
-  }
-
   private thin(): void {
-    this.each((values) => values.filter((_, index) => index % 2 === 0));
+    for (const name of ["times", "rate", "working", "cpu", "memory"] as const) this[name] = this[name].filter((_, index) => index % 2 === 0);
     this.apart = (this.times.at(-1)! - this.times[0]!) / MOST;
-  }
-
-  private each(change: (values: number[]) => number[]): void {
-    for (const name of ["times", "rate", "working", "cpu", "memory"] as const) this[name] = change(this[name]);
   }
 }

@@ -10,7 +10,8 @@ import type { Zoom } from "./timeline/view";
 import type { Lane, Snapshot } from "./types";
 
 const LOWEST = 8; // pixels of a row; with more workers than have room so, the lanes scroll
-const HIGHEST = 28;
+const USUAL = 28;
+const HIGHEST = 36; // where there is room for more
 const TWO_LINES = 25; // of text in a row that is at least so high
 const MOST = 400; // rows; of what has gone, the oldest are left out
 const AXIS = 18;
@@ -52,6 +53,20 @@ export function Lanes({ feed, run, colours, zoom, setZoom, choose }: Props): JSX
   }, []);
   const rowHeight = Math.max(LOWEST, Math.min(HIGHEST, Math.floor((room.height * 4) / Math.max(1, lanes.length)) / 4));
   const height = Math.min(room.height, Math.ceil(rowHeight * lanes.length));
+  // One of them is reached by the tabulator, the others by the arrows: there may be many before what comes next on the page.
+  const [reached, reach] = useState(0);
+  const buttons = (): HTMLElement[] => [...body.current!.querySelectorAll<HTMLElement>(".lane-name")];
+  const focused = (event: FocusEvent): void => {
+    const index = buttons().indexOf(event.target as HTMLElement);
+    if (index >= 0) reach(index);
+  };
+  const stepped = (event: KeyboardEvent): void => {
+    const step = event.key === "ArrowDown" ? 1 : event.key === "ArrowUp" ? -1 : 0;
+    const next = buttons()[reached + step];
+    if (!step || !next) return;
+    event.preventDefault();
+    next.focus();
+  };
   const shape = rowHeight < 12 ? "tiny" : rowHeight < 17 ? "small" : rowHeight < TWO_LINES ? "" : "tall";
   return (
     <section class="panel lanes" aria-label="Workers">
@@ -77,10 +92,10 @@ export function Lanes({ feed, run, colours, zoom, setZoom, choose }: Props): JSX
         </span>
         <canvas ref={axis} height={AXIS} />
       </div>
-      <div class={`lane-body ${shape}`} ref={body} style={{ height: `${lanes.length * HIGHEST}px` }} onScroll={(event) => setScrolled(event.currentTarget.scrollTop)}>
-        <div class="lane-rows" role="list">
-          {lanes.map((lane) => (
-            <Row key={lane.pid} lane={lane} height={rowHeight} choose={choose} />
+      <div class={`lane-body ${shape}`} ref={body} style={{ height: `${lanes.length * USUAL}px` }} onScroll={(event) => setScrolled(event.currentTarget.scrollTop)}>
+        <div class="lane-rows" role="list" onKeyDown={stepped} onFocusCapture={focused}>
+          {lanes.map((lane, index) => (
+            <Row key={lane.pid} lane={lane} height={rowHeight} choose={choose} isReached={index === Math.min(reached, lanes.length - 1)} />
           ))}
         </div>
         <Timeline
@@ -124,7 +139,14 @@ function Legend({ colours }: { colours: FunctionColours }): JSX.Element {
   );
 }
 
-function Row({ lane, height, choose }: { lane: Lane; height: number; choose: (pid: number) => void }): JSX.Element {
+interface RowProps {
+  lane: Lane;
+  height: number;
+  choose: (pid: number) => void;
+  isReached: boolean;
+}
+
+function Row({ lane, height, choose, isReached }: RowProps): JSX.Element {
   const isLost = lane.state === "gone" && lane.how !== "";
   const state = isLost ? "lost" : lane.state;
   const kind = lane.role === "program" ? "program" : "";
@@ -132,7 +154,7 @@ function Row({ lane, height, choose }: { lane: Lane; height: number; choose: (pi
   return (
     <div class={`lane lane-columns ${state} ${kind}`} role="listitem" style={{ height: `${height}px` }} onClick={() => choose(lane.pid)}>
       <i class="dot" title={`${state}${silent}`} />
-      <button class="lane-name" title={`${lane.name}, process ${lane.pid}: ${state}${silent}. Details`} aria-label={`${lane.name}, ${state}`}>
+      <button class="lane-name" tabIndex={isReached ? 0 : -1} title={`${lane.name}, process ${lane.pid}: ${state}${silent}. Details`} aria-label={`${lane.name}, ${state}`}>
         {lane.name}
       </button>
       <span class="meter" title={`busy ${percent(lane.busy)} of its time`}>

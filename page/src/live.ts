@@ -28,6 +28,10 @@ export class LiveFeed implements Feed {
     this.connect();
   }
 
+  past(): Snapshot[] {
+    return [];
+  }
+
   async timeline(run: string, from: number, to: number, width: number): Promise<TimelineData> {
     return get("timeline", { run, from: from.toFixed(9), to: to.toFixed(9), width: Math.max(1, Math.round(width)) });
   }

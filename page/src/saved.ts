@@ -39,6 +39,10 @@ export class SavedFeed implements Feed {
 
   retry(): void {}
 
+  past(): Snapshot[] {
+    return this.snapshots.filter((snapshot) => snapshot.elapsed <= this.at);
+  }
+
   async timeline(_run: string, from: number, to: number): Promise<TimelineData> {
     const { functions, lanes } = this.report.timeline;
     return { functions, lanes: lanes.map(({ pid, bars }) => ({ pid, bars: bars.filter(([begin, end]) => end >= from && begin < to) })) };
