@@ -232,9 +232,9 @@ class Invented:
 
     def _verdict(self, now: float) -> dict[str, str]:
         if now < self.seconds * 0.15:
-            return {"words": f"Well used: {len(self.workers)} workers were busy 93 % of the time.", "remedy": "", "level": "good"}
-        words = "Workers are idle 6 % of the time: the program is the bottleneck, pickling takes 61 % of its time."
-        return {"words": words, "remedy": "Use larger chunks, or share() the table that all tasks have.", "level": "fair"}
+            return {"kind": "good", "text": f"well used: {len(self.workers)} workers are busy 93 %", "remedy": ""}
+        text = "workers idle 6 %: the program is the bottleneck, pickling takes 61 % of its time"
+        return {"kind": "pickling", "text": text, "remedy": "use larger chunks, or share() the table that all tasks need"}
 
     def _calls(self, done: int, end: float) -> list[dict[str, Any]]:
         first = int(self.total * 0.06)

@@ -20,9 +20,9 @@ from urllib.parse import parse_qs, urlsplit
 ROOT = Path(__file__).parents[2]
 sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "src")]
 
-from invented import FUNCTIONS, Invented  # noqa: E402 - beside this file
+from invented import CACHED, FUNCTIONS, Invented  # noqa: E402 - beside this file
 
-from manyhands.watch.observer._timeline import Timeline  # noqa: E402 - of this clone
+from manyhands.watch.observer._timeline import Bar, Timeline  # noqa: E402 - of this clone
 
 PAGE = ROOT / "src/manyhands/watch/observer/page"
 POLICY = (
@@ -52,20 +52,19 @@ class Stage:
 
     def event(self) -> dict[str, Any]:
         now = self.now()
-        return {"now": time.time(), "control": self.settings.control, "runs": [run.snapshot(now) for run in self.runs.values()]}
+        return {"now": time.time(), "runs": [run.snapshot(now) | {"control": self.settings.control} for run in self.runs.values()]}
 
     def timeline(self, token: str, begin: float, end: float, width: int, now: float) -> dict[str, Any]:
         lanes = []
         last = int(min(end, now) * NS)
         for pid, timeline in self.timelines[token].items():
-            bars = timeline.bars(int(begin * NS), last, width)
-            told = [
-                [bar.begin / NS, min(bar.end, last) / NS, bar.busy / NS, bar.count, bar.function, bar.flags, bar.first]
-                for bar in bars
-                if bar.begin < last
-            ]
-            lanes.append({"pid": pid, "bars": [bar for bar in told if bar[1] < now or bar[3] > 1]})
+            bars = [self._told(bar, last) for bar in timeline.bars(int(begin * NS), last, width) if bar.begin < last]
+            lanes.append({"pid": pid, "bars": [bar for bar in bars if bar[1] < now or bar[3] > 1]})
         return {"functions": FUNCTIONS, "lanes": lanes}
+
+    def _told(self, bar: Bar, last: int) -> list[float]:
+        flags = bar.flags if bar.count == 1 else bar.flags & ~CACHED
+        return [bar.begin / NS, min(bar.end, last) / NS, bar.busy / NS, bar.count, bar.function, flags, bar.first]
 
 
 def timelines(run: Invented) -> dict[int, Timeline]:

@@ -12,13 +12,13 @@ import { Slider } from "./slider";
 import { Source, type Place } from "./source";
 import { FunctionColours } from "./timeline/colours";
 import type { Zoom } from "./timeline/view";
-import type { Snapshot } from "./types";
+import { type Snapshot, isLost } from "./types";
 import { Worker } from "./worker";
 
 const FEW = 14; // processes; with more, their lanes have all of the height
 
 export function App({ feed }: { feed: Feed }): JSX.Element {
-  const [state, setState] = useState<State>({ runs: [], link: "connecting", since: Date.now(), retryAt: 0, canControl: false });
+  const [state, setState] = useState<State>({ runs: [], link: "connecting", since: Date.now(), retryAt: 0 });
   const [chosen, choose] = useState<string | null>(null);
   useEffect(() => feed.start(setState), [feed]);
   const run = state.runs.find((each) => each.id === chosen) ?? state.runs.findLast((each) => each.state === "running") ?? state.runs.at(-1);
@@ -131,7 +131,7 @@ function RunPage({ feed, state, run }: { feed: Feed; state: State; run: Snapshot
         <Worker
           key={lane.pid}
           {...{ feed, run, lane, open }}
-          canControl={state.canControl}
+          canControl={run.control === true}
           close={() => lookAt(null)}
           showLines={() => setPid(lane.pid)}
         />
@@ -159,10 +159,10 @@ function useColours(run: Snapshot): FunctionColours {
 
 /** What a screen reader says by itself: states, not figures. */
 function Spoken({ run, state }: { run: Snapshot; state: State }): JSX.Element {
-  const known = useRef(new Set(run.lanes.filter((lane) => lane.state === "gone").map((lane) => lane.pid)));
+  const known = useRef(new Set(run.lanes.filter(isLost).map((lane) => lane.pid)));
   const [lost, setLost] = useState("");
   useEffect(() => {
-    const news = run.lanes.filter((lane) => lane.state === "gone" && lane.how && !known.current.has(lane.pid));
+    const news = run.lanes.filter((lane) => isLost(lane) && !known.current.has(lane.pid));
     for (const lane of news) known.current.add(lane.pid);
     if (news.length) setLost(news.map((lane) => `${lane.name} was lost: ${lane.how}.`).join(" "));
   });

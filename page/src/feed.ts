@@ -9,7 +9,6 @@ export interface State {
   link: Link;
   since: number; // when the link became what it is, Date.now()
   retryAt: number; // when a lost link is tried again
-  canControl: boolean;
 }
 
 export interface Feed {

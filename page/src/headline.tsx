@@ -6,8 +6,9 @@ import type { Feed, State } from "./feed";
 import { bytes, clock, count, duration, percent, several, short } from "./format";
 import type { History } from "./history";
 import { Spark } from "./spark";
-import type { Snapshot, Verdict } from "./types";
+import type { Snapshot } from "./types";
 
+const SERIOUS = new Set(["failing", "memory"]); // kinds of verdicts
 const WORDS: Record<string, string> = { running: "running", done: "done", failed: "failed", interrupted: "interrupted", died: "died" };
 
 export function stateWord(run: Snapshot): string {
@@ -52,7 +53,7 @@ export function Headline({ run, history }: { run: Snapshot; history: History }):
           below={run.spared ? `${bytes(run.spared)} saved` : run.sent || run.received ? `↑ ${bytes(run.sent)}  ↓ ${bytes(run.received)}` : "nothing yet"}
           title={`${bytes(run.sent)} sent to workers, ${bytes(run.received)} received${run.spared ? `, ${bytes(run.spared)} that did not have to be` : ""}`}
         />
-        <Tile name="watching" value={percent(run.cost)} below="of their time" title="what watching takes of the time of the watched processes" />
+        <Tile name="watching" value={percent(run.cost)} below={run.level ? `level ${run.level}` : "of their time"} title="what watching takes of the time of the watched processes" />
       </dl>
     </section>
   );
@@ -128,8 +129,8 @@ export function Words({ run, state, feed }: { run: Snapshot; state: State; feed:
         </p>
       )}
       {verdict && state.link !== "lost" && (
-        <p class={`verdict ${verdict.level ?? "fair"}`}>
-          <span>{verdict.words}</span>
+        <p class={`verdict ${verdict.level}`}>
+          <span>{verdict.text}</span>
           {verdict.remedy && <span class="remedy">{verdict.remedy}</span>}
         </p>
       )}
@@ -148,11 +149,14 @@ function endWords(run: Snapshot): string {
   return words[run.state] ?? `The program is ${run.state}.`;
 }
 
-function readable(run: Snapshot): Verdict | null {
+function readable(run: Snapshot): { text: string; remedy: string; level: string } | null {
   const { verdict } = run;
-  if (!verdict) return run.state === "running" && !run.done ? { words: "Waiting for the first task to end.", level: "good" } : null;
-  return typeof verdict === "string" ? { words: verdict } : verdict;
+  if (!verdict) return run.state === "running" && !run.done ? { text: "Waiting for the first task to end.", remedy: "", level: "good" } : null;
+  const level = verdict.kind === "good" ? "good" : SERIOUS.has(verdict.kind) ? "bad" : "fair";
+  return { text: sentence(verdict.text), remedy: sentence(verdict.remedy), level };
 }
+
+const sentence = (text: string): string => text && text[0]!.toUpperCase() + text.slice(1) + (/[.!?)]$/.test(text) ? "" : ".");
 
 function LostLink({ state, feed, isOver }: { state: State; feed: Feed; isOver: boolean }): JSX.Element {
   const [now, setNow] = useState(Date.now());

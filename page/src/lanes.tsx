@@ -7,7 +7,7 @@ import { baseName, bytes, clock, count, percent, plainName } from "./format";
 import type { FunctionColours } from "./timeline/colours";
 import { Timeline } from "./timeline/timeline";
 import type { Zoom } from "./timeline/view";
-import type { Lane, Snapshot } from "./types";
+import { type Lane, type Snapshot, isLost } from "./types";
 
 const LOWEST = 8; // pixels of a row; with more workers than have room so, the lanes scroll
 const USUAL = 28;
@@ -111,7 +111,7 @@ export function Lanes({ feed, run, colours, zoom, setZoom, choose }: Props): JSX
 function Census({ run }: { run: Snapshot }): JSX.Element {
   const workers = run.lanes.filter((lane) => lane.role !== "program");
   const of = (state: Lane["state"]): number => workers.filter((lane) => lane.state === state).length;
-  const lost = workers.filter((lane) => lane.state === "gone" && lane.how).length;
+  const lost = workers.filter(isLost).length;
   const parts = [
     [of("busy"), "busy", ""],
     [of("idle"), "idle", ""],
@@ -147,26 +147,27 @@ interface RowProps {
 }
 
 function Row({ lane, height, choose, isReached }: RowProps): JSX.Element {
-  const isLost = lane.state === "gone" && lane.how !== "";
-  const state = isLost ? "lost" : lane.state;
+  const wasLost = isLost(lane);
+  const state = wasLost ? "lost" : lane.state;
   const kind = lane.role === "program" ? "program" : "";
+  const hasOwn = lane.state !== "gone" && lane.role !== "thread"; // memory and processor time: those of threads are their process's
   const silent = lane.silent > 2 && lane.state !== "gone" ? `, silent for ${clock(lane.silent)}` : "";
   return (
     <div class={`lane lane-columns ${state} ${kind}`} role="listitem" style={{ height: `${height}px` }} onClick={() => choose(lane.pid)}>
       <i class="dot" title={`${state}${silent}`} />
-      <button class="lane-name" tabIndex={isReached ? 0 : -1} title={`${lane.name}, process ${lane.pid}: ${state}${silent}. Details`} aria-label={`${lane.name}, ${state}`}>
+      <button class="lane-name" tabIndex={isReached ? 0 : -1} title={`${lane.name}, process ${lane.process ?? lane.pid}: ${state}${silent}. Details`} aria-label={`${lane.name}, ${state}`}>
         {lane.name}
       </button>
       <span class="meter" title={`busy ${percent(lane.busy)} of its time`}>
         <i style={{ width: `${lane.busy * 100}%` }} />
         <b>{Math.round(lane.busy * 100)}</b>
       </span>
-      {isLost ? (
-        <span class="lane-end" title={lane.how}>{lane.how}</span>
+      {wasLost ? (
+        <span class="lane-end" title={lane.how}>{lane.how || "was lost"}</span>
       ) : (
         <>
-          <span class="right">{lane.state === "gone" ? "" : percent(lane.cpu)}</span>
-          <span class="right">{lane.state === "gone" ? "" : bytes(lane.memory)}</span>
+          <span class="right">{hasOwn ? percent(lane.cpu) : ""}</span>
+          <span class="right">{hasOwn ? bytes(lane.memory) : ""}</span>
           <Doing lane={lane} silent={silent} />
         </>
       )}
@@ -178,8 +179,8 @@ function Doing({ lane, silent }: { lane: Lane; silent: string }): JSX.Element {
   const top = lane.stack[0];
   const place = top ? `${baseName(top[0])}:${top[1]}` : "";
   if (lane.state === "gone") return <span class="doing muted">has ended</span>;
-  if (!lane.task && !top) return <span class="doing muted">{lane.state}</span>;
-  const whole = lane.task ? lane.task.function : (top?.[2] ?? "");
+  const whole = lane.task?.function || (lane.state === "busy" && lane.function) || top?.[2] || "";
+  if (!whole) return <span class="doing muted">{lane.state}</span>;
   const what = plainName(whole);
   const given = lane.task?.arguments ?? "";
   return (

@@ -3,13 +3,13 @@
 import type { Feed, State } from "./feed";
 import type { Deed, Document, FileHeat, Snapshot, SourceData, TimelineData } from "./types";
 
-const SILENT = 13_000; // ms; the observer says something each five seconds
+const SILENT = 13_000; // ms without news, after which the link is held to be lost
 const FIRST_WAIT = 500;
 const LONGEST_WAIT = 8_000;
 
 export class LiveFeed implements Feed {
   readonly length = null;
-  private state: State = { runs: [], link: "connecting", since: Date.now(), retryAt: 0, canControl: false };
+  private state: State = { runs: [], link: "connecting", since: Date.now(), retryAt: 0 };
   private tell: (state: State) => void = () => {};
   private events: EventSource | null = null;
   private wait = FIRST_WAIT;
@@ -41,7 +41,9 @@ export class LiveFeed implements Feed {
   }
 
   async source(run: string, file: FileHeat, pid: number | null, isKnown: boolean): Promise<SourceData> {
-    return get("source", { run, file: file.id ?? "", ...(pid === null ? {} : { pid }), ...(isKnown ? { lines: 0 } : {}) });
+    const id = file.id ?? (await this.files(run)).find((each) => each.path === file.path)?.id;
+    if (id === undefined) throw new Error("the observer does not know this file");
+    return get("source", { run, file: id, ...(pid === null ? {} : { pid }), ...(isKnown ? { lines: 0 } : {}) });
   }
 
   async stack(run: string, pid: number): Promise<string> {
@@ -65,19 +67,20 @@ export class LiveFeed implements Feed {
     this.events?.close();
     const events = (this.events = new EventSource("events"));
     this.hearAgain();
-    events.onopen = () => this.hearAgain();
     events.onmessage = (event: MessageEvent<string>) => {
-      this.hearAgain();
-      const said = JSON.parse(event.data) as { runs?: Snapshot[]; control?: boolean };
+      const said = JSON.parse(event.data) as { runs: Snapshot[] };
       this.wait = FIRST_WAIT;
-      this.change({ link: "live", runs: said.runs ?? this.state.runs, canControl: said.control ?? this.state.canControl });
+      this.change({ link: "live", runs: said.runs });
+      this.hearAgain();
     };
     events.onerror = () => this.lose();
   }
 
+  /** While a run is under way there is something new each second. What says that the observer is there, otherwise, no script is told of. */
   private hearAgain(): void {
     clearTimeout(this.silence);
-    this.silence = setTimeout(() => this.lose(), SILENT);
+    const isRunning = this.state.runs.some((run) => run.state === "running");
+    if (isRunning || this.state.link !== "live") this.silence = setTimeout(() => this.lose(), SILENT);
   }
 
   /** The browser would try again by itself, but not after each kind of error, and would not say when. */

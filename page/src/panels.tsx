@@ -83,7 +83,7 @@ function OneError({ failure, isFirst, ago }: { failure: Failure; isFirst: boolea
         <span class="where"><b class="bad">{kind}</b> {message}</span>
       </summary>
       <p class="muted">
-        last {clock(ago)} ago
+        {failure.function && `in ${plainName(failure.function)}(), `}last {clock(ago)} ago
         {tasks.length > 0 && `; task${tasks.length > 1 ? "s" : ""} ${tasks.slice(0, 8).map(count).join(" · ")}${failure.count > 8 ? " …" : ""}`}
       </p>
       {traceback && <pre tabIndex={0}>{traceback.trimEnd()}</pre>}
@@ -120,7 +120,7 @@ export function Shared({ run }: { run: Snapshot }): JSX.Element {
             <tr key={each.object}>
               <th scope="row" title={each.object}>{each.object}</th>
               <td>{short(each.calls)}</td>
-              <td>{brief(each.waited)}</td>
+              <td title={each.waits === undefined ? undefined : several(each.waits, "wait")}>{brief(each.waited)}</td>
             </tr>
           ))}
         </tbody>

@@ -34,7 +34,7 @@ export class SavedFeed implements Feed {
     this.at = at;
     const found = this.snapshots.findLast((snapshot) => snapshot.elapsed <= at) ?? this.snapshots[0];
     const runs = found ? [{ ...found, elapsed: Math.min(at, this.length) }] : [];
-    this.tell({ runs, link: "saved", since: this.report.made * 1000, retryAt: 0, canControl: false });
+    this.tell({ runs, link: "saved", since: this.report.made * 1000, retryAt: 0 });
   }
 
   retry(): void {}

@@ -11,15 +11,18 @@ export interface Task {
 }
 
 export interface Lane {
-  pid: number;
+  pid: number; // of a thread that is a worker: a number that no process has
+  process?: number; // its process; where it is not there, it is pid
   name: string;
-  role: string; // "program", "worker", ...
+  role: string; // "program", "worker", "thread", ...
   state: "busy" | "idle" | "paused" | "gone";
+  died?: boolean; // whether it was lost, where it has gone; where that is not told, those with a ``how`` were
   how: string; // why it has gone; empty if it just ended
   busy: number;
   cpu: number;
   memory: number;
   tasks: number;
+  function?: string; // of its last task
   task: Task | null;
   stack: Frame[];
   silent: number;
@@ -59,15 +62,17 @@ export interface Failure {
   kind: string;
   message: string;
   traceback: string;
+  function?: string;
   count: number;
   last: number;
   tasks: number[];
 }
 
+/** What is wrong, in words, and what to do about it; ``kind``: in one word, "good" if nothing is. */
 export interface Verdict {
-  words: string;
-  remedy?: string;
-  level?: "good" | "fair" | "bad";
+  kind: string;
+  text: string;
+  remedy: string;
 }
 
 export interface Snapshot {
@@ -88,17 +93,21 @@ export interface Snapshot {
   saved: number;
   cost: number;
   efficiency: number | null;
-  verdict?: Verdict | string | null;
+  verdict?: Verdict | null;
   processors?: number;
+  control?: boolean; // whether workers may be acted upon
+  level?: string; // of watching: "sample", ...
   calls: Call[];
   lanes: Lane[];
   files: FileHeat[];
   stacks: Stack[];
   errors: Failure[];
   cache: { function: string; hits: number; misses: number; saved: number }[];
-  shared: { object: string; calls: number; waited: number }[];
+  shared: { object: string; calls: number; waits?: number; waited: number }[];
   lost: number;
 }
+
+export const isLost = (lane: Lane): boolean => lane.state === "gone" && (lane.died ?? lane.how !== "");
 
 export const FAILED = 1;
 export const CACHED = 2;

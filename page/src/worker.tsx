@@ -5,7 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Feed } from "./feed";
 import { bytes, clock, count, percent } from "./format";
 import { Frames, type Open } from "./panels";
-import type { Deed, Lane, Snapshot } from "./types";
+import { type Deed, type Lane, type Snapshot, isLost } from "./types";
 
 interface Props {
   feed: Feed;
@@ -22,7 +22,7 @@ export function Worker({ feed, run, lane, canControl, close, open, showLines }: 
   useEffect(() => {
     dialog.current!.showModal();
   }, []);
-  const isLost = lane.state === "gone" && lane.how !== "";
+  const wasLost = isLost(lane);
   return (
     <dialog
       class="worker"
@@ -34,13 +34,13 @@ export function Worker({ feed, run, lane, canControl, close, open, showLines }: 
       <div class="inside">
         <header>
           <h2>{lane.name}</h2>
-          <span class={`state ${isLost ? "died" : lane.state}`}>{isLost ? "lost" : lane.state}</span>
+          <span class={`state ${wasLost ? "died" : lane.state}`}>{wasLost ? "lost" : lane.state}</span>
           <span class="grow" />
           <button class="small" onClick={() => dialog.current!.close()}>Close</button>
         </header>
-        {isLost && <p class="bad">{lane.how}</p>}
+        {wasLost && <p class="bad">{lane.how || "It was lost."}</p>}
         <dl class="facts">
-          <div><dt>process</dt><dd>{lane.pid}</dd></div>
+          <div><dt>process</dt><dd>{lane.process ?? lane.pid}</dd></div>
           <div><dt>busy</dt><dd>{percent(lane.busy)}</dd></div>
           <div><dt>processor</dt><dd>{percent(lane.cpu)}</dd></div>
           <div><dt>memory</dt><dd>{bytes(lane.memory)}</dd></div>
@@ -54,7 +54,7 @@ export function Worker({ feed, run, lane, canControl, close, open, showLines }: 
         )}
         <div class="deeds">
           <button onClick={() => { showLines(); dialog.current!.close(); }}>Show its lines only</button>
-          {canControl && lane.state !== "gone" && <Deeds {...{ feed, run, lane }} />}
+          {canControl && lane.state !== "gone" && lane.role === "worker" && <Deeds {...{ feed, run, lane }} />}
         </div>
         <h3>Where it is</h3>
         {lane.stack.length ? (
@@ -71,7 +71,7 @@ export function Worker({ feed, run, lane, canControl, close, open, showLines }: 
 /** Of all threads, from outside Python: also while C code holds the lock of the interpreter. */
 function FullStack({ feed, run, lane }: { feed: Feed; run: Snapshot; lane: Lane }): JSX.Element {
   const [text, setText] = useState("Asking…");
-  const ask = (): void => void feed.stack(run.id, lane.pid).then(setText, (error: Error) => setText(`It cannot be had: ${error.message}`));
+  const ask = (): void => void feed.stack(run.id, lane.process ?? lane.pid).then(setText, (error: Error) => setText(`It cannot be had: ${error.message}`));
   useEffect(ask, [lane.pid]);
   return (
     <>

@@ -1,6 +1,6 @@
 // Draws the bars. What is shorter than a pixel is put together in columns, so that the cost is that of the pixels, whatever the tasks are.
 
-import { type Bar, type Lane, CACHED, FAILED } from "../types";
+import { type Bar, type Lane, CACHED, FAILED, isLost } from "../types";
 import { type Bars, firstEndingAfter } from "./bars";
 import { type FunctionColours, type Palette, level } from "./colours";
 import { tickLabel, ticks } from "./view";
@@ -97,6 +97,7 @@ class Row {
   private columnFunction = 0;
   private columnLongest = 0;
   private columnCount = 0;
+  private columnBars = 0;
   private readonly failed: [column: number, isAlone: boolean][] = [];
 
   constructor(
@@ -116,7 +117,7 @@ class Row {
 
   /** Where a worker was lost, the rest of its lane is red. */
   ended(lane: Lane): void {
-    if (lane.state !== "gone" || !lane.how) return;
+    if (!isLost(lane)) return;
     const { palette, ratio } = this.scene;
     const x = Math.max(0, this.x(lane.ended ?? this.scene.now));
     this.context.fillStyle = palette.badSoft;
@@ -167,7 +168,7 @@ class Row {
     const right = x1 - x0 > 4 * ratio && isOne ? x1 - ratio * 0.75 : x1;
     context.fillStyle = flags & FAILED && isOne ? palette.bad : this.fill(fn, isOne ? 1 : busy / (end - begin));
     context.fillRect(x0, this.top, right - x0, this.tall);
-    if (flags & CACHED && isOne && palette.hatch) {
+    if (flags & CACHED && palette.hatch) {
       context.fillStyle = palette.hatch;
       context.fillRect(x0, this.top, right - x0, this.tall);
     }
@@ -197,13 +198,14 @@ class Row {
     this.columnBusy += bar[2];
     this.columnFlags |= bar[5];
     this.columnCount += bar[3];
+    this.columnBars += 1;
     if (bar[2] >= this.columnLongest) [this.columnLongest, this.columnFunction] = [bar[2], bar[4]];
   }
 
   private flushColumn(): void {
     if (this.column < 0) return;
     const share = Math.min(1, this.columnBusy * this.scale);
-    const fill = this.fill(this.columnFunction, this.columnFlags & CACHED && this.columnCount === 1 ? share / 2 : share);
+    const fill = this.fill(this.columnFunction, this.columnFlags & CACHED && this.columnBars === 1 ? share / 2 : share);
     if (this.columnFlags & FAILED) this.failed.push([this.column, this.columnCount === 1]);
     const { waiting } = this;
     if (waiting.fill === fill && this.column <= waiting.end && this.column >= waiting.begin) {
@@ -213,7 +215,7 @@ class Row {
       [waiting.begin, waiting.end, waiting.fill] = [this.column, this.column + 1, fill];
     }
     this.column = -1;
-    this.columnBusy = this.columnFlags = this.columnLongest = this.columnCount = 0;
+    this.columnBusy = this.columnFlags = this.columnLongest = this.columnCount = this.columnBars = 0;
   }
 
   /** Over all else, so that one in a thousand is seen; not in all of the height where other tasks are in the same column. */

@@ -6,7 +6,6 @@ import { type Zoom, span } from "./view";
 
 const ANEW = 0.4; // seconds before the last look in which bars may still have grown
 const EVERY = 400; // ms between two questions
-const COARSE = 0.6; // of the bars that there are pixels: the observer gives up to eight times as many
 const AROUND = 0.5; // of what is zoomed to, on each side of it
 
 export class Loading {
@@ -85,7 +84,7 @@ export class Loading {
     const more = zoom ? (to - from) * AROUND : 0;
     const [begin, end] = [Math.max(0, from - more), Math.min(now, to + more)];
     const bars = new Bars(begin, end);
-    bars.add(await this.feed.timeline(this.run, begin, end, (COARSE * width * (end - begin)) / (to - from)), begin - 1, end, this.feed.length === null ? (to - from) / width : 0);
+    bars.add(await this.feed.timeline(this.run, begin, end, (width * (end - begin)) / (to - from)), begin - 1, end, this.feed.length === null ? (to - from) / width : 0);
     if (zoom) this.detail = bars;
     else this.whole = bars;
   }
@@ -93,7 +92,7 @@ export class Loading {
   private async follow(now: number, pixel: number, isRunning: boolean): Promise<void> {
     const whole = this.whole!;
     const since = Math.max(0, whole.until - ANEW);
-    whole.add(await this.feed.timeline(this.run, since, now, Math.ceil((COARSE * (now - since)) / pixel)), since, now, pixel);
+    whole.add(await this.feed.timeline(this.run, since, now, Math.ceil((now - since) / pixel)), since, now, pixel);
     this.hasAll = !isRunning;
   }
 }
