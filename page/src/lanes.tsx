@@ -166,7 +166,7 @@ function Row({ lane, height, choose, isReached }: RowProps): JSX.Element {
         <span class="lane-end" title={lane.how}>{lane.how || "was lost"}</span>
       ) : (
         <>
-          <span class="right">{hasOwn ? percent(lane.cpu) : ""}</span>
+          <span class="right">{hasOwn ? `${Math.round(lane.cpu * 100)} %` : ""}</span>
           <span class="right">{hasOwn ? bytes(lane.memory) : ""}</span>
           <Doing lane={lane} silent={silent} />
         </>

@@ -89,6 +89,8 @@ def _lane(process: Process, run: Run, now: int) -> dict[str, Any]:
         "pid": process.pid,
         "name": process.name,
         "role": process.role,
+        "begun": (process.begun - run.begun) / NS,
+        "ended": None if process.gone is None else (process.gone - run.begun) / NS,
         "state": state,
         "how": process.how,
         "busy": min(1.0, process.busy / max(1, end - process.begun)),
