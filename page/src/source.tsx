@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Feed } from "./feed";
-import { baseName, brief, clock, count, duration, percent, short } from "./format";
+import { baseName, brief, clock, count, duration, short } from "./format";
 import { type Token, highlighted } from "./highlight";
 import type { FileHeat, Frame, Lane, LineHeat, Snapshot, SourceData } from "./types";
 
@@ -135,7 +135,7 @@ function Files({ files, file, choose }: { files: FileHeat[]; file: FileHeat | nu
             title={`${each.path}: ${duration(each.own)} of its own, ${count(each.hits)} hits`}
             onClick={() => choose(each.path)}
           >
-            {each.name ?? baseName(each.path)} <small>{percent(each.own / all)}</small>
+            {each.name ?? baseName(each.path)} <small>{Math.round((each.own / all) * 100)} %</small>
             <i style={{ width: `${(each.own / all) * 100}%` }} />
           </button>
         );

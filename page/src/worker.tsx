@@ -71,7 +71,7 @@ export function Worker({ feed, run, lane, canControl, close, open, showLines }: 
 /** Of all threads, from outside Python: also while C code holds the lock of the interpreter. */
 function FullStack({ feed, run, lane }: { feed: Feed; run: Snapshot; lane: Lane }): JSX.Element {
   const [text, setText] = useState("Asking…");
-  const ask = (): void => void feed.stack(run.id, lane.process ?? lane.pid).then(setText, (error: Error) => setText(`It cannot be had: ${error.message}`));
+  const ask = (): void => void feed.stack(run.id, lane.process ?? lane.pid).then((told) => setText(told.trim() || "It has told nothing."), (error: Error) => setText(`It cannot be had: ${error.message}`));
   useEffect(ask, [lane.pid]);
   return (
     <>
