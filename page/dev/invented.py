@@ -26,9 +26,9 @@ STACKS: dict[int, list[tuple[float, list[tuple[str, int, str]]]]] = {
         (6, [("model.py", 45, "descend"), ("model.py", 65, "solve"), ("train.py", 24, "fit")]),
         (8, [("model.py", 51, "descend"), ("model.py", 65, "solve"), ("train.py", 24, "fit")]),
         (2, [("model.py", 66, "solve"), ("train.py", 24, "fit")]),
-        (3, [("model.py", 24, "predict"), ("model.py", 37, "residuals"), ("model.py", 63, "solve"), ("train.py", 24, "fit")]),
+        (3, [("model.py", 23, "predict"), ("model.py", 36, "residuals"), ("model.py", 63, "solve"), ("train.py", 24, "fit")]),
     ],
-    3: [(4, [("model.py", 24, "predict"), ("model.py", 37, "residuals"), ("model.py", 83, "score"), ("train.py", 25, "fit")])],
+    3: [(4, [("model.py", 23, "predict"), ("model.py", 36, "residuals"), ("model.py", 81, "score"), ("train.py", 25, "fit")])],
 }
 ERRORS = [
     (
