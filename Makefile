@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV ?= .venv
 
-.PHONY: demo test lint bench failures downstream scikit-learn clean
+.PHONY: demo test lint bench failures downstream page scikit-learn clean
 
 demo: $(VENV)/installed
 	$(VENV)/bin/manyhands demo
@@ -12,6 +12,14 @@ test: lint
 
 lint: $(VENV)/installed-dev
 	VENV=$(VENV) sh tools/lint.sh
+
+# The page of watch, from page/. Needs node 20 or later; what is built is committed, so that nobody else needs it.
+page: page/node_modules/.package-lock.json
+	cd page && npm run --silent types && npm run --silent build
+
+page/node_modules/.package-lock.json: page/package-lock.json
+	cd page && npm ci --silent --no-audit --no-fund
+	touch $@
 
 bench: $(VENV)/installed-bench
 	$(VENV)/bin/python -m benchmarks

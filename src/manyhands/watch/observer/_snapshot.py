@@ -123,6 +123,8 @@ def _lane(process: Process, run: Run, now: int) -> dict[str, Any]:
         "process": process.pid,
         "name": process.name,
         "role": process.role,
+        "begun": (process.begun - run.begun) / NS,
+        "ended": None if process.gone is None else (process.gone - run.begun) / NS,
         "state": state,
         "died": process.has_died,
         "how": process.how,
