@@ -86,6 +86,7 @@ class Encoder(pickle.Pickler):
     is_dry = False  # the pickle is of no use
     is_kept = False  # it outlives this process
     has_told = False  # of something in this pickle, that it is a copy
+    brings = True  # descriptors may go beside the pickle, where buffers do
     own: frozenset[str] = frozenset()  # globals of __main__ that the receiver has set itself: it needs no others
 
     def __init__(
@@ -93,7 +94,7 @@ class Encoder(pickle.Pickler):
     ) -> None:
         super().__init__(file, PROTOCOL, buffer_callback=buffer_callback)
         self.file = file
-        self.brings_buffers = buffer_callback is not None
+        self.brings_buffers = buffer_callback is not None and self.brings
         self.on_stale = on_stale
         self._namespaces: dict[tuple[int, bool], Namespace] = {}
         self._modules: dict[tuple[int, int], ModuleOver] = {}
@@ -274,6 +275,20 @@ def encode_whole(
         NotSerializable: with the path to the part that cannot be pickled.
     """
     return _encode(obj, on_stale=on_stale, is_result=is_result, encoders=encoders)
+
+
+def encode_beside(
+    obj: object,
+    is_in_band: Callable[[pickle.PickleBuffer], bool],
+    views: list[memoryview],
+    encoders: tuple[type[Encoder], type[Encoder]],
+) -> bytes:
+    """Like :func:`encode_whole`, but for buffers of which ``is_in_band`` says that they are not part of it: it adds them to ``views``.
+
+    Raises:
+        NotSerializable: with the path to the part that cannot be pickled.
+    """
+    return _encode(obj, is_in_band, views, encoders=encoders)
 
 
 def decode(payload: Bytes, buffers: Sequence[Bytes] = (), what: str = "") -> Any:

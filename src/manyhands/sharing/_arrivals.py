@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
 from manyhands.sharing import _asked as ops
-from manyhands.sharing import _callers, _coding, _dropping, _peers, _proxies, _serving
+from manyhands.sharing import _callers, _coding, _dropping, _freight, _peers, _proxies, _serving
 from manyhands.sharing._kinds import Kind
 from manyhands.sharing._table import Entry, here
 
@@ -207,6 +207,7 @@ def shut_down() -> None:
     for name in _OPTIONAL:
         if (module := sys.modules.get(name)) is not None:
             module.shut_down()
+    _freight.shut_down()
     _serving.shut_down()
     _peers.shut_down()  # before the thread that tells of proxies: its last one would be dropped there, and have another thread started
     _dropping.shut_down()
@@ -232,6 +233,7 @@ def _in_child() -> None:
     for name in _OPTIONAL:
         if (module := sys.modules.get(name)) is not None:
             module.forked()
+    _freight.forked()
     _peers.forked()
     _serving.forked()
     _dropping.forked()

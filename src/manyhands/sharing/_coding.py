@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from manyhands import errors
 from manyhands._codec import _failures, _pickling, _renaming
-from manyhands.sharing import _script
+from manyhands.sharing import _freight, _script
 from manyhands.sharing._asked import CALLING, MANY
 from manyhands.sharing._kinds import Kind
 from manyhands.sharing._lanes import ENDLESS
@@ -23,8 +23,9 @@ from manyhands.sharing._table import here
 from manyhands.sharing._values import ATOMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from manyhands.sharing._freight import Freight
     from manyhands.sharing._lanes import Bytes
     from manyhands.sharing._table import Entry
 
@@ -86,11 +87,32 @@ def encode(value: Any, to: str = "") -> bytes:
     """
     if type(value) in ATOMS:
         return atom(value)
-    if _is_plain(value):
-        return pickle.dumps(value, PROTOCOL)
+    return pickle.dumps(value, PROTOCOL) if _is_plain(value) else whole(value, to)
+
+
+def load(value: Any) -> bytes | Freight:
+    """The same; large buffers may lie in memory that goes with it."""
+    if type(value) in ATOMS:
+        return atom(value)
+    return pickle.dumps(value, PROTOCOL) if _is_plain(value) else laden(value)
+
+
+def whole(value: Any, to: str) -> bytes:
+    """What is not plain, by the codec."""
     before, way.to = way.to, to
     try:
         return _pickling.encode_whole(value, encoders=_ENCODERS) + b"c"
+    finally:
+        way.to = before
+
+
+def laden(value: Any, to: str = "") -> bytes | Freight:
+    """The same; large buffers may lie in memory that goes with it."""
+    before, way.to = way.to, to
+    views: list[memoryview] = []
+    try:
+        payload = _pickling.encode_beside(value, _freight.apart(views), views, _ENCODERS) + b"c"
+        return (_freight.load(payload, views) if views else payload) or whole(value, to)
     finally:
         way.to = before
 
@@ -130,12 +152,14 @@ def decode(frame: Bytes) -> Any:
         return unmarshalled(frame)
     if frame[-1] == _PLAIN:
         return pickle.loads(frame)
+    if type(frame) is _freight.Arrived:
+        return _unpickler(frame)(io.BytesIO(frame), buffers=frame.buffers()).load()
     data = bytes(frame)
-    return (_UnpicklerOfScript if _script.MARK in data else _Unpickler)(io.BytesIO(data)).load()
+    return _unpickler(data)(io.BytesIO(data)).load()
 
 
-def encode_request(request: tuple[Any, ...], to: str) -> bytes:
-    """``(caller, operation, number, name, args, kwargs)``, for the process at an address.
+def encode_request(request: tuple[Any, ...], to: str, coded: Callable[[Any, str], Any] = whole) -> Any:
+    """``(caller, operation, number, name, args, kwargs)``, for the process at an address; ``coded`` if it is not plain.
 
     Raises:
         NotSerializable: with the path to the part of an argument that cannot be pickled.
@@ -148,7 +172,7 @@ def encode_request(request: tuple[Any, ...], to: str) -> bytes:
     if request[1] == MANY and all(not call[2] and ATOMS.issuperset(map(type, call[1])) for call in args[0]):
         return atom(request)
     try:
-        return encode(request, to)
+        return coded(request, to)
     except errors.NotSerializable:
         _say_which(request, to)
 
@@ -214,6 +238,7 @@ class _Referring:
     """Mixed into an encoder: shared objects of this process go by reference; but parts of them that somebody has a proxy of do not."""
 
     root: object
+    brings = False
 
     def persistent_id(self, obj: Any) -> Any:
         entry = here.table.by_id.get(id(obj))
@@ -240,6 +265,10 @@ class _Unpickler(pickle.Unpickler):
 
         address, number, *kind = said
         return _arrivals.arrived(address, number, *Kind(*kind))
+
+
+def _unpickler(data: bytes) -> type[_Unpickler]:
+    return _UnpicklerOfScript if _script.MARK in data else _Unpickler
 
 
 class _UnpicklerOfScript(_Unpickler):

@@ -58,7 +58,7 @@ class Peer:
             NotSerializable: an argument cannot be sent.
         """
         caller = _callers.current()
-        payload = _coding.encode_request((caller, operation, number, name, args, kwargs), self.address)
+        payload = _coding.encode_request((caller, operation, number, name, args, kwargs), self.address, _coding.laden)
         lane = self._pinned_by(caller) if self._pinned else None
         if lane is None:
             try:
@@ -188,7 +188,7 @@ class Peer:
     def _interrupted(self, lane: Lane, caller: int, *, is_sent: bool) -> None:
         """A call was left before its reply had come: by Ctrl-C, say."""
         is_pinned = self._pin_of(lane, caller) is not None
-        if is_sent and not is_pinned:
+        if is_sent and not is_pinned and not lane.is_broken:
             threading.Thread(target=self._read_out, args=(lane,), name="manyhands-share-late", daemon=True).start()
             return
         if is_pinned:  # a transaction ends with its connection

@@ -119,9 +119,9 @@ class Service:
         """Whether the client sends nothing more before it has a reply."""
         return self._stream is None
 
-    def value(self, value: Any) -> bytes:
+    def value(self, value: Any) -> Any:
         """A reply."""
-        return _coding.encode(value)
+        return _coding.load(value) if self._stream is None else _coding.encode(value)
 
     copy = value
 
@@ -162,6 +162,7 @@ class Service:
                 if self.undo is not None:
                     self._keep_undo(number)
                 lane.send(reply)
+                frame = args = kwargs = reply = None  # large ones are not to lie here until there is another request
         except OSError:  # it has died, perhaps with a reply unread
             self._take_back()
         finally:
