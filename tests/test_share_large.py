@@ -6,6 +6,7 @@ import contextlib
 import os
 import resource
 import signal
+import time
 from multiprocessing import get_context
 
 import numpy as np
@@ -13,7 +14,7 @@ import psutil
 import pytest
 
 from manyhands import lock, share, snapshot
-from manyhands.sharing import _lanes
+from manyhands.sharing import _lanes, _serving
 
 SIZE = 200_000  # numbers: more than a megabyte
 
@@ -201,3 +202,19 @@ def test_a_call_that_is_interrupted_in_the_midst_of_a_large_array(holder, monkey
             holder.put(holder.filled(1))
     holder.put(holder.filled(2))
     assert holder.copied()[-1] == 2
+
+
+def _begin_late(_):
+    """In the owner: who connects is served a little after he has been told so."""
+    serve = _serving.Server._serve_session
+
+    def later(*args):
+        time.sleep(0.1)
+        serve(*args)
+
+    _serving.Server._serve_session = later
+
+
+def test_who_connects_anew_after_an_interruption_was_never_gone(holder, monkeypatch):
+    lock.run(holder, _begin_late)
+    test_a_call_that_is_interrupted_in_the_midst_of_a_large_array(holder, monkeypatch, "receive_descriptor")

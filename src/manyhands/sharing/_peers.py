@@ -193,9 +193,16 @@ class Peer:
             return
         if is_pinned:  # a transaction ends with its connection
             del self._pinned[caller]
-        with contextlib.suppress(errors.OwnerDied, errors.ShareRefused):
-            self._put_by(self.connect())  # who has no connection at all is gone, for the owner
+        with contextlib.suppress(OSError):
+            self._put_by(self._served())  # who has no connection at all is gone, for the owner
         lane.close()
+
+    def _served(self) -> Lane:
+        """A new connection that the owner knows of."""
+        lane = self.connect()
+        lane.send(_GIVE_UP)
+        lane.receive()
+        return lane
 
     def _read_out(self, lane: Lane) -> None:
         """Say that nobody waits any more, and read the late reply, so that what it brings is given back."""
