@@ -131,5 +131,5 @@ ROWS: dict[str, Callable[[Contender], float]] = {
     f"{_MEGABYTES} MB array as an argument, ms": _put,
     f"{_MEGABYTES} MB array as a result, ms": _taken,
     f"{_CLIENTS} processes at one object, 1000 calls a second": _hammered,
-    **{f"{count} x an owner and its client, 1000 calls a second": _with_owners(count) for count in _OWNERS},
+    **{f"{count} owners with a client each, 1000 calls a second": _with_owners(count) for count in _OWNERS},
 }
