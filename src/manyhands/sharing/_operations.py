@@ -95,7 +95,7 @@ def perform(teller: Teller, caller: int, operation: int, number: int, name: str,
         raise errors.NotShared(number)
     if entry.exposed is not None and teller.is_far:
         _exposing.check(entry, operation, name, args)
-    return _DOING[operation](teller, caller, entry, name, args, kwargs)
+    return DOING[operation](teller, caller, entry, name, args, kwargs)
 
 
 def _call(teller: Teller, caller: int, entry: Entry, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -362,7 +362,7 @@ def _watched(*asked: Any) -> Any:
     return _watching.watched(*asked)
 
 
-_DOING: dict[int, Callable[..., Any]] = {
+DOING: dict[int, Callable[..., Any]] = {
     CALL: _call,
     GET: _get,
     SET: _set,

@@ -140,7 +140,8 @@ class Service:
 
     def run(self) -> None:
         """Serve until the other side closes."""
-        lane, perform, unmarshalled, one_way = self._lane, _operations.perform, _coding.unmarshalled, _asked.ONE_WAY
+        lane, unmarshalled, one_way = self._lane, _coding.unmarshalled, _asked.ONE_WAY
+        perform, doing = _operations.perform, _operations.DOING
         _callers.here.service = self
         try:
             while (frame := lane.receive()) is not None:
@@ -154,7 +155,11 @@ class Service:
                         continue
                     self.undo = None  # the last reply has been read
                     _callers.here.number = caller
-                    reply = perform(self, caller, operation, number, name, args, kwargs)
+                    entry = here.table.entries.get(number)
+                    if entry is None or entry.exposed is not None:
+                        reply = perform(self, caller, operation, number, name, args, kwargs)
+                    else:
+                        reply = doing[operation](self, caller, entry, name, args, kwargs)
                 except BaseException as error:  # noqa: BLE001 - what the object raises is the caller's; so is what cannot be rebuilt here
                     reply = _coding.encode_error(error)
                     self._keep_undo(number)
