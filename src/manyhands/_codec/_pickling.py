@@ -10,6 +10,7 @@ import io
 import pickle
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
+from manyhands._codec import _passing
 from manyhands._codec._naming import found_by_name, is_project
 
 TYPE_CHECKING = False
@@ -102,6 +103,15 @@ class Encoder(pickle.Pickler):
     def sends(self, _: object) -> bool:
         """Whether code of the project goes by value."""
         return False
+
+    @property
+    def read_by(self) -> str:
+        """Who reads the pickle: see ``_passing.py``."""
+        if self.is_dry:
+            return _passing.NEVER
+        if self.classes == HOME:
+            return _passing.ONCE
+        return _passing.TASK if self.on_stale is not None else _passing.UNKNOWN
 
     def reducer_override(self, obj: Any) -> Any:
         """What pickle is to do with an object; NotImplemented: what it does by default."""
@@ -347,6 +357,8 @@ def _encode(
         pass
     if views:
         views.clear()
+    if _passing.seen[0]:
+        _passing.taken()
     try:
         return _dump(careful(io.BytesIO(), keep_in_band, on_stale), obj, classes, own)
     except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
@@ -356,6 +368,8 @@ def _encode(
     # Whoever keeps this is not to keep, by its context or the frames of its traceback, what has been pickled: copies of descriptors.
     if views:
         views.clear()
+    if _passing.seen[0]:
+        _passing.taken()
     try:
         raise refusal
     finally:

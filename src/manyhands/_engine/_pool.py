@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from manyhands import errors
+from manyhands._codec import _passing
 from manyhands._engine import _parcels, _settings
 from manyhands._engine._calls import PoolCall
 from manyhands._engine._cancelling import Cancelling
@@ -92,7 +93,8 @@ class ProcessPool:
         if encoded is not None:
             payload, views = encoded
             small = not views and len(payload) < _parcels.SHARED
-            self._dispatcher.crew.initializer = (payload, ()) if small else self._place_function(payload, views)
+            placed, buffers = (payload, ()) if small else self._place_function(payload, views)
+            self._dispatcher.crew.initializer = placed, _passing.kept_by(buffers)
         self.settle()
         self._ending = threading.Lock()  # one thread ends it
         self._nudged = 0  # when a submission was last taken up at once

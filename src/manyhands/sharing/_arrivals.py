@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
+from manyhands._codec import _passing, _pickling
 from manyhands.sharing import _asked as ops
 from manyhands.sharing import _callers, _coding, _dropping, _freight, _peers, _proxies, _serving
 from manyhands.sharing._kinds import Kind
-from manyhands.sharing._table import Entry, here
+from manyhands.sharing._table import Entry, here, new_ticket
 
 if TYPE_CHECKING:
     import types
+    from collections.abc import Callable
 
 # Loaded by who needs them.
 _OPTIONAL = tuple(f"manyhands.sharing.{name}" for name in ("_looping", "_streams", "_own_calls"))
@@ -26,15 +30,17 @@ class Remote:
 
     Attributes:
         count: how many holds of this process the owner knows of, for this object.
+        leases: how often it has been told that there is a pickle.
     """
 
-    __slots__ = ("_ask", "count", "kind", "local", "number", "peer")
+    __slots__ = ("_ask", "count", "kind", "leases", "local", "number", "peer")
 
     def __init__(self, peer: _peers.Peer, number: int, kind: Kind, count: int) -> None:
         self.peer = peer
         self.number = number
         self.kind = kind
         self.count = count
+        self.leases = 0
         self.local: types.SimpleNamespace | None = None
         self._ask = peer.request
 
@@ -43,15 +49,25 @@ class Remote:
         return self.peer.address
 
     def request(self, operation: int, name: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] = _EMPTY) -> Any:
-        if not self.count:
+        if not self.count or self.peer.tickets:
             self.hold()
         return self._ask(operation, self.number, name, args, kwargs)
 
     def hold(self) -> None:
         """Have the owner know that this process has it."""
+        self.count_one()
+        _dropping.tell_of(self.peer, lambda: [self.number])
+
+    def count_one(self) -> None:
+        """The owner is about to be told of one more hold."""
         with _counting[0]:  # the thread that tidies up does it as well
             self.count += 1
-        self.peer.tell(ops.HOLD, 0, ([self.number],))
+
+    def hold_now(self) -> None:
+        """The same; it knows when this returns."""
+        self.count_one()
+        with contextlib.suppress(ConnectionError):  # it is gone
+            self.peer.request(ops.GREET, 0, "", ([self.number],), {})
 
     def lock(self, timeout: float | None) -> tuple[bool, bool]:
         if not self.count:
@@ -66,13 +82,27 @@ class Remote:
         return self.peer.is_in_transaction()
 
     def told(self) -> tuple[Any, ...]:
-        if _coding.way.to != self.peer.address:
-            self.peer.tell(ops.LEASE, self.number)
+        self._lease()
+        return self.named()
+
+    def named(self) -> tuple[Any, ...]:
         return arrived, (self.peer.address, self.number, *self.kind)
+
+    def promised(self) -> tuple[tuple[Any, ...], Callable[[], object]]:
+        if _coding.way.to == self.peer.address:  # this process has it until the answer is there
+            return self.named(), _nothing
+        ticket = new_ticket()
+        said = ticket, self.peer.address, self.number, *self.kind
+        return (arrived_once, said), lambda: self._lease(ticket)
+
+    def _lease(self, *ticket: int) -> None:
+        if self.peer.tell(ops.LEASE, self.number, ticket):
+            with _counting[0]:
+                self.leases += 1
 
     def __del__(self) -> None:
         if self.count and not self.peer.is_forgotten:
-            _dropping.drop(self.peer, self.number, self.count)
+            _dropping.drop(self.peer, self.number, self.count, self.leases)
 
 
 class Local:
@@ -108,10 +138,15 @@ class Local:
         return self.entry.monitor.holder == _callers.current()
 
     def told(self) -> tuple[Any, ...]:
-        address = _serving.ensure()
-        here.table.lease(self.entry)
-        _dropping.lease_soon()
-        return arrived, (address, self.number, *self.kind)
+        said = self.named()
+        _dropping.lease(self.entry)
+        return said
+
+    def named(self) -> tuple[Any, ...]:
+        return arrived, (_serving.ensure(), self.number, *self.kind)
+
+    def promised(self) -> tuple[tuple[Any, ...], Callable[[], object]]:
+        return promised(self.entry)
 
     def __del__(self) -> None:
         if self.table is here.table:
@@ -128,8 +163,47 @@ def arrived(address: str, number: int, module: str, name: str, mask: int, token:
     proxy = _proxies.known.get((address, number))
     if proxy is None:
         proxy = _proxies.proxy_of(Remote(_peers.peer_at(address), number, Kind(module, name, mask, token), 0))
-        _dropping.hold_soon(proxy)
+        _dropping.hold_soon(_peers.peer_at(address), proxy)
+        if _pickling.home:  # it has come with a task
+            if not _arrived:
+                _passing.unsettled.append(_settle)
+            _arrived.append(weakref.ref(proxy))
     return proxy
+
+
+def arrived_once(ticket: int, address: str, *said: Any) -> Any:
+    """The same, where the owner keeps the object until it is told that this has come."""
+    found = arrived(address, *said)
+    if address == here.address:
+        here.table.redeem(ticket)
+    else:
+        _dropping.redeem_soon(_peers.peer_at(address), [found], ticket)
+    return found
+
+
+def promised(entry: Entry) -> tuple[tuple[Any, ...], Callable[[], object]]:
+    """What a pickle that is read once says of an object of this process."""
+    ticket = new_ticket()
+    said = ticket, _serving.ensure(), entry.number, *entry.kind
+    return (arrived_once, said), lambda: _dropping.lease(entry, ticket)
+
+
+def _nothing() -> None:
+    """Nothing has to be promised."""
+
+
+# Of a worker: what has come with its tasks, and whose owners may not know yet that it has.
+_arrived: list[weakref.ref[Any]] = []
+
+
+def _settle() -> None:
+    """Have owners know of what is still here, and be told that they do."""
+    coming = [proxy for ref in _arrived if (proxy := ref()) is not None]
+    _arrived.clear()
+    for proxy in coming:
+        reference: Any = _proxies.reference_of(proxy)
+        if type(reference) is Remote:
+            reference.hold_now()
 
 
 def granted(address: str, number: int, module: str, name: str, mask: int, token: bytes) -> Any:
@@ -181,9 +255,8 @@ def leased(obj: object) -> tuple[str, int]:
     """The address and the number of an object of this process that others will ask for; it is kept for them as long as a proxy would be."""
     address = _serving.ensure()
     entry = here.table.hold(obj)
-    here.table.lease(entry)
+    _dropping.lease(entry)
     here.table.let_go(entry)
-    _dropping.lease_soon()
     return address, entry.number
 
 
@@ -216,16 +289,20 @@ def shut_down() -> None:
 
 # ---------------------------------------------------------------- forks
 
+_child = [0]  # the ticket of all that there is here, for the child that is being forked
+
 
 def _before_fork() -> None:
     """A child can reach what is shared here only if there is somebody who listens."""
+    _child[0] = 0
     if here.table.entries:
         _serving.ensure()
-        here.table.lease_all()
+        _child[0] = _dropping.lease_all()
 
 
 def _in_child() -> None:
     _counting[0] = threading.Lock()
+    _arrived.clear()
     address = here.address
     token = here.token.hex()
     mine = [proxy for (owner, _), proxy in list(_proxies.known.items()) if owner == token]
@@ -246,7 +323,9 @@ def _in_child() -> None:
         reference: Any = _proxies.reference_of(proxy)
         if type(reference) is Remote:  # and not of another machine
             reference.count = 0
-            _dropping.hold_soon(proxy)
+            _dropping.hold_soon(reference.peer, proxy)
+    if _child[0]:
+        _dropping.redeem_soon(_peers.peer_at(address), mine, _child[0])
 
 
 os.register_at_fork(before=_before_fork, after_in_child=_in_child)

@@ -14,10 +14,9 @@ import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from manyhands import errors
-from manyhands._codec import _failures, _pickling, _renaming
+from manyhands._codec import _failures, _passing, _pickling, _renaming
 from manyhands.sharing import _freight, _script
 from manyhands.sharing._asked import CALLING, MANY
-from manyhands.sharing._kinds import Kind
 from manyhands.sharing._lanes import ENDLESS
 from manyhands.sharing._table import here
 from manyhands.sharing._values import ATOMS
@@ -101,9 +100,12 @@ def whole(value: Any, to: str) -> bytes:
     """What is not plain, by the codec."""
     before, way.to = way.to, to
     try:
-        return _pickling.encode_whole(value, encoders=_ENCODERS) + b"c"
+        encoded = _pickling.encode_whole(value, encoders=_ENCODERS) + b"c"
+        if _passing.seen[0]:
+            _passing.done()
     finally:
         way.to = before
+    return encoded
 
 
 def laden(value: Any, to: str = "") -> bytes | Freight:
@@ -112,9 +114,15 @@ def laden(value: Any, to: str = "") -> bytes | Freight:
     views: list[memoryview] = []
     try:
         payload = _pickling.encode_beside(value, _freight.apart(views), views, _ENCODERS) + b"c"
-        return (_freight.load(payload, views) if views else payload) or whole(value, to)
+        loaded = _freight.load(payload, views) if views else payload
+        if loaded is not None and _passing.seen[0]:
+            _passing.done()
     finally:
         way.to = before
+    if loaded is None:
+        _passing.taken()  # of what nobody will read
+        return whole(value, to)
+    return loaded
 
 
 def atom(value: Any) -> bytes:
@@ -140,9 +148,10 @@ def _are_plain(values: Iterable[Any]) -> bool:
 def can_be_sent(value: Any) -> bool:
     """Whether a value can be pickled."""
     try:
-        encode(value)
+        _pickling.encode_whole(value, encoders=_ENCODERS)
     except errors.NotSerializable:
         return False
+    _passing.taken()
     return True
 
 
@@ -243,12 +252,19 @@ class _Referring:
     root: object
     brings = False
 
+    @property
+    def read_by(self) -> str:
+        return _passing.ONCE
+
     def persistent_id(self, obj: Any) -> Any:
         entry = here.table.by_id.get(id(obj))
         if entry is None or entry.root is not entry or obj is self.root or isinstance(obj, type):  # its instances need a class, no proxy
             return None
-        here.table.lease(entry)
-        return (_address(), entry.number, *entry.kind)
+        from manyhands.sharing import _arrivals  # noqa: PLC0415 - as above
+
+        (_, said), promise = _arrivals.promised(entry)
+        _passing.met(promise)
+        return said
 
 
 class _Encoder(_Referring, _pickling.Encoder):
@@ -266,8 +282,7 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, said: tuple[Any, ...]) -> Any:
         from manyhands.sharing import _arrivals  # noqa: PLC0415 - as above
 
-        address, number, *kind = said
-        return _arrivals.arrived(address, number, *Kind(*kind))
+        return _arrivals.arrived_once(*said)
 
 
 def _unpickler(data: bytes) -> type[_Unpickler]:

@@ -88,7 +88,7 @@ class Service:
             while (frame := self._lane.receive()) is not None:
                 caller, operation, number, name, args, kwargs = self._understood(frame)
                 if operation == _asked.LET_GO:
-                    self._client.let_go([(number, args[0])])
+                    self._client.let_go([(number, args[0], 0)])
                     continue
                 _callers.here.number = caller ^ self._client.mixed
                 try:
@@ -171,6 +171,9 @@ class Service:
         entry = self._client.hold(obj, root)
         self._client.may.setdefault(entry.number, None if exposed is None else exposed.names)
         return _Told(entry)
+
+    def hold_again(self, numbers: list[int]) -> None:
+        """There are no other ways to another machine."""
 
     def taken(self, monitor: Monitor) -> None:
         """A transaction has begun. It lasts as long as this connection, at most."""

@@ -34,6 +34,10 @@ class _Teller:
         return _arrivals.local(obj, root, kind)
 
     @staticmethod
+    def hold_again(numbers: list[int]) -> None:
+        """They come here by no other ways."""
+
+    @staticmethod
     def taken(monitor: Monitor) -> None:
         """It ends with the thread's ``with`` block."""
 

@@ -16,6 +16,7 @@ from manyhands.sharing._asked import (
     DELETE,
     FIND,
     GET,
+    GREET,
     ITERATE,
     KEEP,
     LOCK,
@@ -70,6 +71,9 @@ class Teller(Protocol):
 
     def mention(self, obj: Any, root: Entry | None, kind: Kind | None = None) -> Any:
         """Something by reference, as a part of a value."""
+
+    def hold_again(self, numbers: list[int]) -> None:
+        """Who is told has proxies of these objects."""
 
     def taken(self, monitor: Monitor) -> None:
         """A transaction has begun."""
@@ -313,7 +317,13 @@ def _cancel(teller: Teller, _: str, args: tuple[Any, ...], __: dict[str, Any]) -
     return teller.atom(teller.cancel(*args))
 
 
-_WITHOUT_OBJECT: dict[int, Callable[..., Any]] = {NEW: _new, FIND: _find, CANCEL: _cancel}
+def _greet(teller: Teller, _: str, args: tuple[Any, ...], __: dict[str, Any]) -> Any:
+    """The caller has got proxies by other ways."""
+    teller.hold_again(*args)
+    return teller.atom(None)
+
+
+_WITHOUT_OBJECT: dict[int, Callable[..., Any]] = {NEW: _new, FIND: _find, CANCEL: _cancel, GREET: _greet}
 
 
 def _keep(teller: Teller, _: int, entry: Entry, __: str, args: tuple[Any, ...], ___: Any) -> Any:

@@ -9,12 +9,17 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from typing import Any, NoReturn
+from collections import deque
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from manyhands import errors
 from manyhands.sharing import _asked as ops
 from manyhands.sharing import _callers, _coding, _folder, _handshake
 from manyhands.sharing._lanes import ENDLESS, Lane
+
+if TYPE_CHECKING:
+    import weakref
+    from collections.abc import Callable
 
 _unmarshalled = _coding.unmarshalled
 _GIVE_UP = _coding.atom((0, ops.GIVE_UP, 0, "", (), {}))
@@ -46,6 +51,7 @@ class Peer:
             from manyhands.sharing import _watching  # noqa: PLC0415 - it wraps what uses this module
 
             _watching.switch(True)
+        self.tickets: deque[tuple[list[weakref.ref[Any]], int]] = deque()  # of pickles that have come, with what came: see _dropping.py
         self._idle: list[Lane] = []
         self._is_over = False  # whether they were closed, and none has been made since
         self._pinned: dict[int, _Pin] = {}  # by caller: while it is in a transaction, all its calls go over the connection that holds it
@@ -85,19 +91,20 @@ class Peer:
             else:
                 self._put_by(lane)
 
-    def tell(self, operation: int, number: int = 0, args: tuple[Any, ...] = ()) -> None:
-        """Say something that is not answered; nothing happens if nobody is there."""
+    def tell(self, operation: int, number: int = 0, args: tuple[Any, ...] | Callable[[], tuple[Any, ...]] = ()) -> bool:
+        """Say something that is not answered; False: nobody is there. ``args`` may be what gives them, when it can be said."""
         caller = _callers.current()
         try:
             lane = self._taken(caller)
         except (errors.OwnerDied, errors.ShareRefused):
-            return
+            return False
         try:
-            lane.send(_coding.atom((caller, operation, number, "", args, {})))
+            lane.send(_coding.atom((caller, operation, number, "", args() if callable(args) else args, {})))
         except OSError:
             lane.close()
-        else:
-            self._back(lane, caller)
+            return False
+        self._back(lane, caller)
+        return True
 
     def fetch(self, number: int) -> int:
         """A descriptor of a shared memory which that process has. It is the caller's.
@@ -280,6 +287,7 @@ class Peer:
             with contextlib.suppress(OSError):
                 os.close(lane.socket.detach())
         self._idle.clear()
+        self.tickets.clear()
         self._pinned.clear()
 
 

@@ -7,12 +7,15 @@ finds the special methods that it has, and ``isinstance(proxy, Counter)`` is tru
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import types
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
+from manyhands._codec import _passing
+from manyhands._engine._on_import import when_imported
 from manyhands.sharing import _asked as ops
 from manyhands.sharing import _coding
 
@@ -37,7 +40,13 @@ class Reference(Protocol):
         """Ask something of the object."""
 
     def told(self) -> tuple[Any, ...]:
-        """What a pickle of the proxy says."""
+        """What a pickle of the proxy says. It is kept for whoever reads that, for some time."""
+
+    def named(self) -> tuple[Any, ...]:
+        """The same, where it is kept for the reader anyway."""
+
+    def promised(self) -> tuple[tuple[Any, ...], Callable[[], object]]:
+        """The same for a pickle that is read once; and what is to be called when that is complete, and before it is sent."""
 
 
 # Of this process, by the address of the owner and the number of the object.
@@ -111,6 +120,20 @@ class Proxy:
         """The classes of proxies are made here."""
 
     @staticmethod
+    def __shared_passage__(proxy: Proxy, read_by: str) -> Any:
+        """What a pickle of manyhands' own says."""
+        reference = _reference(proxy)
+        if read_by == _passing.UNKNOWN:
+            return reference.told()
+        if read_by == _passing.ONCE:
+            said, promise = reference.promised()
+            _passing.met(promise)
+            return said
+        if read_by == _passing.TASK:
+            _passing.met(proxy)
+        return reference.named()
+
+    @staticmethod
     def __shared_identity__(proxy: Proxy) -> str:
         reference = _reference(proxy)
         return f"{reference.address} {reference.number}"
@@ -160,7 +183,19 @@ def _class_for(kind: Kind) -> type[Proxy]:
         elif "__hash__" not in own:
             own["__hash__"] = Proxy.__hash__
         cls = _classes[kind] = type(f"Shared[{kind.name}]", (Proxy,), own)
+        when_imported("multiprocessing.reduction", functools.partial(_travel_once, cls))
     return cls
+
+
+def _travel_once(cls: type[Proxy], reduction: Any) -> None:
+    """What queues, pipes, pools and processes of ``multiprocessing`` send is read once."""
+    reduction.ForkingPickler.register(cls, _promised)
+
+
+def _promised(proxy: Proxy) -> Any:
+    said, promise = _reference(proxy).promised()
+    promise()
+    return said
 
 
 def _running_here(kind: Kind) -> dict[str, Any]:

@@ -10,15 +10,17 @@ import contextlib
 import os
 import socket
 import threading
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 from manyhands._wire._shared import SharedMemory
-from manyhands.sharing import _asked, _callers, _coding, _folder, _handshake, _operations
+from manyhands.sharing import _asked, _callers, _coding, _dropping, _folder, _handshake, _operations
 from manyhands.sharing._lanes import ENDLESS, Lane
 from manyhands.sharing._table import here
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from manyhands.sharing._kinds import Kind
     from manyhands.sharing._monitors import Monitor
     from manyhands.sharing._replying import Stream
@@ -33,6 +35,7 @@ class Session:
         holds: how many it has, by the number of the object.
         early: how many were given back before they came. A process says ``HOLD`` on one connection, and on another that the proxy is gone;
             these are read by two threads.
+        late: of how many pickles it has told in messages that are still to be read, though its goodbye has been; below zero: the reverse.
     """
 
     def __init__(self, token: bytes) -> None:
@@ -41,6 +44,8 @@ class Session:
         self.lock = threading.Lock()
         self.holds: Counter[int] = Counter()
         self.early: Counter[int] = Counter()
+        self.late: Counter[int] = Counter()
+        self._put_off: defaultdict[int, int] = defaultdict(int)  # holds that are given back when it has told of all its pickles
         self.streams: dict[int, Stream] = {}
         self._ties: set[Held] = set()
 
@@ -69,9 +74,10 @@ class Session:
             if entry is not None and not is_gone:
                 self.hold(entry.obj, entry.root)
 
-    def let_go(self, counts: list[tuple[int, int]]) -> None:
-        """Proxies are gone, each of which had so many holds."""
-        for number, count in counts:
+    def let_go(self, counts: list[tuple[int, int, int]]) -> None:
+        """Proxies are gone, each of which had so many holds, and of which so many pickles were told, or are about to be."""
+        for number, holds, leases in counts:
+            count = self._given_back(number, holds, leases) if leases else holds
             entry = here.table.entries.get(number)
             with self.lock:
                 known = min(count, self.holds[number])
@@ -83,12 +89,32 @@ class Session:
             if entry is not None:
                 here.table.let_go(entry, known)
 
+    def lease(self, number: int, ticket: int = 0) -> None:
+        """There is a pickle of a proxy."""
+        entry = here.table.entries.get(number)
+        if entry is not None:
+            _dropping.lease(entry, ticket)
+        count = self._given_back(number, 0, -1)
+        if count:
+            self.let_go([(number, count, 0)])
+
+    def _given_back(self, number: int, holds: int, leases: int) -> int:
+        """How many holds can be given back now: none, as long as what came before on another connection has not been read."""
+        with self.lock:
+            self.late[number] += leases
+            if self.late[number] > 0:
+                self._put_off[number] += holds
+                return 0
+            if not self.late[number]:
+                del self.late[number]
+            return holds + self._put_off.pop(number, 0)
+
     def end(self) -> None:
         """The process has gone."""
         while self._ties:
             self._ties.pop().left_by(self)
         with self.lock:
-            counts = list(self.holds.items())
+            counts = [(number, count, 0) for number, count in self.holds.items()]
         self.let_go(counts)
 
 
@@ -124,6 +150,10 @@ class Service:
         return _coding.load(value) if self._stream is None else _coding.encode(value)
 
     copy = value
+
+    def hold_again(self, numbers: list[int]) -> None:
+        """The other process has proxies of these."""
+        self.session.hold_again(numbers)
 
     def mention(self, obj: Any, root: Entry | None, kind: Kind | None = None) -> _coding.Mention:
         """What stands for an object in a reply."""
@@ -167,20 +197,15 @@ class Service:
                 if self.undo is not None:
                     self._keep_undo(number)
                 lane.send(reply)
-                frame = args = kwargs = reply = None  # large ones are not to lie here until there is another request
+                frame = entry = args = kwargs = reply = None  # what is large, or shared no more, is not to lie here until there is another
         except OSError:  # it has died, perhaps with a reply unread
             self._take_back()
         finally:
             self._end()
 
     def _note(self, caller: int, operation: int, number: int, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if operation == _asked.LET_GO:
-            self.session.let_go(args[0])
-        elif operation == _asked.HOLD:
-            self.session.hold_again(args[0])
-        elif operation == _asked.LEASE:
-            if (entry := here.table.entries.get(number)) is not None:
-                here.table.lease(entry)
+        if operation in _OF_HOLDS:
+            _OF_HOLDS[operation](self.session, number, *args)
         elif operation == _asked.FETCH:
             found = here.table.entries.get(number)
             self._lane.send_descriptor(found.obj.fd if found is not None and isinstance(found.obj, SharedMemory) else -1)
@@ -222,6 +247,19 @@ class Service:
         if self._stream is not None:
             self.session.streams.pop(self._stream.number, None)
             self._stream.end()
+
+
+def _hold(session: Session, _: int, numbers: list[int], tickets: list[int]) -> None:
+    session.hold_again(numbers)
+    for ticket in tickets:
+        here.table.redeem(ticket)
+
+
+def _let_go(session: Session, _: int, counts: list[tuple[int, int, int]]) -> None:
+    session.let_go(counts)
+
+
+_OF_HOLDS: dict[int, Callable[..., None]] = {_asked.LEASE: Session.lease, _asked.HOLD: _hold, _asked.LET_GO: _let_go}
 
 
 class Server:
