@@ -204,6 +204,20 @@ class Asking(Counter):
         return proxy.inc(10)
 
 
+class Step:
+    """Some of its kind have something of their own in the place of a method."""
+
+    def __init__(self, size=None):
+        if size is not None:
+            self.size = size
+
+    def size(self):
+        return 1
+
+    def resize(self, size):
+        self.size = size
+
+
 class Machine:
     """Its state is a method of its own, or none."""
 

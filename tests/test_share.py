@@ -21,7 +21,7 @@ import pytest
 import scripts
 import shared_things
 import waiting
-from shared_things import Counter, Killable, Machine, Plain, Value
+from shared_things import Counter, Killable, Machine, Plain, Step, Value
 
 import manyhands
 from manyhands import lock, share, snapshot
@@ -661,6 +661,36 @@ def test_a_method_kept_in_an_attribute_is_what_it_is_at_the_moment(at):
         return machine.state(), machine.state
 
     assert at(begin, share(Machine())) == ("begun", None)
+
+
+def test_an_attribute_in_the_place_of_a_method_is_an_attribute(at):
+    def use(plain, sized, changed):
+        first = plain.size(), sized.size, changed.size()
+        changed.size = 3
+        return *first, plain.size(), sized.size, changed.size, plain.size()
+
+    plain, sized, changed = share(Step()), share(Step(2)), share(Step())
+    assert plain.size() == 1
+    assert at(use, plain, sized, changed) == (1, 2, 1, 1, 2, 3, 1)
+    assert (plain.size(), sized.size) == (1, 2)
+    assert at(lambda changed: changed.size, changed) == 3
+
+
+def test_a_box_is_what_is_in_it(at):
+    def use(n, later):
+        m = n
+        first = isinstance(m, int), m + 1, m & 1
+        m /= 2
+        share.assign(later, "text")
+        return *first, m is n, isinstance(m, float), isinstance(m, int), repr(m), m * 2, m.is_integer(), len(later), later[1:]
+
+    n, later = share(3), share(None)
+    assert n.bit_length() == 2
+    assert at(use, n, later) == (True, 4, 1, True, True, False, "1.5", 3.0, False, 4, "ext")
+    assert (isinstance(n, float), isinstance(n, int), n / 3, f"{n:.2f}") == (True, False, 0.5, "1.50")
+    assert (later + "s", [*later], len(later), isinstance(later, str), later.upper()) == ("texts", ["t", "e", "x", "t"], 4, True, "TEXT")
+    share.assign(n, (1, 2))
+    assert (n[0], len(n), (*n, 3), isinstance(n, tuple), n.count(1)) == (1, 2, (1, 2, 3), True, 1)
 
 
 def test_instances_of_a_shared_class_are_sent(there):

@@ -214,6 +214,8 @@ def granted(address: str, number: int, module: str, name: str, mask: int, token:
     reference: Any = _proxies.reference_of(proxy)
     with _counting[0]:
         reference.count += 1
+    if reference.kind != (module, name, mask, token):
+        _proxies.be_of_kind(proxy, Kind(module, name, mask, token))
     return proxy
 
 
@@ -226,6 +228,7 @@ def local(obj: Any, root: Entry | None = None, kind: Kind | None = None) -> Any:
     proxy = _proxies.known.get((here.token.hex(), entry.number))
     if proxy is not None:
         here.table.let_go(entry)
+        _proxies.be_of_kind(proxy, entry.kind)
         return proxy
     return _proxies.proxy_of(Local(entry))
 

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from manyhands import errors
-from manyhands.sharing import _exposing, _values
+from manyhands.sharing import _exposing, _kinds, _values
 from manyhands.sharing._asked import (
     CALL,
     CANCEL,
@@ -137,6 +137,8 @@ def reply_with(teller: Teller, entry: Entry, name: str, result: Any) -> Any:
         _arrivals.adopted(result, entry)
     if name in _COPYING:
         return teller.value(result)
+    if result is entry.obj and entry.kind.is_box:  # that may have got another kind of value
+        entry.kind = _kinds.Kind(*result.__kind__())
     by_reference = id(result) in here.table.by_id or _values.is_part(entry.obj, name, result)
     if name in _READING and not is_waited_for(type(entry.obj)):
         by_reference = by_reference or not type(entry.obj) is list is type(result)  # a slice of a list is a copy
@@ -192,6 +194,8 @@ def _set(teller: Teller, caller: int, entry: Entry, name: str, args: tuple[Any, 
     entry.monitor.enter(caller)
     try:
         setattr(entry.obj, name, args[0])
+        if _kinds.is_method(type(entry.obj), name):
+            entry.kind = _kinds.shadowing(entry.kind)
     finally:
         entry.monitor.leave()
     return teller.atom(None)

@@ -7,6 +7,7 @@ finds the special methods that it has, and ``isinstance(proxy, Counter)`` is tru
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import sys
@@ -14,15 +15,15 @@ import types
 import weakref
 from typing import TYPE_CHECKING, Any, Protocol
 
+from manyhands import errors
 from manyhands._codec import _passing
 from manyhands._engine._on_import import when_imported
 from manyhands.sharing import _asked as ops
 from manyhands.sharing import _coding
+from manyhands.sharing._kinds import Kind, shadowing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from manyhands.sharing._kinds import Kind
 
 
 class Reference(Protocol):
@@ -78,12 +79,14 @@ class Proxy:
         if value is not _coding.IS_METHOD and value is not _coding.IS_ASYNC_METHOD:
             return value
         method = _method(name) if value is _coding.IS_METHOD else _async_method(name)
-        if not (name.startswith("__") and name.endswith("__")):
+        if not (name.startswith("__") and name.endswith("__")) and _reference(self).kind.has_fixed_methods:
             setattr(type(self), name, method)  # from now on it is called at once
         return types.MethodType(method, self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         _reference(self).request(ops.SET, name, (value,))
+        if name in vars(type(self)):  # it has been a method, and need not be one any more
+            be_of_kind(self, shadowing(_reference(self).kind))
 
     def __delattr__(self, name: str) -> None:
         _reference(self).request(ops.DELETE, name)
@@ -165,6 +168,17 @@ def rebind(proxy: Proxy, reference: Reference) -> None:
     _bind(proxy, reference)
 
 
+_class_slot: Any = vars(object)["__class__"]  # the class of a proxy, which says that it is another
+
+
+def be_of_kind(proxy: Proxy, kind: Kind) -> None:
+    """The object is found to be of another kind than it was."""
+    reference = _reference(proxy)
+    if reference.kind != kind:
+        reference.kind = kind
+        _class_slot.__set__(proxy, _class_for(kind))
+
+
 # ---------------------------------------------------------------- classes of proxies
 
 
@@ -178,6 +192,8 @@ def _class_for(kind: Kind) -> type[Proxy]:
         own: dict[str, Any] = {"__slots__": (), "__module__": __name__}
         own.update((name, _SPECIAL.get(name) or _method(name)) for name in kind.special_names())
         own.update(_running_here(kind))
+        if kind.is_box:
+            own["__class__"] = property(_class_in_box)
         if kind.is_unhashable:
             own["__hash__"] = None
         elif "__hash__" not in own:
@@ -237,6 +253,14 @@ def class_of(kind: Kind) -> type | None:
     for step in kind.name.split("."):
         found = getattr(found, step, None)
     return found if isinstance(found, type) else None
+
+
+def _class_in_box(self: Proxy) -> type:
+    kind = _reference(self).kind
+    with contextlib.suppress(ConnectionError, errors.NotShared, errors.NotExposed):  # then it is what it was
+        kind = Kind(*_reference(self).request(ops.CALL, "__kind__"))
+        be_of_kind(self, kind)
+    return class_of(kind) or type(self)
 
 
 # ---------------------------------------------------------------- special methods that need more than to be passed on

@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from manyhands.sharing._kinds import Kind, kind_of
+from manyhands.sharing._kinds import Kind, kind_of_object
 from manyhands.sharing._monitors import Monitor
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class Table:
         with self.lock:
             entry = self.by_id.get(id(obj))
             if entry is None:
-                entry = Entry(obj, next(self._numbers), kind or kind_of(type(obj)), root)
+                entry = Entry(obj, next(self._numbers), kind or kind_of_object(obj), root)
             entry.holds += 1
             self.entries[entry.number] = self.by_id[id(obj)] = entry
             return entry

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from manyhands.sharing import _arrivals, _boxes, _proxies, _table, _values, arrays
 from manyhands.sharing import _asked as ops
+from manyhands.sharing._kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -259,7 +260,8 @@ class Words:
         Raises:
             TypeError: it is no box: it is an object that can be changed itself.
         """
-        reference_of(box, "share.assign").request(ops.RUN, "", (_boxes.assign, value))
+        kind = reference_of(box, "share.assign").request(ops.RUN, "", (_boxes.assign, value))
+        _proxies.be_of_kind(cast("Any", box), Kind(*kind))
 
     def debug(self, on: bool = True) -> None:
         """Look for lost updates, in this process and those that it starts from now on.
