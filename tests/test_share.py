@@ -12,6 +12,7 @@ import signal
 import threading
 import warnings
 from collections import Counter as Words
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import forkserver, resource_tracker
 
@@ -26,7 +27,7 @@ from shared_things import Counter, Killable, Machine, Plain, Step, Value
 import manyhands
 from manyhands import lock, share, snapshot
 from manyhands.errors import LockAbandoned, NotSerializable, NotShared, OwnerDied
-from manyhands.sharing import _asked, _folder, _proxies, _serving, _table
+from manyhands.sharing import _asked, _folder, _iterating, _operations, _proxies, _serving, _table
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -411,6 +412,95 @@ def test_a_dictionary_that_changes_meanwhile(at):
 
     with pytest.raises(RuntimeError, match="changed size during iteration"):
         at(use, share({str(i): i for i in range(100)}))
+
+
+def _grow(items):
+    seen = []
+    for item in items:
+        seen.append(item)
+        if len(items) < 40:
+            items.append(len(items))
+    return seen
+
+
+def _add(chosen):
+    return [chosen.add(f"{each}+") for each in chosen]
+
+
+def _put_at_the_end(table):
+    return [table.__setitem__("new", 1) for key in table if key == len(table) - 1]
+
+
+def _rotate(queue):
+    return [queue.rotate() for _ in queue]
+
+
+def _clear(table):
+    return [table.clear() for _ in table]
+
+
+def _late(items):
+    iterator = iter(items)
+    items.append("late")
+    return list(iterator)
+
+
+LOOPS = {
+    "a list that grows": (_grow, lambda: [0]),
+    "a longer one that grows": (_grow, lambda: list(range(17))),
+    "a list that has grown before the first": (_late, lambda: [0]),
+    "a dict that grows": (_put_at_the_end, lambda: dict.fromkeys(range(3))),
+    "in its last chunk": (_put_at_the_end, lambda: dict.fromkeys(range(20))),
+    "a dict that shrinks": (_clear, lambda: {1: 1}),
+    "a set": (_add, lambda: {1, 2}),
+    "a queue": (_rotate, lambda: deque([1, 2])),
+    "something of one's own": (_grow, lambda: Own([0])),
+    "nothing": (_grow, list),
+}
+
+
+class Own:
+    def __init__(self, items):
+        self._items = items
+
+    def __iter__(self):
+        return iter(self._items)
+
+    def __len__(self):
+        return len(self._items)
+
+    def append(self, item):
+        self._items.append(item)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_loop_sees_what_it_does(at, name):
+    """As one over the container itself does."""
+
+    def loop(do, container):
+        try:
+            return do(container)
+        except RuntimeError as error:
+            return str(error)
+
+    do, make = LOOPS[name]
+    expected = loop(do, make())
+    assert at(loop, do, share(make())) == expected
+
+
+def test_a_loop_that_changes_nothing_asks_once(there, monkeypatch):
+    """As long as it takes no longer than a message."""
+
+    asked = []
+    monkeypatch.setitem(_operations.DOING, _asked.ITERATE, lambda *args: asked.append(args) or _iterating.iterate(*args))
+
+    def quick(items):
+        _iterating._NS = 10**10
+        return list(items)
+
+    assert there(quick, share([1, 2, 3])) == [1, 2, 3]
+    assert there(quick, share({1: 2})) == [1]
+    assert len(asked) == 2
 
 
 # ---------------------------------------------------------------- errors

@@ -42,14 +42,14 @@ class Remote:
         self.count = count
         self.leases = 0
         self.local: types.SimpleNamespace | None = None
-        self._ask = peer.request
+        self._ask: Callable[..., Any] = peer.request
 
     @property
     def address(self) -> str:
         return self.peer.address
 
     def request(self, operation: int, name: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] = _EMPTY) -> Any:
-        if not self.count or self.peer.tickets:
+        if not self.count:
             self.hold()
         return self._ask(operation, self.number, name, args, kwargs)
 
@@ -68,6 +68,12 @@ class Remote:
         self.count_one()
         with contextlib.suppress(ConnectionError):  # it is gone
             self.peer.request(ops.GREET, 0, "", ([self.number],), {})
+
+    def tell_first(self, first: bool) -> None:
+        """Whether the owner is to be told of pickles that have come, before it is asked anything: else a process that ends soon may not."""
+        self._ask = self.peer.request
+        if first:
+            self._ask = self.peer.tell_and_request
 
     def lock(self, timeout: float | None) -> tuple[bool, bool]:
         if not self.count:

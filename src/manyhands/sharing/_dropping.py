@@ -114,6 +114,7 @@ def _held(proxies: list[weakref.ref[Proxy]], *, again: bool) -> list[int]:
         found = proxy()
         reference: Any = None if found is None else _proxies.reference_of(found)
         if reference is not None and (again or not reference.count):
+            reference.tell_first(False)
             reference.count_one()
             numbers.append(reference.number)
     return numbers
@@ -137,6 +138,11 @@ def hold_soon(peer: Peer, proxy: Proxy) -> None:
 
 def redeem_soon(peer: Peer, proxies: list[Proxy], ticket: int) -> None:
     """The same for a pickle that is read once: its lease ends then."""
+    from manyhands.sharing import _proxies  # noqa: PLC0415 - it is loaded
+
+    for proxy in proxies:
+        reference: Any = _proxies.reference_of(proxy)
+        reference.tell_first(True)
     peer.tickets.append(([weakref.ref(proxy) for proxy in proxies], ticket))
     _state[0].put(peer, [], 0)
 

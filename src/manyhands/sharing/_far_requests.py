@@ -8,7 +8,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands import errors
-from manyhands.sharing import _asked, _callers, _data, _operations
+from manyhands.sharing import _asked, _callers, _data, _iterating, _operations
 from manyhands.sharing._boxes import Box
 from manyhands.sharing._kinds import SPECIAL, Kind
 from manyhands.sharing._serving import Session
@@ -37,7 +37,7 @@ _BY_NAME = frozenset({*SPECIAL, *_SHOWING}) - {
 _FORMATTING = frozenset({"format", "format_map"})
 _BY_REFERENCE = frozenset(
     {
-        *(list, dict, set, bytearray, deque, OrderedDict, defaultdict, Counter, types.GeneratorType, _operations.Cursor),
+        *(list, dict, set, bytearray, deque, OrderedDict, defaultdict, Counter, types.GeneratorType, _iterating.Cursor),
         *(type({}.keys()), type({}.values()), type({}.items()), enumerate, zip, map, filter),
         *map(type, map(iter, ([], (), {}, {}.values(), {}.items(), set(), deque(), "", b"", bytearray(), range(0)))),
     }

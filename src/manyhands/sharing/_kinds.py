@@ -111,11 +111,6 @@ def _names_of_methods(cls: type) -> frozenset[str]:
     return frozenset({name for name, member in members.items() if isinstance(member, _METHODS) and name[:2] != "__"})
 
 
-def is_method(cls: type, name: str) -> bool:
-    """Whether a class has a method of that name."""
-    return isinstance(_member(cls, name), _METHODS)
-
-
 def _looked_at(cls: type) -> Kind:
     mask = _UNHASHABLE if cls.__hash__ is None else 0
     for name, bit in _BIT.items():

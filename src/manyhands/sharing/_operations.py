@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import types
-from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from manyhands import errors
-from manyhands.sharing import _exposing, _kinds, _values
+from manyhands.sharing import _exposing, _iterating, _kinds, _values
 from manyhands.sharing._asked import (
     CALL,
     CANCEL,
@@ -34,7 +32,7 @@ from manyhands.sharing._table import here, is_waited_for
 from manyhands.sharing._values import ATOMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from manyhands.sharing._kinds import Kind
     from manyhands.sharing._monitors import Monitor
@@ -43,13 +41,9 @@ if TYPE_CHECKING:
 
 _COPYING = frozenset({"__array__", "__copy__", "__bytes__", "__dir__"})
 _READING = frozenset({"__getitem__", "__next__"})
-_CONTAINERS: tuple[Any, ...] = ((), [], {}, {}.values(), {}.items(), set(), deque(), "", b"", bytearray(), range(0), range(1 << 70))
-_REVERSIBLE: tuple[Any, ...] = ([], {}, {}.values(), {}.items(), deque())
-_ITERATORS = frozenset({*map(type, map(iter, _CONTAINERS)), *map(type, map(reversed, _REVERSIBLE))})
+_OF_CLASSES = frozenset({types.FunctionType, types.MethodDescriptorType, types.MethodType, types.BuiltinMethodType})
 _METHODS = (types.MethodType, types.BuiltinMethodType, types.MethodWrapperType)
 IS_COROUTINE = 0x80  # among the flags of code: inspect.CO_COROUTINE
-_FIRST_CHUNK = 16
-_LARGEST_CHUNK = 4096
 
 
 class Teller(Protocol):
@@ -194,7 +188,7 @@ def _set(teller: Teller, caller: int, entry: Entry, name: str, args: tuple[Any, 
     entry.monitor.enter(caller)
     try:
         setattr(entry.obj, name, args[0])
-        if _kinds.is_method(type(entry.obj), name):
+        if type(getattr(type(entry.obj), name, None)) in _OF_CLASSES:
             entry.kind = _kinds.shadowing(entry.kind)
     finally:
         entry.monitor.leave()
@@ -208,51 +202,6 @@ def _delete(teller: Teller, caller: int, entry: Entry, name: str, _: Any, __: An
     finally:
         entry.monitor.leave()
     return teller.atom(None)
-
-
-# ---------------------------------------------------------------- iteration
-
-
-class Cursor:
-    """An iteration over a shared container that another process is in the midst of."""
-
-    __slots__ = ("iterator", "size")
-
-    def __init__(self, iterator: Iterator[Any]) -> None:
-        self.iterator = iterator
-        self.size = _FIRST_CHUNK
-
-
-def _iterate(teller: Teller, caller: int, entry: Entry, _: str, __: Any, ___: Any) -> Any:
-    """``(items, cursor)``; the cursor is None if that is all. What user's code brings forth is not asked for beforehand."""
-    entry.monitor.enter(caller)
-    try:
-        iterator = iter(entry.obj)
-        if type(iterator) not in _ITERATORS:
-            return teller.value(([], teller.mention(iterator, entry)))
-        cursor = Cursor(iterator)
-        items, is_end = _chunk(teller, entry, cursor)
-        return teller.value((items, None if is_end else teller.mention(cursor, entry)))
-    finally:
-        entry.monitor.leave()
-
-
-def _more(teller: Teller, caller: int, entry: Entry, _: str, __: Any, ___: Any) -> Any:
-    """``(items, whether that is all)``."""
-    entry.monitor.enter(caller)
-    try:
-        return teller.value(_chunk(teller, entry, entry.obj))
-    finally:
-        entry.monitor.leave()
-
-
-def _chunk(teller: Teller, entry: Entry, cursor: Cursor) -> tuple[list[Any], bool]:
-    items = list(islice(cursor.iterator, cursor.size))
-    is_end = len(items) < cursor.size
-    cursor.size = min(2 * cursor.size, _LARGEST_CHUNK)
-    if not ATOMS.issuperset(map(type, items)):
-        items = [item if _values.is_immutable(item) else teller.mention(item, entry) for item in items]
-    return items, is_end
 
 
 # ---------------------------------------------------------------- more at once
@@ -381,8 +330,8 @@ DOING: dict[int, Callable[..., Any]] = {
     GET: _get,
     SET: _set,
     DELETE: _delete,
-    ITERATE: _iterate,
-    MORE: _more,
+    ITERATE: _iterating.iterate,
+    MORE: _iterating.more,
     SNAPSHOT: _snapshot,
     RUN: _run,
     MANY: _many,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from manyhands import errors
 from manyhands.sharing import _asked as ops
-from manyhands.sharing import _callers, _coding, _folder, _handshake
+from manyhands.sharing import _callers, _coding, _dropping, _folder, _handshake
 from manyhands.sharing._lanes import ENDLESS, Lane
 
 if TYPE_CHECKING:
@@ -90,6 +90,11 @@ class Peer:
                 self._back(lane, caller)
             else:
                 self._put_by(lane)
+
+    def tell_and_request(self, *asked: Any) -> Any:
+        """The same, and before it what there is to be told of pickles that have come."""
+        _dropping.tell_of(self, list)
+        return self.request(*asked)
 
     def tell(self, operation: int, number: int = 0, args: tuple[Any, ...] | Callable[[], tuple[Any, ...]] = ()) -> bool:
         """Say something that is not answered; False: nobody is there. ``args`` may be what gives them, when it can be said."""

@@ -19,7 +19,7 @@ from manyhands import errors
 from manyhands._codec import _passing
 from manyhands._engine._on_import import when_imported
 from manyhands.sharing import _asked as ops
-from manyhands.sharing import _coding
+from manyhands.sharing import _coding, _iterating
 from manyhands.sharing._kinds import Kind, shadowing
 
 if TYPE_CHECKING:
@@ -274,19 +274,20 @@ def _iter(self: Proxy) -> Iterator[Any]:
 
 def _iteration(proxy: Proxy) -> Iterator[Any]:
     reference = _reference(proxy)
-    items, cursor = reference.request(ops.ITERATE, "")
-    if cursor is not None and hasattr(type(cursor), "__next__"):
-        return iter(cursor)
-    return _chunks(items, cursor)
+    cursor: Any = None
 
+    def ask(count: int) -> Any:
+        nonlocal cursor
+        if cursor is not None:
+            return _reference(cursor).request(ops.MORE, "")
+        items, cursor, follows = reference.request(ops.ITERATE, "", (count,) if count else ())
+        return items, cursor, follows
 
-def _chunks(items: list[Any], cursor: Any) -> Iterator[Any]:
-    yield from items
-    while cursor is not None:
-        items, is_end = _reference(cursor).request(ops.MORE, "")
-        yield from items
-        if is_end:
-            return
+    is_here = hasattr(reference, "entry")  # then it takes next to no time to change it
+    if reference.kind.module == "builtins" and not reference.kind.is_box:  # list() asks for the length before the first item
+        return _iterating.chunks(ask, None, is_here=is_here)
+    first = ask(0)
+    return iter(cursor) if hasattr(type(cursor), "__next__") else _iterating.chunks(ask, first, is_here=is_here)
 
 
 def _await(self: Proxy) -> Any:

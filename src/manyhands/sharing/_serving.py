@@ -10,7 +10,7 @@ import contextlib
 import os
 import socket
 import threading
-from collections import Counter, defaultdict
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from manyhands._wire._shared import SharedMemory
@@ -44,8 +44,8 @@ class Session:
         self.lock = threading.Lock()
         self.holds: Counter[int] = Counter()
         self.early: Counter[int] = Counter()
-        self.late: Counter[int] = Counter()
-        self._put_off: defaultdict[int, int] = defaultdict(int)  # holds that are given back when it has told of all its pickles
+        self.late: dict[int, int] = {}
+        self._put_off: dict[int, int] = {}  # holds that are given back when it has told of all its pickles
         self.streams: dict[int, Stream] = {}
         self._ties: set[Held] = set()
 
@@ -101,11 +101,11 @@ class Session:
     def _given_back(self, number: int, holds: int, leases: int) -> int:
         """How many holds can be given back now: none, as long as what came before on another connection has not been read."""
         with self.lock:
-            self.late[number] += leases
-            if self.late[number] > 0:
-                self._put_off[number] += holds
+            self.late[number] = late = self.late.get(number, 0) + leases
+            if late > 0:
+                self._put_off[number] = self._put_off.get(number, 0) + holds
                 return 0
-            if not self.late[number]:
+            if not late:
                 del self.late[number]
             return holds + self._put_off.pop(number, 0)
 
