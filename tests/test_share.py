@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import gc
@@ -22,10 +23,10 @@ import pytest
 import scripts
 import shared_things
 import waiting
-from shared_things import Counter, Killable, Machine, Plain, Step, Value
+from shared_things import Counter, Ending, Killable, LastWord, Machine, Plain, Step, Value
 
 import manyhands
-from manyhands import lock, share, snapshot
+from manyhands import later, lock, share, snapshot
 from manyhands.errors import LockAbandoned, NotSerializable, NotShared, OwnerDied
 from manyhands.sharing import _asked, _folder, _iterating, _operations, _proxies, _serving, _table
 
@@ -513,6 +514,35 @@ def test_an_error_is_the_objects_own_with_its_traceback(there):
     with pytest.raises(ValueError, match="no good") as caught:
         there(use, share(Counter()))
     assert "in fail" in str(caught.value.__cause__)
+
+
+ENDS = {
+    "a call": lambda c, kind: c.end(kind),
+    "later": lambda c, kind: later(c).end(kind).result(10),
+    "await": lambda c, kind: asyncio.run(shared_things.awaited(c.end_in_a_loop(kind))),
+    "a coroutine, later": lambda c, kind: later(c).end_in_a_loop(kind).result(10),
+    "in a batch": lambda c, kind: in_a_batch(c, kind),
+}
+
+
+def in_a_batch(c, kind):
+    with manyhands.batch(c) as b:
+        counted = b.count()
+        b.end(kind)
+    return counted
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+@pytest.mark.parametrize("way", ENDS)
+def test_what_would_end_a_program_is_raised_at_the_caller(way, where):
+    with share.keeper() if where == "there" else contextlib.nullcontext() as keeper:
+        c = keeper.new(Ending) if keeper else share(Ending())
+        for kind in (KeyboardInterrupt, SystemExit, LastWord):
+            with pytest.raises(kind, match="the end") as caught:
+                ENDS[way](c, kind)
+            assert type(caught.value) is kind
+            assert where == "here" or "in end" in str(caught.value.__cause__)
+        assert c.count() == 3
 
 
 def test_how_a_task_shows_its_proxies():

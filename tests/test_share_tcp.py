@@ -25,6 +25,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import manyhands
+import manyhands
 from manyhands import lock, share, snapshot
 from manyhands.errors import NotExposed, NotSerializable, NotShared, OwnerDied, RemoteError, ShareRefused
 from manyhands.sharing import _data, _handshake
@@ -133,7 +134,10 @@ def test_errors_are_those_of_the_object_where_the_class_is_pythons(far):
     assert raised.value.args == ("no", 3)
     with pytest.raises(RemoteError, match="Own: mine"):
         far.fail("own")
-    assert far.inc() == 1
+    with pytest.raises(ValueError, match="no"), manyhands.batch(far) as b:  # noqa: PT012 - the block is what fails
+        counted = b.inc()
+        b.fail("value")
+    assert (counted.result(), far.inc()) == (1, 2)
 
 
 def test_transactions_and_threads(far, thing):

@@ -87,6 +87,9 @@ class Remote:
         """Whether the caller is in one, with an object of that process."""
         return self.peer.is_in_transaction()
 
+    def raised(self, error: Any) -> BaseException:
+        return _coding.decode_error(error)
+
     def told(self) -> tuple[Any, ...]:
         self._lease()
         return self.named()
@@ -142,6 +145,10 @@ class Local:
     def is_in_transaction(self) -> bool:
         """Whether the caller is in one, or in the midst of a call."""
         return self.entry.monitor.holder == _callers.current()
+
+    def raised(self, error: Any) -> BaseException:
+        assert isinstance(error, BaseException)
+        return error
 
     def told(self) -> tuple[Any, ...]:
         said = self.named()

@@ -225,7 +225,7 @@ def encode_error(error: BaseException) -> bytes:
     """What an object has raised, with its traceback here."""
     if type(error) is StopIteration and not error.args:
         return ENDED
-    return _failures.encode_failure(error, _OWN) + b"f"
+    return _failures.encode_failure(error, _OWN, deadly=True) + b"f"
 
 
 def read(reply: Bytes) -> Any:

@@ -253,6 +253,9 @@ class Distant:
     def unlock(self) -> None:
         self.machine.unlock(self.number)
 
+    def raised(self, error: Any) -> BaseException:
+        return StopIteration() if error is None else _error_of(*error)
+
     def told(self) -> Any:
         raise TypeError(
             "the proxy of an object on another machine cannot be pickled, for its key would be, too: share.connect() where it is used"

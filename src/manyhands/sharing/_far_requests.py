@@ -154,6 +154,10 @@ class Service:
 
     copy = value
 
+    def error(self, error: BaseException) -> Any:
+        """What has been raised, in a reply."""
+        return _told_of(error)[1]
+
     def mention(self, obj: Any, root: Entry | None, _: Kind | None = None) -> Any:
         """What stands for an object in a reply. Of an array that is a copy that cannot be written to: nothing would come of it.
 

@@ -26,6 +26,10 @@ class _Teller:
         return value
 
     @staticmethod
+    def error(error: BaseException) -> Any:
+        return error
+
+    @staticmethod
     def copy(value: Any) -> Any:
         return _coding.decode(_coding.encode(value))
 

@@ -60,6 +60,9 @@ class Teller(Protocol):
     def value(self, value: Any) -> Any:
         """A value. NotSerializable: it cannot be sent."""
 
+    def error(self, error: BaseException) -> Any:
+        """What has been raised, as a part of a value: see ``Reference.raised``."""
+
     def copy(self, value: Any) -> Any:
         """A value that is one of the caller's own from then on."""
 
@@ -232,8 +235,8 @@ def _many(teller: Teller, caller: int, entry: Entry, _: str, args: tuple[Any, ..
         for name, inner, keywords in args[0]:
             result = result_of(entry.obj, name, inner, keywords or {})
             results.append(result if type(result) in ATOMS or _values.is_immutable(result) else _part(teller, entry, name, result))
-    except Exception as error:  # noqa: BLE001 - the caller's, with what was done before it
-        return teller.value((results, error))
+    except BaseException as error:  # noqa: BLE001 - the caller's, with what was done before it
+        return teller.value((results, teller.error(error)))
     finally:
         entry.monitor.leave()
     return teller.atom((results, None)) if ATOMS.issuperset(map(type, results)) else teller.value((results, None))

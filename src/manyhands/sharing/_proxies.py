@@ -40,6 +40,9 @@ class Reference(Protocol):
     def request(self, operation: int, name: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] = {}) -> Any:  # noqa: B006
         """Ask something of the object."""
 
+    def raised(self, error: Any) -> BaseException:
+        """What the object has raised, by what a reply says of it."""
+
     def told(self) -> tuple[Any, ...]:
         """What a pickle of the proxy says. It is kept for whoever reads that, for some time."""
 

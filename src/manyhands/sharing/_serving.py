@@ -150,6 +150,7 @@ class Service:
         return _coding.load(value) if self._stream is None else _coding.encode(value)
 
     copy = value
+    error = staticmethod(_coding.encode_error)
 
     def hold_again(self, numbers: list[int]) -> None:
         """The other process has proxies of these."""
