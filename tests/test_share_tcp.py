@@ -25,7 +25,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import manyhands
-import manyhands
 from manyhands import lock, share, snapshot
 from manyhands.errors import NotExposed, NotSerializable, NotShared, OwnerDied, RemoteError, ShareRefused
 from manyhands.sharing import _data, _handshake

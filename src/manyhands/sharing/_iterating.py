@@ -31,6 +31,9 @@ ITERATORS = frozenset({*map(type, map(iter, _CONTAINERS)), *map(type, map(revers
 _FIXED = frozenset({tuple, str, bytes, range, frozenset})
 _CHANGED: dict[Any, str] = {dict: "dictionary", defaultdict: "dictionary", Counter: "dictionary", set: "Set"}  # these words are Python's
 
+# With these it makes no difference when an iteration begins: it does so with the first item. Before that, list() asks for their length.
+LATE = frozenset({"list", "dict", "set", "bytearray"})
+
 MORE, SEEN, END = range(3)  # what follows on a chunk: more; nothing, as it is now; nothing
 _NS = 2000  # no message gets there and back in so short a time
 

@@ -27,7 +27,8 @@ SPECIAL: tuple[str, ...] = tuple(
 _BIT = {name: 1 << index for index, name in enumerate(SPECIAL)}
 # Every class has these; they are told only of one that has its own.
 _OF_OBJECT = {name: getattr(object, name) for name in SPECIAL if hasattr(object, name)}
-_UNHASHABLE, _BOXED, _SHADOWING = (1 << len(SPECIAL) + index for index in range(3))
+_UNHASHABLE, _BOXED, _SHADOWING, _SEQUENCE, _MAPPING = (1 << len(SPECIAL) + index for index in range(5))
+_FLAGS = {1 << 5: _SEQUENCE, 1 << 6: _MAPPING}  # of a class: what `match` takes for a sequence, and for a mapping
 _METHODS = (types.FunctionType, types.MethodDescriptorType, types.ClassMethodDescriptorType, types.BuiltinMethodType, classmethod)
 # What the proxies of all boxes have, since there may be another value in one by now than is known here: what all kinds of numbers have, and
 # no container, for which a number is not to be taken; but what will follow on None nobody knows.
@@ -57,6 +58,16 @@ class Kind(NamedTuple):
     def is_box(self) -> bool:
         """Whether it is that of a box, in which there may be a value of another class by now."""
         return bool(self.mask & _BOXED)
+
+    @property
+    def is_sequence(self) -> bool:
+        """Whether ``case [first, *_]`` is for its objects."""
+        return bool(self.mask & _SEQUENCE)
+
+    @property
+    def is_mapping(self) -> bool:
+        """Whether ``case {"key": value}`` is for its objects."""
+        return bool(self.mask & _MAPPING)
 
     @property
     def has_fixed_methods(self) -> bool:
@@ -113,6 +124,7 @@ def _names_of_methods(cls: type) -> frozenset[str]:
 
 def _looked_at(cls: type) -> Kind:
     mask = _UNHASHABLE if cls.__hash__ is None else 0
+    mask |= sum(bit for flag, bit in _FLAGS.items() if cls.__flags__ & flag)
     for name, bit in _BIT.items():
         member: Any = _member(cls, name)
         if member is not None and member is not _OF_OBJECT.get(name):

@@ -7,13 +7,15 @@ finds the special methods that it has, and ``isinstance(proxy, Counter)`` is tru
 
 from __future__ import annotations
 
+import collections.abc
 import contextlib
 import functools
 import importlib
+import os
 import sys
 import types
 import weakref
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from manyhands import errors
 from manyhands._codec import _passing
@@ -21,6 +23,7 @@ from manyhands._engine._on_import import when_imported
 from manyhands.sharing import _asked as ops
 from manyhands.sharing import _coding, _iterating
 from manyhands.sharing._kinds import Kind, shadowing
+from manyhands.sharing._values import ATOMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,11 +67,27 @@ _BY_ADDRESS = frozenset(
 )
 
 
+class _Fields:
+    """What :mod:`dataclasses` looks for in the class of an object."""
+
+    def __get__(self, _: Proxy | None, cls: type[Proxy]) -> Any:
+        return getattr(class_of(cls.__shared_kind__), "__dataclass_fields__")  # noqa: B009 - there is none where the class has none
+
+
 class Proxy:
     """Stands for an object of another process. See :mod:`manyhands.sharing._proxies`."""
 
     __slots__ = ("__weakref__", "_manyhands_")
     _manyhands_: Reference
+    __shared_kind__: ClassVar[Kind]
+    __dataclass_fields__ = _Fields()
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """``type(obj)(items)``, as libraries write it where they rebuild containers, makes one of the object's class."""
+        made = class_of(cls.__shared_kind__)
+        if made is None:
+            raise TypeError(f"the class {cls.__shared_kind__.name} is not there, in this process")
+        return made(*args, **kwargs)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -145,6 +164,31 @@ class Proxy:
         return f"{reference.address} {reference.number}"
 
 
+class _Sequence(Proxy):
+    """Of what ``match`` takes for a sequence."""
+
+    __slots__ = ()
+
+
+class _Mapping(Proxy):
+    """Of what ``match`` takes for a mapping."""
+
+    __slots__ = ()
+
+    def get(self, /, *args: Any, **kwargs: Any) -> Any:
+        """As the mapping's own; but a default is the caller's object, and no copy of it: by that ``match`` tells that there is none."""
+        if len(args) != 2 or type(args[1]) in ATOMS:
+            return _reference(self).request(0, "get", args, kwargs)
+        found = _reference(self).request(0, "get", (args[0], _NOTHING), kwargs)
+        return args[1] if type(found) is str and found == _NOTHING else found
+
+
+_NOTHING = os.urandom(16).hex()  # in the place of such a default
+
+
+collections.abc.Sequence.register(_Sequence)  # which marks them, and their subclasses
+collections.abc.Mapping.register(_Mapping)
+
 _slot: Any = vars(Proxy)["_manyhands_"]
 _reference: Callable[[Proxy], Reference] = _slot.__get__
 _bind: Callable[[Proxy, Reference], None] = _slot.__set__
@@ -192,7 +236,7 @@ _OURS = f"{__package__}."
 def _class_for(kind: Kind) -> type[Proxy]:
     cls = _classes.get(kind)
     if cls is None:
-        own: dict[str, Any] = {"__slots__": (), "__module__": __name__}
+        own: dict[str, Any] = {"__slots__": (), "__module__": __name__, "__shared_kind__": kind}
         own.update((name, _SPECIAL.get(name) or _method(name)) for name in kind.special_names())
         own.update(_running_here(kind))
         if kind.is_box:
@@ -201,7 +245,8 @@ def _class_for(kind: Kind) -> type[Proxy]:
             own["__hash__"] = None
         elif "__hash__" not in own:
             own["__hash__"] = Proxy.__hash__
-        cls = _classes[kind] = type(f"Shared[{kind.name}]", (Proxy,), own)
+        base = _Mapping if kind.is_mapping else _Sequence if kind.is_sequence else Proxy
+        cls = _classes[kind] = type(f"Shared[{kind.name}]", (base,), own)
         when_imported("multiprocessing.reduction", functools.partial(_travel_once, cls))
     return cls
 
@@ -287,7 +332,8 @@ def _iteration(proxy: Proxy) -> Iterator[Any]:
         return items, cursor, follows
 
     is_here = hasattr(reference, "entry")  # then it takes next to no time to change it
-    if reference.kind.module == "builtins" and not reference.kind.is_box:  # list() asks for the length before the first item
+    kind = reference.kind
+    if kind.module == "builtins" and kind.name in _iterating.LATE and not kind.is_box:
         return _iterating.chunks(ask, None, is_here=is_here)
     first = ask(0)
     return iter(cursor) if hasattr(type(cursor), "__next__") else _iterating.chunks(ask, first, is_here=is_here)
