@@ -83,9 +83,10 @@ class Words:
         """The proxy of ``cls(*args, **kwargs)``, made in the keeper: a process of this program that does nothing but have objects.
 
         For objects that are asked much, or take long, while the program computes; and for what no process could send to another: it is made
-        there. The keeper starts when it is first needed, in some milliseconds, and ends with the program, also by SIGKILL. Children and
-        workers that are started after it use the same one. In a keeper itself, and so in the methods of its objects, the object is made
-        where the call is.
+        there. The keeper starts when it is first needed, in some milliseconds, and ends with ``manyhands.shutdown()`` or with the program,
+        also by SIGKILL; its objects are gone then. Children and workers that are started after it use the same one. What objects there
+        print goes to the descriptor of the program's output, and not through its ``sys.stdout``. In a keeper itself, and so in the methods
+        of its objects, the object is made where the call is.
 
         Example:
             >>> import manyhands
