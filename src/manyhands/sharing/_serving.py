@@ -193,14 +193,14 @@ class Service:
                         reply = doing[operation](self, caller, entry, name, args, kwargs)
                 except BaseException as error:  # noqa: BLE001 - what the object raises is the caller's; so is what cannot be rebuilt here
                     reply = _coding.encode_error(error)
-                    self._keep_undo(number)
-                    self._take_back()
+                    self.keep_undo(number)
+                    self.take_back()
                 if self.undo is not None:
-                    self._keep_undo(number)
+                    self.keep_undo(number)
                 lane.send(reply)
                 frame = entry = args = kwargs = reply = None  # what is large, or shared no more, is not to lie here until there is another
         except OSError:  # it has died, perhaps with a reply unread
-            self._take_back()
+            self.take_back()
         finally:
             self._end()
 
@@ -214,7 +214,7 @@ class Service:
             if self._stream is not None:
                 self._stream.leave()
         elif operation == _asked.GIVE_UP:
-            self._take_back()
+            self.take_back()
             self._lane.send(_coding.GIVEN_UP)
         else:
             if self._stream is None:
@@ -223,7 +223,6 @@ class Service:
                 self._stream = _replying.stream_of(self.session.streams, args[0])
                 self._stream.begin(self, self._lane)
             self._stream.serve(caller, operation, number, name, args, kwargs)
-            self.undo = None
 
     def cancel(self, stream: int, request: int, running: bool) -> bool:
         """A request on another connection of the same process."""
@@ -231,12 +230,12 @@ class Service:
 
         return _replying.stream_of(self.session.streams, stream).cancel(request, running=running)
 
-    def _keep_undo(self, number: int) -> None:
+    def keep_undo(self, number: int) -> None:
         """Unless it is of what the object that was called has used for itself."""
         if self.undo is not None and not self.undo.concerns(number):
             self.undo = None
 
-    def _take_back(self) -> None:
+    def take_back(self) -> None:
         """What the last reply gave has reached nobody."""
         undo, self.undo = self.undo, None
         if undo is not None:
