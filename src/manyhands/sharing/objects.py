@@ -171,8 +171,9 @@ class lock:
         taken, abandoned = self._reference.lock(self._timeout)
         try:
             self._check(taken, abandoned)
-        except Warning:  # where warnings are errors, the block is not entered
-            self._reference.unlock()
+        except BaseException:  # Ctrl-C, or a warning where these are errors: the block is not entered
+            if taken:
+                self._reference.unlock()
             raise
 
     def _check(self, taken: bool, abandoned: bool) -> None:
