@@ -91,6 +91,8 @@ PASSED_ON = {
     "format": (lambda c: f"{c:03d}", "<003>"),
     "dir": (lambda c: "inc" in dir(c) and "items" in dir(c), True),
     "isinstance": (lambda c: (isinstance(c, Counter), isinstance(c, Plain)), (True, False)),
+    "its module": (lambda c: c.__module__, "shared_things"),
+    "what its class says": (lambda c: (c.__doc__, c.__annotations__), ("A counter that is wrong as soon as two are in it at once.", {})),
     "callable": (lambda c: (callable(c), callable(c.items)), (True, False)),
     "vars": (lambda c: c.__dict__["n"], 3),
     "an item": (lambda c: c.items.append(7) or c[0], 7),

@@ -11,5 +11,7 @@ FETCH = ONE_WAY + 7  # the descriptor of a shared memory comes in the place of a
 LATER, AWAIT, LEAVE = range(ONE_WAY + 3, ONE_WAY + 6)
 # Nobody waits any more for the reply to the request before, if it has not been read; it is told when that has been said.
 GIVE_UP = ONE_WAY + 6
+# The arguments of these stand behind the numbers of the connection and of the request.
+NUMBERED = frozenset({LATER, AWAIT})
 # These call a function with arguments: the first is the function.
 CALLING = frozenset({RUN, NEW})

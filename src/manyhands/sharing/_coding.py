@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from manyhands import errors
 from manyhands._codec import _failures, _passing, _pickling, _renaming
 from manyhands.sharing import _freight, _script
-from manyhands.sharing._asked import CALLING, MANY
+from manyhands.sharing._asked import CALLING, MANY, NUMBERED
 from manyhands.sharing._lanes import ENDLESS
 from manyhands.sharing._table import here
 from manyhands.sharing._values import ATOMS
@@ -202,23 +202,35 @@ def _say_which(request: tuple[Any, ...], to: str) -> NoReturn:
     _, operation, _, name, args, kwargs = request
     if operation == MANY:
         _say_which_of_many(args[0], to)
+    if operation in NUMBERED:
+        args = args[2]
     if operation in CALLING:  # the first is a function, and the others are its arguments
         encode(args[0], to)
         args = args[1:]
     try:
         encode((args, kwargs), to)
     except errors.NotSerializable as error:
-        refusal = _renaming.of_arguments(error, name or "a call", (), keywords=True)
-        refusal.add_note("share() it to pass it by reference: it stays where it is, and the other process gets a proxy.")
+        refusal = _advised(_renaming.of_arguments(error, name or "a call", (), keywords=True))
     raise refusal
 
 
 def _say_which_of_many(calls: list[tuple[str, Any, Any]], to: str) -> NoReturn:
     try:
-        encode([(name, args, kwargs or {}) for name, args, kwargs in calls], to)
+        encode(([(name, args, kwargs or {}) for name, args, kwargs in calls],), to)
     except errors.NotSerializable as error:
-        refusal = _renaming.of_calls(error, [(name, ()) for name, _, _ in calls])
+        refusal = _advised(_renaming.of_calls(error, [(name, ()) for name, _, _ in calls]))
     raise refusal
+
+
+def _advised(error: Any) -> BaseException:
+    """The same with advice for who calls a shared object, where there is no task."""
+    parts = [
+        errors.Part(part.path, part.type_name, part.reason, part.mend.replace("inside the task", "in a method of the object"), part.used_at)
+        for part in error.parts
+    ]
+    refusal: BaseException = type(error)(error.what, parts, error.more)
+    refusal.add_note("share() it to pass it by reference: it stays where it is, and the other process gets a proxy.")
+    return refusal
 
 
 def encode_error(error: BaseException) -> bytes:

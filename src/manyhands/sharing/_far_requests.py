@@ -138,11 +138,13 @@ class Service:
         if operation == _asked.MANY:
             calls = [call[0] for call in args[0]]
         names = self._client.may[number]
-        is_text = isinstance(entry.obj.value if type(entry.obj) is Box else entry.obj, str)
+        inner = entry.obj.value if type(entry.obj) is Box else entry.obj
+        is_text = isinstance(inner, str)
         for called in calls:
             is_public = not called.startswith("_") or (called in _BY_NAME and operation not in _OF_ATTRIBUTES)
             if not is_public or (is_text and called in _FORMATTING) or (names is not None and called not in names):
-                raise errors.NotExposed(called, entry.kind.name, names or ())
+                may = names if names is not None else [known for known in dir(inner) if not known.startswith("_")]
+                raise errors.NotExposed(called, entry.kind.name, may)
 
     # ------------------------------------------------------------ what is told
 

@@ -74,12 +74,23 @@ class _Fields:
         return getattr(class_of(cls.__shared_kind__), "__dataclass_fields__")  # noqa: B009 - there is none where the class has none
 
 
+class _Doc:
+    """What the class of the object says of itself."""
+
+    def __get__(self, proxy: Proxy | None, cls: type[Proxy]) -> str | None:
+        made = class_of(cls.__shared_kind__)
+        if made is None and proxy is not None:
+            raise AttributeError  # then the object is asked
+        return None if made is None else made.__doc__
+
+
 class Proxy:
     """Stands for an object of another process. See :mod:`manyhands.sharing._proxies`."""
 
     __slots__ = ("__weakref__", "_manyhands_")
-    _manyhands_: Reference
-    __shared_kind__: ClassVar[Kind]
+    if TYPE_CHECKING:  # else they would be taken for annotations of the object's class
+        _manyhands_: Reference
+        __shared_kind__: ClassVar[Kind]
     __dataclass_fields__ = _Fields()
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
@@ -236,7 +247,7 @@ _OURS = f"{__package__}."
 def _class_for(kind: Kind) -> type[Proxy]:
     cls = _classes.get(kind)
     if cls is None:
-        own: dict[str, Any] = {"__slots__": (), "__module__": __name__, "__shared_kind__": kind}
+        own: dict[str, Any] = {"__slots__": (), "__module__": kind.module, "__doc__": _Doc(), "__shared_kind__": kind}
         own.update((name, _SPECIAL.get(name) or _method(name)) for name in kind.special_names())
         own.update(_running_here(kind))
         if kind.is_box:
