@@ -136,6 +136,14 @@ def test_containers(at):
     assert snapshot(table) == {"a": [1, 2], "b": {"c": 3}}
 
 
+def test_what_is_added_to_the_right_of_a_container(at):
+    def use(numbers, pair, data, queue):
+        return [0] + numbers, (0,) + pair, b"a" + data, deque([0]) + queue, _raised(lambda: 1 + numbers)[0].args  # noqa: RUF005 - that is it
+
+    expected = ([0, 1], (0, 1), b"ab", deque([0, 1]), ("unsupported operand type(s) for +: 'int' and 'list'",))
+    assert at(use, share([1]), share((1,)), share(bytearray(b"b")), share(deque([1]))) == expected
+
+
 def test_numbers_in_a_box(at):
     def use(n, word):
         m = n

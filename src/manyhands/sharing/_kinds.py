@@ -129,6 +129,8 @@ def _looked_at(cls: type) -> Kind:
         member: Any = _member(cls, name)
         if member is not None and member is not _OF_OBJECT.get(name):
             mask |= bit
+    if mask & _BIT["__add__"]:
+        mask |= _BIT["__radd__"]  # `[0] + shared`: a list adds lists alone, so the proxy is asked, and both are added where the real one is
     return Kind(cls.__module__, cls.__qualname__, mask, _token(cls))
 
 
