@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import sys
 import threading
 
 import pytest
@@ -139,7 +140,12 @@ def test_while_a_coroutine_is_awaited(gate):
     async def wait():
         await gate.wait_in_a_loop()
 
-    interrupt(lambda _: asyncio.run(wait()), gate.is_entered)
+    main = threading.get_ident()
+
+    def is_awaited():
+        return gate.is_entered() and sys._current_frames()[main].f_code.co_name == "select"
+
+    interrupt(lambda _: asyncio.run(wait()), is_awaited)
     until(gate.is_cancelled)
     assert works(gate)
 

@@ -7,7 +7,7 @@ which the reader tells the owner that it has come. Of any other pickle nobody kn
 
 from __future__ import annotations
 
-import threading
+import _thread  # workers get along without threading
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ seen = [False]
 unsettled: list[Callable[[], object]] = []
 
 
-class _Met(threading.local):
+class _Met(_thread._local):  # noqa: SLF001 - threading.local, by the name that it has there
     def __init__(self) -> None:
         self.things: list[Any] = []
 

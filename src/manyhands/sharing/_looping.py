@@ -93,7 +93,12 @@ async def outcome_here(entry: Entry, caller: int, name: str, args: tuple[Any, ..
     coroutine = outcome(_local.teller, entry, caller, name, args, kwargs)
     if loop_of(entry) is asyncio.get_running_loop():
         return await coroutine
-    return _unpacked(await asyncio.wrap_future(start(_packed(coroutine), entry)))
+    running = start(_packed(coroutine), entry)
+    try:
+        return _unpacked(await asyncio.wrap_future(running))
+    except BaseException:  # Ctrl-C may strike in the task itself, which is not cancelled then
+        running.cancel()
+        raise
 
 
 def result_here(entry: Entry, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
