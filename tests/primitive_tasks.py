@@ -7,6 +7,8 @@ import signal
 import threading
 import time
 
+from manyhands import later
+
 
 def take(thing, told):
     """Acquire it, and keep it."""
@@ -29,6 +31,12 @@ def take_and_end(thing):
 def get(queue, told):
     told.put(os.getpid())
     told.put(queue.get())
+
+
+def get_later(queue, told):
+    future = later(queue).get()
+    told.put(os.getpid())
+    told.put(future.result())
 
 
 def put(queue, item, told):

@@ -349,6 +349,8 @@ def nothing_is_kept():
         with table.lock:
             for entry in table._leased.values():
                 entry.leased = time.monotonic()
+            for ticket in list(table._promised):  # of those that were killed before they had read what bears it
+                table.redeem(ticket)
         table.next_end()
         return not table.entries
 

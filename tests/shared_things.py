@@ -133,6 +133,10 @@ class Plain:
         self.x = x
 
 
+async def awaited(what):
+    return await what
+
+
 def inc(counter, times=1):
     for _ in range(times):
         counter.inc()
@@ -202,6 +206,41 @@ class Asking(Counter):
 
     def answer(self, proxy):
         return proxy.inc(10)
+
+
+class LastWord(BaseException):
+    """None that is caught by mistake."""
+
+
+class Ending:
+    """What it raises would end a program."""
+
+    def __init__(self):
+        self.n = 0
+
+    def end(self, kind):
+        self.n += 1
+        raise kind("the end")
+
+    async def end_in_a_loop(self, kind):
+        self.end(kind)
+
+    def count(self):
+        return self.n
+
+
+class Step:
+    """Some of its kind have something of their own in the place of a method."""
+
+    def __init__(self, size=None):
+        if size is not None:
+            self.size = size
+
+    def size(self):
+        return 1
+
+    def resize(self, size):
+        self.size = size
 
 
 class Machine:

@@ -487,7 +487,7 @@ def test_a_function_that_has_changed_is_not_imported(old):
 
 def test_what_changes_after_the_import_counts(old):
     imported(old)
-    (old / "shop.py").write_text(SHOP.replace("RATE = 2", "RATE = 3"))
+    (old / "shop.py").write_text(SHOP.replace("RATE = 2", "RATE = 30"))
     computed = train(old)
     assert "scaled" in computed
     assert "price" not in computed

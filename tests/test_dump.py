@@ -155,6 +155,16 @@ def test_standard_output():
     assert load(io.BytesIO(done.stdout)) == [1, 2]
 
 
+@pytest.mark.parametrize("mode", ["r", "rb", "w", "w+b"])
+@pytest.mark.parametrize("wrap", [lambda file: file, lambda file: {"log": [file]}], ids=["it", "in something"])
+def test_open_files_are_not_data(path, tmp_path, mode, wrap):
+    """As with pickle: there is nothing of a file in its object."""
+    (tmp_path / "data").write_text("text")
+    with open(tmp_path / "data", mode) as file, pytest.raises(NotSerializable, match=r"cannot be stored in a file: it is .*open"):
+        dump(wrap(file), path)
+    assert not os.path.exists(path)
+
+
 def test_files_that_are_open_for_text(path):
     with open(path, "w") as file, pytest.raises(TypeError, match="open it with 'wb'"):
         dump(1, file)

@@ -648,8 +648,9 @@ def test_a_function_that_changes_what_it_reads_is_told_of_once(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")  # it may have been set up by the first call
         assert cached(1) == 1
-    with pytest.warns(StoreWarning, match=r"variable memo around function .*f\(\) .* changed.*functools\.cache"):
+    with pytest.warns(StoreWarning, match=r"variable memo around function .*f\(\) .* changed.*functools\.cache") as said:
         assert cached(2) == 4
+    assert said[0].filename == __file__
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert cached(3) == 9

@@ -48,8 +48,9 @@ def test_a_damaged_entry_is_not_there(tmp_path, part, ask, answer):
     before.close()
     damage(before, part)
     memory = Memory(tmp_path)
-    with pytest.warns(StoreWarning, match="damaged"):
+    with pytest.warns(StoreWarning, match="damaged") as said:
         assert ask(memory.cache(filled)) == answer
+    assert said[0].filename == __file__
     memory.close()
 
 

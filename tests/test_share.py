@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import copy
 import gc
@@ -12,6 +13,7 @@ import signal
 import threading
 import warnings
 from collections import Counter as Words
+from collections import deque
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import forkserver, resource_tracker
 
@@ -21,12 +23,12 @@ import pytest
 import scripts
 import shared_things
 import waiting
-from shared_things import Counter, Killable, Machine, Plain, Value
+from shared_things import Counter, Ending, Killable, LastWord, Machine, Plain, Step, Value
 
 import manyhands
-from manyhands import lock, share, snapshot
+from manyhands import later, lock, share, snapshot
 from manyhands.errors import LockAbandoned, NotSerializable, NotShared, OwnerDied
-from manyhands.sharing import _asked, _folder, _proxies, _serving, _table
+from manyhands.sharing import _asked, _folder, _iterating, _operations, _proxies, _serving, _table
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -89,6 +91,8 @@ PASSED_ON = {
     "format": (lambda c: f"{c:03d}", "<003>"),
     "dir": (lambda c: "inc" in dir(c) and "items" in dir(c), True),
     "isinstance": (lambda c: (isinstance(c, Counter), isinstance(c, Plain)), (True, False)),
+    "its module": (lambda c: c.__module__, "shared_things"),
+    "what its class says": (lambda c: (c.__doc__, c.__annotations__), ("A counter that is wrong as soon as two are in it at once.", {})),
     "callable": (lambda c: (callable(c), callable(c.items)), (True, False)),
     "vars": (lambda c: c.__dict__["n"], 3),
     "an item": (lambda c: c.items.append(7) or c[0], 7),
@@ -130,6 +134,14 @@ def test_containers(at):
     expected = ([10, 4, 3, 2], ["a", "b"], {"c": 3}, True, 2, True, True, [10, 4, 3, 2, 1], 19, [4, 3])
     assert at(use, numbers, table, chosen) == expected
     assert snapshot(table) == {"a": [1, 2], "b": {"c": 3}}
+
+
+def test_what_is_added_to_the_right_of_a_container(at):
+    def use(numbers, pair, data, queue):
+        return [0] + numbers, (0,) + pair, b"a" + data, deque([0]) + queue, _raised(lambda: 1 + numbers)[0].args  # noqa: RUF005 - that is it
+
+    expected = ([0, 1], (0, 1), b"ab", deque([0, 1]), ("unsupported operand type(s) for +: 'int' and 'list'",))
+    assert at(use, share([1]), share((1,)), share(bytearray(b"b")), share(deque([1]))) == expected
 
 
 def test_numbers_in_a_box(at):
@@ -413,6 +425,95 @@ def test_a_dictionary_that_changes_meanwhile(at):
         at(use, share({str(i): i for i in range(100)}))
 
 
+def _grow(items):
+    seen = []
+    for item in items:
+        seen.append(item)
+        if len(items) < 40:
+            items.append(len(items))
+    return seen
+
+
+def _add(chosen):
+    return [chosen.add(f"{each}+") for each in chosen]
+
+
+def _put_at_the_end(table):
+    return [table.__setitem__("new", 1) for key in table if key == len(table) - 1]
+
+
+def _rotate(queue):
+    return [queue.rotate() for _ in queue]
+
+
+def _clear(table):
+    return [table.clear() for _ in table]
+
+
+def _late(items):
+    iterator = iter(items)
+    items.append("late")
+    return list(iterator)
+
+
+LOOPS = {
+    "a list that grows": (_grow, lambda: [0]),
+    "a longer one that grows": (_grow, lambda: list(range(17))),
+    "a list that has grown before the first": (_late, lambda: [0]),
+    "a dict that grows": (_put_at_the_end, lambda: dict.fromkeys(range(3))),
+    "in its last chunk": (_put_at_the_end, lambda: dict.fromkeys(range(20))),
+    "a dict that shrinks": (_clear, lambda: {1: 1}),
+    "a set": (_add, lambda: {1, 2}),
+    "a queue": (_rotate, lambda: deque([1, 2])),
+    "something of one's own": (_grow, lambda: Own([0])),
+    "nothing": (_grow, list),
+}
+
+
+class Own:
+    def __init__(self, items):
+        self._items = items
+
+    def __iter__(self):
+        return iter(self._items)
+
+    def __len__(self):
+        return len(self._items)
+
+    def append(self, item):
+        self._items.append(item)
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_a_loop_sees_what_it_does(at, name):
+    """As one over the container itself does."""
+
+    def loop(do, container):
+        try:
+            return do(container)
+        except RuntimeError as error:
+            return str(error)
+
+    do, make = LOOPS[name]
+    expected = loop(do, make())
+    assert at(loop, do, share(make())) == expected
+
+
+def test_a_loop_that_changes_nothing_asks_once(there, monkeypatch):
+    """As long as it takes no longer than a message."""
+
+    asked = []
+    monkeypatch.setitem(_operations.DOING, _asked.ITERATE, lambda *args: asked.append(args) or _iterating.iterate(*args))
+
+    def quick(items):
+        _iterating._NS = 10**10
+        return list(items)
+
+    assert there(quick, share([1, 2, 3])) == [1, 2, 3]
+    assert there(quick, share({1: 2})) == [1]
+    assert len(asked) == 2
+
+
 # ---------------------------------------------------------------- errors
 
 
@@ -423,6 +524,35 @@ def test_an_error_is_the_objects_own_with_its_traceback(there):
     with pytest.raises(ValueError, match="no good") as caught:
         there(use, share(Counter()))
     assert "in fail" in str(caught.value.__cause__)
+
+
+ENDS = {
+    "a call": lambda c, kind: c.end(kind),
+    "later": lambda c, kind: later(c).end(kind).result(10),
+    "await": lambda c, kind: asyncio.run(shared_things.awaited(c.end_in_a_loop(kind))),
+    "a coroutine, later": lambda c, kind: later(c).end_in_a_loop(kind).result(10),
+    "in a batch": lambda c, kind: in_a_batch(c, kind),
+}
+
+
+def in_a_batch(c, kind):
+    with manyhands.batch(c) as b:
+        counted = b.count()
+        b.end(kind)
+    return counted
+
+
+@pytest.mark.parametrize("where", ["here", "there"])
+@pytest.mark.parametrize("way", ENDS)
+def test_what_would_end_a_program_is_raised_at_the_caller(way, where):
+    with share.keeper() if where == "there" else contextlib.nullcontext() as keeper:
+        c = keeper.new(Ending) if keeper else share(Ending())
+        for kind in (KeyboardInterrupt, SystemExit, LastWord):
+            with pytest.raises(kind, match="the end") as caught:
+                ENDS[way](c, kind)
+            assert type(caught.value) is kind
+            assert where == "here" or "in end" in str(caught.value.__cause__)
+        assert c.count() == 3
 
 
 def test_how_a_task_shows_its_proxies():
@@ -549,13 +679,30 @@ def test_a_goodbye_that_is_read_before_what_it_is_for():
     c = share(counter)
     client = _serving.Session(b"client")
     number = _table.here.table.by_id[id(counter)].number
-    client.let_go([(number, 1)])
+    client.let_go([(number, 1, 0)])
     client.hold_again([number])
     assert holds_of(counter) == 1
     client.hold_again([number])
     assert holds_of(counter) == 2
     client.end()
     assert (holds_of(counter), c.n) == (1, 0)
+
+
+def test_a_goodbye_that_is_read_before_the_word_of_a_pickle():
+    """The same: whoever reads the pickle is to find the object."""
+    counter = Counter()
+    c = share(counter)
+    client = _serving.Session(b"client")
+    number = _table.here.table.by_id[id(counter)].number
+    client.hold_again([number])
+    del c
+    client.let_go([(number, 1, 1)])
+    assert holds_of(counter) == 1
+    client.lease(number, ticket=5)
+    assert holds_of(counter) == 1
+    assert share(counter).n == 0
+    _table.here.table.redeem(5)
+    assert not holds_of(counter)
 
 
 def test_a_forked_child_counts_a_proxy_once():
@@ -589,9 +736,7 @@ def test_a_pickle_that_comes_too_late_says_so(monkeypatch):
         pickle.loads(data)
 
 
-def test_what_a_process_has_is_kept_for_it(monkeypatch, there):
-    monkeypatch.setattr(_table, "LEASE", 0.5)
-
+def test_what_a_process_has_is_kept_for_it(there):
     def keep(c):
         shared_things.kept.append(c)
 
@@ -601,10 +746,10 @@ def test_what_a_process_has_is_kept_for_it(monkeypatch, there):
     counter = Counter()
     c = share(counter)
     there(keep, c)
-    waiting.until(lambda: holds_of(counter) == 2)
+    assert holds_of(counter) >= 2
     del c
-    waiting.until(lambda: not _table.here.table.by_id[id(counter)].leased)
     assert there(use) == 1
+    waiting.until(lambda: not holds_of(counter))
 
 
 # ---------------------------------------------------------------- other ways to other processes
@@ -646,6 +791,36 @@ def test_a_method_kept_in_an_attribute_is_what_it_is_at_the_moment(at):
         return machine.state(), machine.state
 
     assert at(begin, share(Machine())) == ("begun", None)
+
+
+def test_an_attribute_in_the_place_of_a_method_is_an_attribute(at):
+    def use(plain, sized, changed):
+        first = plain.size(), sized.size, changed.size()
+        changed.size = 3
+        return *first, plain.size(), sized.size, changed.size, plain.size()
+
+    plain, sized, changed = share(Step()), share(Step(2)), share(Step())
+    assert plain.size() == 1
+    assert at(use, plain, sized, changed) == (1, 2, 1, 1, 2, 3, 1)
+    assert (plain.size(), sized.size) == (1, 2)
+    assert at(lambda changed: changed.size, changed) == 3
+
+
+def test_a_box_is_what_is_in_it(at):
+    def use(n, later):
+        m = n
+        first = isinstance(m, int), m + 1, m & 1
+        m /= 2
+        share.assign(later, "text")
+        return *first, m is n, isinstance(m, float), isinstance(m, int), repr(m), m * 2, m.is_integer(), len(later), later[1:]
+
+    n, later = share(3), share(None)
+    assert n.bit_length() == 2
+    assert at(use, n, later) == (True, 4, 1, True, True, False, "1.5", 3.0, False, 4, "ext")
+    assert (isinstance(n, float), isinstance(n, int), n / 3, f"{n:.2f}") == (True, False, 0.5, "1.50")
+    assert (later + "s", [*later], len(later), isinstance(later, str), later.upper()) == ("texts", ["t", "e", "x", "t"], 4, True, "TEXT")
+    share.assign(n, (1, 2))
+    assert (n[0], len(n), (*n, 3), isinstance(n, tuple), n.count(1)) == (1, 2, (1, 2, 3), True, 1)
 
 
 def test_instances_of_a_shared_class_are_sent(there):

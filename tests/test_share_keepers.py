@@ -15,7 +15,7 @@ import shared_things
 from waiting import until
 
 import manyhands
-from manyhands import errors
+from manyhands import errors, share
 from manyhands.sharing import _keepers
 
 
@@ -39,6 +39,20 @@ def test_what_a_keeper_makes_stays_there():
         counter.inc()
     with pytest.raises(errors.OwnerDied):
         keeper.new(Counter)
+
+
+def test_shutdown_ends_the_programs_keeper_and_the_next_object_has_another():
+    counter = share.new(shared_things.Killable, 3)
+    pid = counter.pid()
+    with share.keeper() as own:
+        other = own.new(list)
+        manyhands.shutdown()
+        until(lambda: not psutil.pid_exists(pid))
+        with pytest.raises(errors.OwnerDied):
+            counter.inc()
+        assert share.new(shared_things.Killable, 3).pid() != pid
+        assert len(other) == 0
+    manyhands.shutdown()
 
 
 def test_what_a_constructor_raises_has_the_traceback_of_the_keeper():

@@ -35,6 +35,27 @@ def there():
 # ---------------------------------------------------------------- later
 
 
+WAYS = {
+    "a call": lambda items, what: items.append(what),
+    "later": lambda items, what: later(items).append(what),
+    "a batch": lambda items, what: in_a_batch(items, what),
+    "a new one": lambda _, what: share.new(list, what),
+}
+
+
+def in_a_batch(items, what):
+    with batch(items) as b:
+        b.append(what)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_cannot_be_sent_is_named_with_advice_for_calls(way):
+    with pytest.raises(manyhands.NotSerializable, match=r"^argument 0 \(a generator\) cannot be sent") as caught:
+        WAYS[way](share.new(list), (n for n in ()))
+    assert "make the generator in a method of the object" in str(caught.value)
+    assert "share() it" in caught.value.__notes__[0]
+
+
 def test_a_call_later_gives_a_future(log):
     future = later(log).add("a")
     assert isinstance(future, manyhands.Future)

@@ -12,9 +12,9 @@ import threading
 import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import forkserver, resource_tracker
+from pathlib import Path
 
 import primitive_tasks as tasks
-import psutil
 import pytest
 import waiting
 
@@ -149,11 +149,18 @@ def test_a_permit_that_another_has_released_is_not_given_back_again(make, start)
 # ---------------------------------------------------------------- the dead take nothing
 
 
-def test_a_killed_getter_takes_no_item(make, start):
+@pytest.fixture(params=["get", "get_later"])
+def getting(request):
+    """Ways to wait for an item."""
+    return getattr(tasks, request.param)
+
+
+def test_a_killed_getter_takes_no_item(make, start, getting):
     items, told = make("Queue"), make("Queue")
-    dead = [start(tasks.get, items, told) for _ in range(3)]
+    dead = [start(getting, items, told) for _ in range(3)]
     for _ in dead:
         told.get(timeout=30)
+    waiting.until(lambda: "3 waiting" in repr(items))
     for process in dead:
         kill(process)
     for n in range(3):
@@ -161,19 +168,25 @@ def test_a_killed_getter_takes_no_item(make, start):
     assert [items.get(timeout=30) for _ in range(3)] == [0, 1, 2]
 
 
-def test_items_on_their_way_to_a_stopped_process_that_is_killed_then(make, start):
+def test_items_on_their_way_to_a_stopped_process_that_is_killed_then(make, start, getting):
     items, told = make("Queue"), make("Queue")
-    process = start(tasks.get, items, told)
+    process = start(getting, items, told)
     told.get(timeout=30)
     waiting.until(lambda: "1 waiting" in repr(items))
     os.kill(process.pid, signal.SIGSTOP)
-    waiting.until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_STOPPED)
+    waiting.until(lambda: _are_stopped(process.pid))
     items.put("first")
     items.put("second")
     assert items.qsize() == 1
     kill(process)
     waiting.until(lambda: items.qsize() == 2)
     assert [items.get(timeout=30), items.get(timeout=30)] == ["first", "second"]
+
+
+def _are_stopped(pid):
+    """Whether all threads of a process are."""
+    states = [path.read_text().rpartition(")")[2].split()[0] for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return set(states) == {"T"}
 
 
 def test_no_item_is_lost_by_kills(make, start):

@@ -133,7 +133,10 @@ def test_errors_are_those_of_the_object_where_the_class_is_pythons(far):
     assert raised.value.args == ("no", 3)
     with pytest.raises(RemoteError, match="Own: mine"):
         far.fail("own")
-    assert far.inc() == 1
+    with pytest.raises(ValueError, match="no"), manyhands.batch(far) as b:  # noqa: PT012 - the block is what fails
+        counted = b.inc()
+        b.fail("value")
+    assert (counted.result(), far.inc()) == (1, 2)
 
 
 def test_transactions_and_threads(far, thing):
@@ -270,8 +273,36 @@ def test_addresses_that_are_none(address):
         share.listen(address, key=KEY, expose={"a": share([])})
 
 
+def test_a_list_exposes_what_is_shared_under_names(thing):
+    shared = [share(thing, name="of a listener"), share([1], name="other")]
+    shared.append(share({"a": 1}, name="third"))
+    with share.listen("tcp://127.0.0.1:0", key=KEY, expose=["other", "third.get"]) as listening:
+        other, third = (share.connect(f"{listening.address}/{name}", key=KEY) for name in ("other", "third"))
+        other.append(2)
+        assert (shared[1], third.get("a")) == ([1, 2], 1)
+        with pytest.raises(NotExposed, match=r"what may be used is get$"):
+            third.clear()
+        with pytest.raises(ShareRefused):
+            share.connect(f"{listening.address}/of a listener", key=KEY)
+        del other, third
+    for each in shared:
+        share.close(each)
+
+
+def test_what_may_be_used_is_said(far):
+    with pytest.raises(NotExposed, match=r"what may be used is .*inc, .*n, "):
+        _ = far._private
+
+
 def test_what_is_wrong_with_expose_is_said():
-    for expose, error in (({}, ValueError), ({"a-b": []}, ValueError), ({"a.b-c": []}, ValueError), (["a"], TypeError)):
+    for expose, error in (
+        ({}, ValueError),
+        ({"a-b": []}, ValueError),
+        ({"a.b-c": []}, ValueError),
+        (["a"], ValueError),
+        ([[]], TypeError),
+        ("a", TypeError),
+    ):
         with pytest.raises(error):
             share.listen("tcp://127.0.0.1:0", key=KEY, expose=expose)
     with pytest.raises(ValueError, match="'a' is exposed twice"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import functools
 import os
 import pickle
@@ -15,6 +16,8 @@ import pytest
 
 import manyhands
 from manyhands import errors
+from manyhands.memory import _survey
+from manyhands.memory._buffers import Buffers
 from manyhands.memory._entry import LARGE, Meta
 from manyhands.memory._store import Store
 
@@ -382,6 +385,100 @@ def test_clear(store):
     assert files(store) == []
     store.put(KEY, 1, meta())
     assert store.get(KEY).value == 1
+
+
+# ---------------------------------------------------------------- several at once
+
+
+@pytest.fixture
+def other(store):
+    """The same folder, as another process has it."""
+    other = Store(store.location)
+    yield other
+    other.close()
+
+
+def overtake(store, monkeypatch, how):
+    """Let ``how`` happen in another thread, as far as it gets, when ``store`` is about to give an entry its name."""
+    publish, flock = store.folder.publish, fcntl.flock
+    has_got_far = threading.Event()
+
+    def overtaking():
+        how()
+        has_got_far.set()
+
+    def telling(fd, operation):
+        if operation == fcntl.LOCK_EX and threading.current_thread() is thread:
+            try:
+                flock(fd, operation | fcntl.LOCK_NB)
+            except BlockingIOError:
+                has_got_far.set()
+        flock(fd, operation)
+
+    def overtaken(*args, **options):
+        store.folder.publish = publish
+        thread.start()
+        assert has_got_far.wait(30)
+        return publish(*args, **options)
+
+    thread = threading.Thread(target=overtaking)
+    monkeypatch.setattr(fcntl, "flock", telling)
+    store.folder.publish = overtaken
+    return thread
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        lambda other: (other.put(KEY, 1, meta()), other.delete(KEY)),
+        lambda other: (other.put(KEY, 1, meta()), other.evict(items_limit=0)),
+        lambda other: other.clear(),
+    ],
+    ids=["delete", "evict", "clear"],
+)
+def test_what_is_stored_while_others_remove_is_in_the_index_if_it_is_there(store, other, monkeypatch, how):
+    """Else it would never be evicted."""
+    store.put(OTHER, 1, meta())
+    thread = overtake(store, monkeypatch, lambda: how(other))
+    store.put(KEY, 2, meta())
+    thread.join()
+    assert {entry.key for entry in store.entries()} == set(store.index().entries)
+
+
+def test_what_is_stored_while_the_index_is_made_anew_is_in_it(store, monkeypatch):
+    store.put(KEY, 1, meta("m.f"))
+    [path] = [path for path in files(store, "index") if path.endswith(".log")]
+    survey = _survey.buffers
+
+    def late(folder):
+        store.put(OTHER, 2, meta("m.f"))
+        store.put(THIRD, 3, meta("m.g"))
+        return survey(folder)
+
+    with open(path, "r+b") as file:
+        file.seek(100)
+        file.write(b"?")
+    monkeypatch.setattr(_survey, "buffers", late)
+    store.index()
+    monkeypatch.undo()
+    index = store.index()
+    assert {entry.key: entry.function for entry in index.infos()} == {KEY: "m.f", OTHER: "m.f", THIRD: "m.g"}
+    with store.journal() as journal:
+        assert journal.estimate()[:2] == (index.bytes_stored(), 3)
+
+
+def test_a_result_that_takes_the_place_of_another_while_that_is_read_stays(store, monkeypatch):
+    store.put(KEY, np.zeros(LARGE), meta())
+    load = Buffers.load
+
+    def late(*args, **options):
+        monkeypatch.undo()
+        store.put(KEY, np.ones(LARGE), meta())
+        return load(*args, **options)
+
+    monkeypatch.setattr(Buffers, "load", late)
+    assert store.get(KEY) is None
+    assert store.get(KEY).value[0] == 1
 
 
 # ---------------------------------------------------------------- processes

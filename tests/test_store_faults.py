@@ -15,6 +15,7 @@ import store_writers
 
 from manyhands import errors
 from manyhands.memory import _folder
+from manyhands.memory._buffers import Buffers
 from manyhands.memory._entry import LARGE, Meta
 from manyhands.memory._store import Store
 
@@ -111,6 +112,27 @@ def dies_at(step, location, value, *, nameless):
         store.put(KEY, value, meta())
         os._exit(0)
     return os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+
+
+def test_killed_after_its_journal_was_made_part_of_the_base(tmp_path):
+    """What it was in the midst of is still known."""
+    pid = os.fork()
+    if not pid:
+        store = Store(str(tmp_path))
+        attach = Buffers.attach
+
+        def killed(*args):
+            with store.journal() as journal:
+                journal.compact()
+            attach(*args)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+        Buffers.attach = killed
+        store.put(KEY, np.zeros(LARGE), meta())
+        os._exit(0)
+    assert os.waitpid(pid, 0)[1] == signal.SIGKILL
+    store_writers.write_next(str(tmp_path))
+    assert store_writers.problems(str(tmp_path)) == []
 
 
 # ---------------------------------------------------------------- no room, no right

@@ -25,6 +25,7 @@
 ``_kept.py``            what is stored, and so may not be a mere reference
 ``_inherited.py``       what workers can have only when they start: multiprocessing's queues, locks, pipes
 ``_handed.py``          sockets and connections in arguments: a copy of the descriptor goes beside the pickle
+``_passing.py``         shared objects in what is sent: for how long they are kept for who reads it
 ``_trace.py``           which part of an object cannot be pickled
 ``_depth.py``           how deep pickle would go, and where it failed
 ``_steps.py``           what an object consists of, and how a path reads

@@ -46,14 +46,15 @@ _OUT_OF_MEMORY = pickle.dumps(
 )
 
 
-def encode_failure(error: BaseException, own: str = "") -> bytes:
+def encode_failure(error: BaseException, own: str = "", *, deadly: bool = False) -> bytes:
     """The bytes of an exception with its traceback, causes, notes and, of a group, its members.
 
-    Frames of files in the folder ``own`` are left out of the top of its traceback.
+    Frames of files in the folder ``own`` are left out of the top of its traceback. ``deadly``: what is to end a program may end the one
+    that this is sent to, since that has called what raised it.
     """
     for describe in (_in_full, _in_brief):
         with contextlib.suppress(BaseException):  # user code runs in there, and this must never raise
-            return pickle.dumps(describe(error, own), _pickling.PROTOCOL)
+            return pickle.dumps(describe(error, own, deadly), _pickling.PROTOCOL)
     return _OUT_OF_MEMORY if issubclass(type(error), MemoryError) else _LAST_RESORT
 
 
@@ -68,18 +69,19 @@ def decode_failure(payload: Bytes) -> BaseException:
 # ------------------------------------------------------------ apart
 
 
-def _in_full(error: BaseException, own: str) -> Record:
-    return _Recording().run(error, own)
+def _in_full(error: BaseException, own: str, deadly: bool) -> Record:
+    return _Recording(deadly).run(error, own)
 
 
-def _in_brief(error: BaseException, own: str) -> Record:
+def _in_brief(error: BaseException, own: str, _: bool) -> Record:
     return name_of(error), "", _bare_traceback(error, own), [], [], "it could not be taken apart", None, None, None
 
 
 class _Recording:
     """Takes an exception apart, with those that belong to it: each once, however many refer to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, deadly: bool) -> None:
+        self._deadly = deadly
         self._known: dict[int, Record | None] = {}
         self._end = time.monotonic() + _SECONDS
 
@@ -87,7 +89,7 @@ class _Recording:
         """The record of an exception."""
         self._known[id(error)] = None  # nothing that belongs to it leads to it again
         group = self._group(error, depth)
-        forms, why = _forms(error) if group is None or (group[1] and all(group[1])) else ([], _TOO_DEEP)
+        forms, why = _forms(error, self._deadly) if group is None or (group[1] and all(group[1])) else ([], _TOO_DEEP)
         record = (
             name_of(error),
             text_of(error),
@@ -151,9 +153,9 @@ def _bare_traceback(error: BaseException, own: str) -> str:
     return "\n".join([*lines, f"{name_of(error)}: {text_of(error)}", ""])
 
 
-def _forms(error: BaseException) -> tuple[list[bytes], str]:
+def _forms(error: BaseException, deadly: bool) -> tuple[list[bytes], str]:
     """Ways to rebuild the exception, the most faithful first; if there is none, why."""
-    if not isinstance(error, Exception):
+    if not (deadly or isinstance(error, Exception)):
         return [], _DEADLY
     cls, group = type(error), isinstance(error, BaseExceptionGroup)
     state = {name: held for name, held in vars(error).items() if name != "__notes__"}

@@ -42,9 +42,7 @@ class Kept(_pickling.Encoder):
     is_kept = True
 
     def reducer_override(self, obj: Any) -> Any:
-        reason = _reasons.get(type(obj))
-        if reason is None:
-            reason = _reasons[type(obj)] = _reason(type(obj))
+        reason = _reason_of(obj)
         if reason == _BY_VALUE:
             return NotImplemented
         is_shared = reason != _SHARED or getattr(obj, "_piece", obj) is not None  # what is computed from a shared array is not
@@ -53,7 +51,23 @@ class Kept(_pickling.Encoder):
         raise Refused(reason, of=obj)
 
 
+def check_not_open(obj: object, mend: str) -> None:
+    """
+    Raises:
+        Refused: it is an open file, of which a pickle has the path alone.
+    """
+    if _reason_of(obj) == _FILE and not _is_standard_stream(obj):
+        raise Refused(_FILE, mend, of=obj)
+
+
 _reasons: dict[type, str] = {}
+
+
+def _reason_of(obj: object) -> str:
+    reason = _reasons.get(type(obj))
+    if reason is None:
+        reason = _reasons[type(obj)] = _reason(type(obj))
+    return reason
 
 
 def _reason(kind: type) -> str:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
 from manyhands._codec import _identity, _naming, _pickling
+from manyhands._core.user_line import stacklevel
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,10 +52,7 @@ def warn_once(what: str, where: str = "") -> None:
     if is_noted(what):
         return
     _noted.add(what)
-    level, frame = 2, sys._getframe(1)  # noqa: SLF001 - the only way to the caller's
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("manyhands."):
-        level, frame = level + 1, frame.f_back
-    warnings.warn(what + where, errors.TravelWarning, stacklevel=level)
+    warnings.warn(what + where, errors.TravelWarning, stacklevel=stacklevel())
 
 
 # ------------------------------------------------------------ locks

@@ -10,6 +10,7 @@ import io
 import pickle
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
+from manyhands._codec import _passing
 from manyhands._codec._naming import found_by_name, is_project
 
 TYPE_CHECKING = False
@@ -86,6 +87,7 @@ class Encoder(pickle.Pickler):
     is_dry = False  # the pickle is of no use
     is_kept = False  # it outlives this process
     has_told = False  # of something in this pickle, that it is a copy
+    brings = True  # descriptors may go beside the pickle, where buffers do
     own: frozenset[str] = frozenset()  # globals of __main__ that the receiver has set itself: it needs no others
 
     def __init__(
@@ -93,7 +95,7 @@ class Encoder(pickle.Pickler):
     ) -> None:
         super().__init__(file, PROTOCOL, buffer_callback=buffer_callback)
         self.file = file
-        self.brings_buffers = buffer_callback is not None
+        self.brings_buffers = buffer_callback is not None and self.brings
         self.on_stale = on_stale
         self._namespaces: dict[tuple[int, bool], Namespace] = {}
         self._modules: dict[tuple[int, int], ModuleOver] = {}
@@ -101,6 +103,15 @@ class Encoder(pickle.Pickler):
     def sends(self, _: object) -> bool:
         """Whether code of the project goes by value."""
         return False
+
+    @property
+    def read_by(self) -> str:
+        """Who reads the pickle: see ``_passing.py``."""
+        if self.is_dry:
+            return _passing.NEVER
+        if self.classes == HOME:
+            return _passing.ONCE
+        return _passing.TASK if self.on_stale is not None else _passing.UNKNOWN
 
     def reducer_override(self, obj: Any) -> Any:
         """What pickle is to do with an object; NotImplemented: what it does by default."""
@@ -276,6 +287,20 @@ def encode_whole(
     return _encode(obj, on_stale=on_stale, is_result=is_result, encoders=encoders)
 
 
+def encode_beside(
+    obj: object,
+    is_in_band: Callable[[pickle.PickleBuffer], bool],
+    views: list[memoryview],
+    encoders: tuple[type[Encoder], type[Encoder]],
+) -> bytes:
+    """Like :func:`encode_whole`, but for buffers of which ``is_in_band`` says that they are not part of it: it adds them to ``views``.
+
+    Raises:
+        NotSerializable: with the path to the part that cannot be pickled.
+    """
+    return _encode(obj, is_in_band, views, encoders=encoders)
+
+
 def decode(payload: Bytes, buffers: Sequence[Bytes] = (), what: str = "") -> Any:
     """The object behind :func:`encode`. Raises whatever the classes involved raise; ``what`` it is, then, see ``_loading.py``.
 
@@ -332,6 +357,8 @@ def _encode(
         pass
     if views:
         views.clear()
+    if _passing.seen[0]:
+        _passing.taken()
     try:
         return _dump(careful(io.BytesIO(), keep_in_band, on_stale), obj, classes, own)
     except Exception as error:  # noqa: BLE001 - __reduce__ and __getstate__ may raise anything
@@ -341,6 +368,8 @@ def _encode(
     # Whoever keeps this is not to keep, by its context or the frames of its traceback, what has been pickled: copies of descriptors.
     if views:
         views.clear()
+    if _passing.seen[0]:
+        _passing.taken()
     try:
         raise refusal
     finally:

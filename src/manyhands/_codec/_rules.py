@@ -11,7 +11,7 @@ import types
 import weakref
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _by_value, _classes, _copied, _exceptions, _inherited, _mended, _naming, _pickling
+from manyhands._codec import _by_value, _classes, _copied, _exceptions, _inherited, _mended, _naming, _passing, _pickling
 from manyhands._codec._pickling import by_name_or_value
 
 if TYPE_CHECKING:
@@ -206,6 +206,7 @@ _OF_FAMILIES: dict[tuple[str, str], Rule] = {
     ("enum", "Enum"): _classes.member,
     ("numpy", "memmap"): _of_memmaps,
     ("manyhands.sharing._pieces", "Piece"): _mended.shared,
+    ("manyhands.sharing._proxies", "Proxy"): _passing.shared,
     # They say themselves how they travel, which other objects of their families do not.
     ("manyhands.compat._typed_values", "InSharedMemory"): lambda _, __: NotImplemented,
     ("manyhands.compat._typed_values", "_Travelling"): lambda _, __: NotImplemented,

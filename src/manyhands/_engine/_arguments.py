@@ -6,7 +6,7 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
-from manyhands._codec import _packing, _pickling
+from manyhands._codec import _packing, _passing, _pickling
 from manyhands._engine import _parcels
 
 if TYPE_CHECKING:
@@ -105,6 +105,8 @@ class ArgumentEncoder:
         encoded: Encoded = payload, ()
         if views or len(payload) >= _parcels.SHARED:
             encoded = self._pool.depot.place(payload, views, self._call if is_plain else None, again.placed if again else None)
+        if _passing.seen[0]:
+            encoded = encoded[0], _passing.kept_by(encoded[1])
         if self._quiet:
             self._latest = value, encoded
         return encoded

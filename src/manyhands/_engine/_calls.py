@@ -60,10 +60,23 @@ class Function:
     """A function as it is sent: its bytes, and what is known of it.
 
     ``number`` names it in messages; a worker gets the bytes once. ``by_name``: it travels as no more than its name. ``parameters`` are
-    the names of those that are taken by position, as far as they are known.
+    the names of those that are taken by position, as far as they are known. ``things``: what it names by reference, where it is one that
+    a call has, and not the one that the pool knows.
     """
 
-    __slots__ = ("buffers", "by_name", "cost", "name", "number", "parameters", "payload", "size", "with_arguments", "with_keywords")
+    __slots__ = (
+        "buffers",
+        "by_name",
+        "cost",
+        "name",
+        "number",
+        "parameters",
+        "payload",
+        "size",
+        "things",
+        "with_arguments",
+        "with_keywords",
+    )
 
     def __init__(
         self,
@@ -83,9 +96,17 @@ class Function:
         self.name: str = name
         self.parameters: tuple[str, ...] = parameters
         self.cost: FunctionCost = FunctionCost()
+        self.things: Sequence[object] = ()
         # The forms of single calls, which would otherwise be made for each.
         self.with_arguments: Form = Form(self, _frames.STAR)
         self.with_keywords: Form = Form(self, _frames.KEYWORDS)
+
+    def keeping(self, things: Sequence[object]) -> Function:
+        """The same, which keeps these as long as anybody has it."""
+        other = Function(self.number, self.payload, self.buffers, self.name, by_name=self.by_name, parameters=self.parameters)
+        other.cost = self.cost
+        other.things = things
+        return other
 
 
 class Form:

@@ -192,7 +192,7 @@ def _pickled(call: PoolCall, form: Form, first: int, values: Sequence[object], e
     for index, value in enumerate(values, first):
         taken = value if type(value) in _TAKEN else encoder.encoded(value)
         if isinstance(taken, Snapshot) and not taken.buffers and type(taken.payload) is bytes:
-            items.append((taken.payload, ()))
+            items.append((taken.payload, taken.buffers))
             size += len(taken.payload)
             continue
         if items:

@@ -7,7 +7,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _naming, _pickling
+from manyhands._codec import _naming, _passing, _pickling
 from manyhands._core.naming import function_name
 from manyhands._engine import _parcels
 from manyhands._engine._calls import Function, parameters
@@ -71,6 +71,7 @@ class Functions:
         if plain is not None and plain.holds(fn, on_stale):
             return plain.function
         payload, views = _pickling.encode_views(fn, on_stale, own=self.own)
+        things = _passing.taken() if _passing.seen[0] else None
         key = payload if not views and len(payload) < _parcels.SHARED else _key(payload, views)
         known = self._known.get(key)
         if known is None:
@@ -90,7 +91,7 @@ class Functions:
                 _weights.warn_of_weight(fn, known.name, known.size)
         if known.by_name and not _pickling.is_made(payload):
             self._plain[id(fn)] = _Plain(fn, on_stale, known)
-        return known
+        return known.keeping(things) if things else known
 
     def clear(self) -> None:
         """Forget all, when there are no workers any more: what is large in them lies in memory."""

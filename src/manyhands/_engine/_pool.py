@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands import errors
+from manyhands._codec import _passing
 from manyhands._engine import _calls, _parcels, _settings, _watched
 from manyhands._engine._calls import PoolCall
 from manyhands._engine._cancelling import Cancelling
@@ -99,7 +100,8 @@ class ProcessPool:
         if encoded is not None:
             payload, views = encoded
             small = not views and len(payload) < _parcels.SHARED
-            self._dispatcher.crew.initializer = (payload, ()) if small else self._place_function(payload, views)
+            placed, buffers = (payload, ()) if small else self._place_function(payload, views)
+            self._dispatcher.crew.initializer = placed, _passing.kept_by(buffers)
         self.settle()
         self._dispatcher.observers += _watched.observers
         _watched.pools.add(self)

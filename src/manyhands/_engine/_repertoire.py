@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from manyhands._codec._captures import Captures
     from manyhands._codec._main_globals import MainGlobals
     from manyhands._codec._pickling import Bytes
     from manyhands._wire._frames import Frame
@@ -92,16 +93,28 @@ class Repertoire:
         from manyhands._codec._captures import Captures  # noqa: PLC0415 - 1 ms; most functions travel by name
 
         captures = Captures(function, global_names=False)
+        self._calls[number] = self._loaded_anew(number, frame) if captures.mutable else self._as_sent(number, frame, function, captures)
+        return function
+
+    def _loaded_anew(self, number: int, frame: Frame) -> Callable[..., object]:
+        """How it is called, where a task may change what it has: nothing of that is kept when one has ended."""
+
+        def call_as_sent(*args: object, **kwargs: object) -> object:
+            return self.load(number, frame)(*args, **kwargs)
+
+        return call_as_sent
+
+    def _as_sent(self, number: int, frame: Frame, function: Callable[..., object], captures: Captures) -> Callable[..., object]:
+        """The same, where it can be seen whether one has."""
 
         def call_as_sent(*args: object, **kwargs: object) -> object:
             nonlocal function, captures
-            if captures.mutable or captures.changed():
+            if captures.changed():
                 function = self.load(number, frame)
-                captures = captures if captures.mutable else Captures(function, global_names=False)
+                captures = type(captures)(function, global_names=False)
             return function(*args, **kwargs)
 
-        self._calls[number] = call_as_sent
-        return function
+        return call_as_sent
 
 
 def contents(frame: Frame) -> tuple[Bytes, list[Any]]:

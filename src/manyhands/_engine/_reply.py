@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from manyhands._codec import _packing, _pickling
+from manyhands._codec import _packing, _passing, _pickling
 from manyhands._wire import _frames
 
 TYPE_CHECKING = False
@@ -38,6 +38,8 @@ class Reply:
     def add(self, value: object, clock: Callable[[], int]) -> None:
         """Take a result that is not an atom."""
         payload, views = _pickling.encode_views(value, None, _pickling.HOME, is_result=True)
+        if _passing.seen[0]:
+            _passing.done()
         if views or len(payload) >= _LARGE:
             self._send_large(payload, views, clock)
             return
@@ -54,6 +56,8 @@ class Reply:
         from manyhands._engine import _depot, _parcels  # noqa: PLC0415 - only where a result is large
 
         placed = _depot.place(payload, views, self._worker.luggage.segments)
+        if _passing.unsettled:
+            self._worker.settle()
         now = clock()
         self.send(now)
         head: dict[str, Any] = {"count": 1, "ordinal": self._first, "a": self.since, "b": now - self.since}
@@ -73,6 +77,8 @@ class Reply:
         else:
             return
         out = self._worker.out
+        if _passing.unsettled:
+            self._worker.settle()
         if self._worker.unsaid:
             self._worker.finish_lines()
         if self._worker.borrows:

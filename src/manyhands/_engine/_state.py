@@ -82,13 +82,22 @@ def shared_pool_pids() -> list[int]:
     return [pid for pool in _state.shared.values() for pid in pool.pids()]
 
 
+# What else is to end with the warm workers.
+at_shutdown: list[Callable[[], object]] = []
+
+
 def shutdown() -> None:
-    """End the warm workers of this process, and the process that starts them. The next call starts new ones."""
+    """End the warm workers of this process, the process that starts them, and the one in which ``share.new`` has made objects.
+
+    The next call starts new ones; the objects are gone.
+    """
     with _state.lock:
         pools = list(_state.shared.values())
         _state.shared.clear()
     for pool in pools:
         pool.shutdown()
+    for end in at_shutdown:
+        end()
     with _state.lock:
         if _state.zygote is not None and not any(not pool.closed for pool in _state.pools):
             _state.zygote.close()

@@ -19,7 +19,7 @@ import sys
 import time
 import types
 
-from manyhands._codec import _failures, _packing, _pickling
+from manyhands._codec import _failures, _packing, _passing, _pickling
 from manyhands._core import worker_ids
 from manyhands._engine import _in_multiprocessing, _repertoire
 from manyhands._engine._relay import Relay
@@ -201,6 +201,12 @@ class Worker:
         if self._relay is not None and not self._giving:  # or else a task goes on
             self._relay.finish_lines()
 
+    def settle(self) -> None:
+        """Do what is to be done before the last result of a message is sent: then the parent lets go of what that has brought."""
+        if not self._giving:
+            with contextlib.suppress(Exception):
+                _passing.settle()
+
     @property
     def luggage(self) -> Luggage:
         """What deals with large pieces."""
@@ -326,6 +332,8 @@ class Worker:
     def _fail(self, ordinal: int, error: BaseException, started: int) -> None:
         if self._memory_limited and isinstance(error, MemoryError):
             self._full = True
+        if _passing.unsettled:
+            self.settle()
         if self.unsaid:
             self.finish_lines()
         payload = _failures.encode_failure(error, _OWN)

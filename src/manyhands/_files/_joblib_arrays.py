@@ -19,6 +19,7 @@ import warnings
 import zlib
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from manyhands._core.user_line import stacklevel
 from manyhands._files._compressors import ZLIB_FILE_PREFIX
 from manyhands._files._exact_stream import ExactStream
 from manyhands.errors import StoreCorrupt
@@ -232,9 +233,4 @@ def _as_subclass(array: Any, kind: Any) -> Any:
 
 def warn(text: str, category: type[Warning] = UserWarning) -> None:
     """Warn, with the line that has called this package."""
-    level, frame = 1, sys._getframe()  # noqa: SLF001 # there is no other way
-    ours = "manyhands", "pickle"
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").partition(".")[0] in ours:
-        frame = frame.f_back
-        level += 1
-    warnings.warn(text, category, stacklevel=level)
+    warnings.warn(text, category, stacklevel=stacklevel("pickle"))

@@ -7,10 +7,10 @@ import io
 import mmap
 import os
 import stat
-import sys
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from manyhands._core.user_line import stacklevel
 from manyhands._files import _compressors, _format, _joblib_files, _reading, _sources
 from manyhands.errors import StoreCorrupt
 
@@ -88,7 +88,7 @@ class Loading:
         if self.mmap_mode is not None:
             flag = self.mmap_mode
             told = f'mmap_mode "{flag}" is not compatible with compressed file {name}. "{flag}" flag will be ignored.'
-            warnings.warn(told, stacklevel=_outside())
+            warnings.warn(told, stacklevel=stacklevel())
 
     def _container(self, file: Any, name: str) -> Any:
         place = _place(file) if _is_regular(file) else None
@@ -104,7 +104,7 @@ class Loading:
         told = f'"{file!r}" is not a raw file, mmap_mode "{flag}" flag will be ignored.'
         if isinstance(file, (io.BytesIO, _Rewound)):
             told = f'In memory persistence is not compatible with mmap_mode "{flag}" flag passed. mmap_mode option will be ignored.'
-        warnings.warn(told, stacklevel=_outside())
+        warnings.warn(told, stacklevel=stacklevel())
 
     def _mapped(self, file: Any, name: str, place: int) -> Any:
         assert self.mmap_mode is not None
@@ -123,7 +123,7 @@ class Loading:
         file.seek(place + contents.source.position)
         if any(row.codec for row in contents.rows):
             told = f'mmap_mode "{self.mmap_mode}" is not compatible with the compressed arrays of {name}: they were read.'
-            warnings.warn(told, stacklevel=_outside())
+            warnings.warn(told, stacklevel=stacklevel())
         return self._ours(contents, self)
 
     def _contents(self, source: _sources.Source) -> Any:
@@ -258,14 +258,3 @@ def _is_regular(file: Any) -> bool:
     if not isinstance(getattr(file, "raw", file), io.FileIO):
         return False
     return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-
-
-def _outside() -> int:
-    """The ``stacklevel`` of whoever has called from outside."""
-    level, frame = 1, sys._getframe(1)  # noqa: SLF001 - as warnings does
-    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith(_OWN):
-        level, frame = level + 1, frame.f_back
-    return level
-
-
-_OWN = "manyhands._files", "manyhands.compat.joblib.numpy_pickle"

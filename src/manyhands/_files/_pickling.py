@@ -12,7 +12,7 @@ import pickle
 import sys
 from typing import TYPE_CHECKING, Any
 
-from manyhands._codec import _pickling
+from manyhands._codec import _kept, _pickling
 from manyhands._files import _pieces
 from manyhands._files._names import Names
 
@@ -138,6 +138,7 @@ class _ByValue(_pickling.Encoder):
             return NotImplemented
         if isinstance(obj, type) and getattr(obj, "__module__", None) == "__main__" and _found_in_main(obj.__qualname__) is obj:
             return NotImplemented
+        _kept.check_not_open(obj, "store its path, or what is to be read from it")
         return super().reducer_override(obj)
 
 

@@ -11,7 +11,8 @@
 ``_results.py``        results that stay in the store until somebody asks
 ``_validation.py``     which results are still good
 ``_telling.py``        what ``verbose=`` says
-``_store.py``          entries on disk: ``_entry.py`` their format, ``_buffers.py`` large parts, ``_index.py`` what is known of them all
+``_store.py``          entries on disk, together: ``_entry_reading.py``, ``_entry_writing.py``, ``_entry_removing.py``, ``_inventory.py``
+``_entry.py``          the format of one; ``_buffers.py``: its large parts; ``_index.py``: what is known of them all
 ``_folder.py``         files that appear whole or not at all; ``_pickled.py``, ``_compression.py``, ``_signing.py``: what is in them
 ``_journal.py``        what is known is written down here; ``_ledger.py``, ``_survey.py``, ``_upkeep.py``, ``_at_end.py``: by whom, and when
 ``_eviction.py``       which entries go; ``_limits.py``: limits as users write them

@@ -121,7 +121,7 @@ class Folder:
 
     @contextlib.contextmanager
     def locked(self, key: bytes) -> Iterator[None]:
-        """Nobody else attaches large buffers to entries of the shard of ``key``, or removes them. Never for long."""
+        """Nobody else gives names to entries of the shard of ``key`` and to their large buffers, or removes them. Never for long."""
         fd = -1
         with contextlib.suppress(OSError):  # a file system without locks: entries may lose buffers to who writes them at the same moment
             fd = os.open(f"{self.index}/{key.hex()[:2]}.links", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -133,6 +133,14 @@ class Folder:
                 with contextlib.suppress(OSError):
                     fcntl.flock(fd, fcntl.LOCK_UN)  # a child that is forked meanwhile has a copy of the descriptor
                 os.close(fd)
+
+    @contextlib.contextmanager
+    def all_locked(self) -> Iterator[None]:
+        """The same of all shards, for what concerns all entries at once. Who has the lock of one does not ask for another: no circle."""
+        with contextlib.ExitStack() as stack:
+            for shard in range(256):
+                stack.enter_context(self.locked(bytes([shard])))
+            yield
 
     def link(self, source: str, target: str) -> None:
         """Another name for a file.
@@ -197,16 +205,16 @@ class Folder:
             os.unlink(old)
         os.replace(path, os.path.join(self.damaged, name))
 
-    def empty(self) -> None:
-        """Remove all that is stored, at once for everybody who looks."""
+    def move_away(self) -> list[str]:
+        """Nothing is stored any more, for everybody who looks; where it is now, to be removed. The folder is made if it is not there."""
+        away = []
         for part in (self.entries, self.buffers, self.damaged, self.imported):
-            away = self.staged()
-            try:
-                os.rename(part, away)
-            except FileNotFoundError:
-                continue
-            remove_tree(away)
+            path = self.staged()
+            with contextlib.suppress(FileNotFoundError):
+                os.rename(part, path)
+                away.append(path)
         self.make()
+        return away
 
 
 def new_token() -> str:

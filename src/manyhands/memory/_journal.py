@@ -13,7 +13,7 @@ import contextlib
 import fcntl
 import os
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from manyhands.memory import _index
 from manyhands.memory._folder import new_token
@@ -28,6 +28,15 @@ _MAGIC = b"MHINDEX1"
 _BASE = "base"
 _LOG = ".log"
 _LEAST = 1 << 20  # bytes of journals that no new base is made for
+
+
+class Mark(NamedTuple):
+    """How far a journal was: which one, its length, and what was noted in all of bytes on disk and entries."""
+
+    token: str
+    end: int
+    stored: int
+    entries: int
 
 
 class Journal:
@@ -164,27 +173,53 @@ class Journal:
                 os.close(fd)
         return unfinished
 
-    def compact(self, *, anew: _index.Index | None = None) -> bool:
-        """Make a new base of the old one and this process's journal; ``anew``: of this. False: another process does.
+    def compact(self) -> bool:
+        """Make a new base of the old one and this process's journal. False: another process does.
 
-        Those of others that live are left to them.
+        The journals of others that live are left to them.
+
+        Raises:
+            OSError: it cannot be written.
         """
         with self.only_one() as is_mine:
-            if not is_mine:
-                return False
-            self._open()
-            index = anew
-            if index is None:
+            if is_mine:
                 index = _index.Index()
                 self._read_into(index, _BASE)
                 self._read_into(index, self.token + _LOG)
                 index.settle()
-            header = _HEADER.pack(_MAGIC, index.bytes_stored(), len(index.entries), 0)
-            self._folder.publish([header, index.to_frame()], self._path(_BASE), replace=True)
-            os.ftruncate(self._fd, _HEADER.size)
-            self._end, self._stored, self._count, self._names = _HEADER.size, 0, 0, set()
-            self._append_frames(b"", 0, 0)
-        return True
+                self.replace(index)
+        return is_mine
+
+    def mark(self) -> Mark:
+        """How far this journal is."""
+        return Mark(self.token if self._fd >= 0 else "", self._end, self._stored, self._count)
+
+    def replace(self, index: _index.Index, since: Mark | None = None) -> None:
+        """Make ``index`` the base, for who is the :meth:`only_one`. It takes the place of the old one and of this journal, but for what
+        has been noted ``since``.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        self._open()
+        kept, stored, count = self._noted(since)
+        header = _HEADER.pack(_MAGIC, index.bytes_stored(), len(index.entries), 0)
+        self._folder.publish([header, index.to_frame()], self._path(_BASE), replace=True)
+        os.ftruncate(self._fd, _HEADER.size)
+        self._end, self._stored, self._count = _HEADER.size, 0, 0
+        self._append_frames(kept, stored, count)
+
+    def _noted(self, since: Mark | None) -> tuple[bytes, int, int]:
+        """What stays in the journal: that, and what another would have to tidy up; with the bytes and entries that it counts."""
+        data = _read(self._path(self.token + _LOG))[_HEADER.size :] if self._busy or since else b""
+        links = [_index.record(_index.LINKS, key, 0.0) for key in sorted(_index.keys_of_links(data))] if self._busy else []
+        if since is None:
+            self._names = set()
+            return _index.frame(links) if links else b"", 0, 0
+        if since.token != self.token:  # all of this journal is younger
+            since = Mark(self.token, _HEADER.size, 0, 0)
+        names = _index.frame(links, sorted(self._names))  # which are in the first frames that they are used in
+        return names + data[since.end - _HEADER.size :], self._stored - since.stored, self._count - since.entries
 
     def is_due(self, base: int, logs: int) -> bool:
         """Whether it is time for a new base, of that length of the old one and of the journals."""

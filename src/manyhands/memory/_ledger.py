@@ -12,7 +12,7 @@ from manyhands.memory import _at_end, _index
 from manyhands.memory._journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from manyhands.memory._entry import Meta, Reference
     from manyhands.memory._folder import Folder
@@ -88,8 +88,24 @@ class Ledger:
 
     def replace(self, index: _index.Index) -> None:
         """All that counts is in ``index``."""
-        with self._lock, contextlib.suppress(OSError):
-            self._journal.compact(anew=index)
+        with self._lock, contextlib.suppress(OSError), self._journal.only_one() as is_mine:
+            if is_mine:
+                self._journal.replace(index)
+
+    @contextlib.contextmanager
+    def mending(self) -> Iterator[tuple[_index.Index, Callable[[_index.Index], None]]]:
+        """What has been noted, and what to call with a better index that has been made of it. What is noted meanwhile stays noted."""
+        self.flush()
+        with self._journal.only_one() as is_mine:
+            with self._lock:
+                index, mark = self._journal.read(), self._journal.mark()
+
+            def replace(better: _index.Index) -> None:
+                with self._lock, contextlib.suppress(OSError):
+                    if is_mine:
+                        self._journal.replace(better, since=mark)
+
+            yield index, replace
 
     @contextlib.contextmanager
     def journal(self) -> Iterator[Journal]:

@@ -18,6 +18,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands import errors
+from manyhands._core.user_line import stacklevel
 from manyhands.memory import _at_end, _ends
 from manyhands.memory._buffers import Lost
 from manyhands.memory._entry import Damaged, Entry, NotSigned
@@ -260,12 +261,12 @@ class RemoteStore:
         """Say in the user's thread what has gone wrong, wherever that was."""
         for fault in self._files.faults():
             what = "what this machine has does until it can be, which is tried now and then"
-            warnings.warn(f"{fault}; {what}", errors.StoreWarning, stacklevel=4)
+            warnings.warn(f"{fault}; {what}", errors.StoreWarning, stacklevel=stacklevel())
 
     def _say(self, what: str) -> None:
         if what not in self._said:
             self._said.add(what)
-            warnings.warn(what, errors.StoreWarning, stacklevel=5)
+            warnings.warn(what, errors.StoreWarning, stacklevel=stacklevel())
 
 
 def _buffers_of(raw: bytes, key: bytes) -> list[str]:

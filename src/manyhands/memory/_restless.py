@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+from manyhands._core.user_line import stacklevel
 from manyhands.errors import StoreWarning
 from manyhands.memory import _why
 
@@ -38,5 +39,5 @@ class Restless:
                 f"{self._code.name} changes what it reads while it runs ({differences}): its next call is another one, and is not found in "
                 "the store. If that is a memo, functools.cache is one whose contents do not count",
                 StoreWarning,
-                stacklevel=6,
+                stacklevel=stacklevel(),
             )

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from manyhands._core.options import refuse
+from manyhands._core.user_line import stacklevel
 from manyhands.errors import NotStored
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ class Settings:
         refusal = NotStored(function, error, value)
         if self.memory.on_not_stored == "raise":
             raise refusal from error
-        warnings.warn(str(refusal), self.memory.warning, stacklevel=5)
+        warnings.warn(str(refusal), self.memory.warning, stacklevel=stacklevel())
 
 
 def several(name: str, value: object) -> tuple[Any, ...]:

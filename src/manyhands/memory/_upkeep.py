@@ -23,6 +23,10 @@ class Upkeep:
 
     def __init__(self, store: Store) -> None:
         self._store = weakref.ref(store)
+        self.forked()
+
+    def forked(self) -> None:
+        """This is another process now: it begins anew."""
         self._background = Background("manyhands-store", self._tend)
         self._swept = False
         self._written = 0

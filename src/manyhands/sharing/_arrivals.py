@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from manyhands import errors
+from manyhands._codec import _passing, _pickling
 from manyhands.sharing import _asked as ops
-from manyhands.sharing import _callers, _coding, _dropping, _peers, _proxies, _serving
+from manyhands.sharing import _callers, _coding, _dropping, _freight, _peers, _proxies, _serving
 from manyhands.sharing._kinds import Kind
-from manyhands.sharing._table import Entry, here
+from manyhands.sharing._table import Entry, here, new_ticket
 
 if TYPE_CHECKING:
     import types
+    from collections.abc import Callable
 
 # Loaded by who needs them.
 _OPTIONAL = tuple(f"manyhands.sharing.{name}" for name in ("_looping", "_streams", "_own_calls"))
@@ -26,17 +30,19 @@ class Remote:
 
     Attributes:
         count: how many holds of this process the owner knows of, for this object.
+        leases: how often it has been told that there is a pickle.
     """
 
-    __slots__ = ("_ask", "count", "kind", "local", "number", "peer")
+    __slots__ = ("_ask", "count", "kind", "leases", "local", "number", "peer")
 
     def __init__(self, peer: _peers.Peer, number: int, kind: Kind, count: int) -> None:
         self.peer = peer
         self.number = number
         self.kind = kind
         self.count = count
+        self.leases = 0
         self.local: types.SimpleNamespace | None = None
-        self._ask = peer.request
+        self._ask: Callable[..., Any] = peer.request
 
     @property
     def address(self) -> str:
@@ -49,9 +55,25 @@ class Remote:
 
     def hold(self) -> None:
         """Have the owner know that this process has it."""
+        self.count_one()
+        _dropping.tell_of(self.peer, lambda: [self.number])
+
+    def count_one(self) -> None:
+        """The owner is about to be told of one more hold."""
         with _counting[0]:  # the thread that tidies up does it as well
             self.count += 1
-        self.peer.tell(ops.HOLD, 0, ([self.number],))
+
+    def hold_now(self) -> None:
+        """The same; it knows when this returns."""
+        self.count_one()
+        with contextlib.suppress(ConnectionError):  # it is gone
+            self.peer.request(ops.GREET, 0, "", ([self.number],), {})
+
+    def tell_first(self, first: bool) -> None:
+        """Whether the owner is to be told of pickles that have come, before it is asked anything: else a process that ends soon may not."""
+        self._ask = self.peer.request
+        if first:
+            self._ask = self.peer.tell_and_request
 
     def lock(self, timeout: float | None) -> tuple[bool, bool]:
         if not self.count:
@@ -65,14 +87,31 @@ class Remote:
         """Whether the caller is in one, with an object of that process."""
         return self.peer.is_in_transaction()
 
+    def raised(self, error: Any) -> BaseException:
+        return _coding.decode_error(error)
+
     def told(self) -> tuple[Any, ...]:
-        if _coding.way.to != self.peer.address:
-            self.peer.tell(ops.LEASE, self.number)
+        self._lease()
+        return self.named()
+
+    def named(self) -> tuple[Any, ...]:
         return arrived, (self.peer.address, self.number, *self.kind)
+
+    def promised(self) -> tuple[tuple[Any, ...], Callable[[], object]]:
+        if _coding.way.to == self.peer.address:  # this process has it until the answer is there
+            return self.named(), _nothing
+        ticket = new_ticket()
+        said = ticket, self.peer.address, self.number, *self.kind
+        return (arrived_once, said), lambda: self._lease(ticket)
+
+    def _lease(self, *ticket: int) -> None:
+        if self.peer.tell(ops.LEASE, self.number, ticket):
+            with _counting[0]:
+                self.leases += 1
 
     def __del__(self) -> None:
         if self.count and not self.peer.is_forgotten:
-            _dropping.drop(self.peer, self.number, self.count)
+            _dropping.drop(self.peer, self.number, self.count, self.leases)
 
 
 class Local:
@@ -107,11 +146,20 @@ class Local:
         """Whether the caller is in one, or in the midst of a call."""
         return self.entry.monitor.holder == _callers.current()
 
+    def raised(self, error: Any) -> BaseException:
+        assert isinstance(error, BaseException)
+        return error
+
     def told(self) -> tuple[Any, ...]:
-        address = _serving.ensure()
-        here.table.lease(self.entry)
-        _dropping.lease_soon()
-        return arrived, (address, self.number, *self.kind)
+        said = self.named()
+        _dropping.lease(self.entry)
+        return said
+
+    def named(self) -> tuple[Any, ...]:
+        return arrived, (_serving.ensure(), self.number, *self.kind)
+
+    def promised(self) -> tuple[tuple[Any, ...], Callable[[], object]]:
+        return promised(self.entry)
 
     def __del__(self) -> None:
         if self.table is here.table:
@@ -128,8 +176,47 @@ def arrived(address: str, number: int, module: str, name: str, mask: int, token:
     proxy = _proxies.known.get((address, number))
     if proxy is None:
         proxy = _proxies.proxy_of(Remote(_peers.peer_at(address), number, Kind(module, name, mask, token), 0))
-        _dropping.hold_soon(proxy)
+        _dropping.hold_soon(_peers.peer_at(address), proxy)
+        if _pickling.home:  # it has come with a task
+            if not _arrived:
+                _passing.unsettled.append(_settle)
+            _arrived.append(weakref.ref(proxy))
     return proxy
+
+
+def arrived_once(ticket: int, address: str, *said: Any) -> Any:
+    """The same, where the owner keeps the object until it is told that this has come."""
+    found = arrived(address, *said)
+    if address == here.address:
+        here.table.redeem(ticket)
+    else:
+        _dropping.redeem_soon(_peers.peer_at(address), [found], ticket)
+    return found
+
+
+def promised(entry: Entry) -> tuple[tuple[Any, ...], Callable[[], object]]:
+    """What a pickle that is read once says of an object of this process."""
+    ticket = new_ticket()
+    said = ticket, _serving.ensure(), entry.number, *entry.kind
+    return (arrived_once, said), lambda: _dropping.lease(entry, ticket)
+
+
+def _nothing() -> None:
+    """Nothing has to be promised."""
+
+
+# Of a worker: what has come with its tasks, and whose owners may not know yet that it has.
+_arrived: list[weakref.ref[Any]] = []
+
+
+def _settle() -> None:
+    """Have owners know of what is still here, and be told that they do."""
+    coming = [proxy for ref in _arrived if (proxy := ref()) is not None]
+    _arrived.clear()
+    for proxy in coming:
+        reference: Any = _proxies.reference_of(proxy)
+        if type(reference) is Remote:
+            reference.hold_now()
 
 
 def granted(address: str, number: int, module: str, name: str, mask: int, token: bytes) -> Any:
@@ -140,6 +227,8 @@ def granted(address: str, number: int, module: str, name: str, mask: int, token:
     reference: Any = _proxies.reference_of(proxy)
     with _counting[0]:
         reference.count += 1
+    if reference.kind != (module, name, mask, token):
+        _proxies.be_of_kind(proxy, Kind(module, name, mask, token))
     return proxy
 
 
@@ -152,6 +241,7 @@ def local(obj: Any, root: Entry | None = None, kind: Kind | None = None) -> Any:
     proxy = _proxies.known.get((here.token.hex(), entry.number))
     if proxy is not None:
         here.table.let_go(entry)
+        _proxies.be_of_kind(proxy, entry.kind)
         return proxy
     return _proxies.proxy_of(Local(entry))
 
@@ -181,9 +271,8 @@ def leased(obj: object) -> tuple[str, int]:
     """The address and the number of an object of this process that others will ask for; it is kept for them as long as a proxy would be."""
     address = _serving.ensure()
     entry = here.table.hold(obj)
-    here.table.lease(entry)
+    _dropping.lease(entry)
     here.table.let_go(entry)
-    _dropping.lease_soon()
     return address, entry.number
 
 
@@ -207,6 +296,7 @@ def shut_down() -> None:
     for name in _OPTIONAL:
         if (module := sys.modules.get(name)) is not None:
             module.shut_down()
+    _freight.shut_down()
     _serving.shut_down()
     _peers.shut_down()  # before the thread that tells of proxies: its last one would be dropped there, and have another thread started
     _dropping.shut_down()
@@ -215,16 +305,20 @@ def shut_down() -> None:
 
 # ---------------------------------------------------------------- forks
 
+_child = [0]  # the ticket of all that there is here, for the child that is being forked
+
 
 def _before_fork() -> None:
     """A child can reach what is shared here only if there is somebody who listens."""
+    _child[0] = 0
     if here.table.entries:
         _serving.ensure()
-        here.table.lease_all()
+        _child[0] = _dropping.lease_all()
 
 
 def _in_child() -> None:
     _counting[0] = threading.Lock()
+    _arrived.clear()
     address = here.address
     token = here.token.hex()
     mine = [proxy for (owner, _), proxy in list(_proxies.known.items()) if owner == token]
@@ -232,6 +326,7 @@ def _in_child() -> None:
     for name in _OPTIONAL:
         if (module := sys.modules.get(name)) is not None:
             module.forked()
+    _freight.forked()
     _peers.forked()
     _serving.forked()
     _dropping.forked()
@@ -244,7 +339,9 @@ def _in_child() -> None:
         reference: Any = _proxies.reference_of(proxy)
         if type(reference) is Remote:  # and not of another machine
             reference.count = 0
-            _dropping.hold_soon(proxy)
+            _dropping.hold_soon(reference.peer, proxy)
+    if _child[0]:
+        _dropping.redeem_soon(_peers.peer_at(address), mine, _child[0])
 
 
 os.register_at_fork(before=_before_fork, after_in_child=_in_child)

@@ -117,7 +117,7 @@ async def _outcome_there(reference: Any, caller: int, name: str, args: tuple[Any
     request = stream.send(_asked.AWAIT, caller, reference.number, name, args, kwargs, told)
     try:
         reply = await waiter
-    except asyncio.CancelledError:
+    except (asyncio.CancelledError, KeyboardInterrupt, SystemExit):  # Ctrl-C may strike in the task itself, which is not cancelled then
         stream.cancel(request)
         raise
     return _read(reference.peer, reply)

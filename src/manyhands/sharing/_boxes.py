@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from manyhands.sharing._kinds import SPECIAL, Kind, kind_of, with_methods
+from manyhands.sharing._kinds import SPECIAL, Kind, boxed, kind_of
 from manyhands.sharing._operators import OPERATIONS
 
 _INPLACE = tuple(name for name in SPECIAL if name in OPERATIONS and name.startswith("__i") and f"__{name[3:]}" in OPERATIONS)
@@ -17,6 +17,10 @@ class Box:
 
     def __init__(self, value: Any) -> None:
         self.value = value
+
+    def __kind__(self) -> tuple[Any, ...]:
+        """The kind of what is in it now."""
+        return tuple(kind_of_box(self.value))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.value, name)
@@ -34,18 +38,17 @@ class Box:
         return format(self.value, spec)
 
 
-def assign(box: object, value: Any) -> None:
-    """Give a box a value."""
+def assign(box: object, value: Any) -> tuple[Any, ...]:
+    """Give a box a value; its kind, for who has a proxy of the box."""
     if type(box) is not Box:
         raise TypeError(f"share.assign() is for boxes, as share(0) makes them; a shared {type(box).__name__} can be changed itself")
     box.value = value
+    return tuple(kind_of_box(value))
 
 
 def kind_of_box(value: object) -> Kind:
-    """What proxies of the box of a value have to know: it is one of the value's class, and ``+=`` changes it."""
-    kind = kind_of(type(value))
-    changing = [name for name in _INPLACE if f"__{name[3:]}" in kind.special_names()]
-    return with_methods(kind, ["__eq__", *changing])  # also of None, which has none of its own
+    """What proxies of the box of a value have to know."""
+    return boxed(kind_of(type(value)))
 
 
 def _forwarding(name: str) -> Any:

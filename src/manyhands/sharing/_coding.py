@@ -14,17 +14,17 @@ import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from manyhands import errors
-from manyhands._codec import _failures, _pickling, _renaming
-from manyhands.sharing import _script
-from manyhands.sharing._asked import CALLING, MANY
-from manyhands.sharing._kinds import Kind
+from manyhands._codec import _failures, _passing, _pickling, _renaming
+from manyhands.sharing import _freight, _script
+from manyhands.sharing._asked import CALLING, MANY, NUMBERED
 from manyhands.sharing._lanes import ENDLESS
 from manyhands.sharing._table import here
 from manyhands.sharing._values import ATOMS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
+    from manyhands.sharing._freight import Freight
     from manyhands.sharing._lanes import Bytes
     from manyhands.sharing._table import Entry
 
@@ -86,13 +86,43 @@ def encode(value: Any, to: str = "") -> bytes:
     """
     if type(value) in ATOMS:
         return atom(value)
-    if _is_plain(value):
-        return pickle.dumps(value, PROTOCOL)
+    return pickle.dumps(value, PROTOCOL) if _is_plain(value) else whole(value, to)
+
+
+def load(value: Any) -> bytes | Freight:
+    """The same; large buffers may lie in memory that goes with it."""
+    if type(value) in ATOMS:
+        return atom(value)
+    return pickle.dumps(value, PROTOCOL) if _is_plain(value) else laden(value)
+
+
+def whole(value: Any, to: str) -> bytes:
+    """What is not plain, by the codec."""
     before, way.to = way.to, to
     try:
-        return _pickling.encode_whole(value, encoders=_ENCODERS) + b"c"
+        encoded = _pickling.encode_whole(value, encoders=_ENCODERS) + b"c"
+        if _passing.seen[0]:
+            _passing.done()
     finally:
         way.to = before
+    return encoded
+
+
+def laden(value: Any, to: str = "") -> bytes | Freight:
+    """The same; large buffers may lie in memory that goes with it."""
+    before, way.to = way.to, to
+    views: list[memoryview] = []
+    try:
+        payload = _pickling.encode_beside(value, _freight.apart(views), views, _ENCODERS) + b"c"
+        loaded = _freight.load(payload, views) if views else payload
+        if loaded is not None and _passing.seen[0]:
+            _passing.done()
+    finally:
+        way.to = before
+    if loaded is None:
+        _passing.taken()  # of what nobody will read
+        return whole(value, to)
+    return loaded
 
 
 def atom(value: Any) -> bytes:
@@ -118,9 +148,10 @@ def _are_plain(values: Iterable[Any]) -> bool:
 def can_be_sent(value: Any) -> bool:
     """Whether a value can be pickled."""
     try:
-        encode(value)
+        _pickling.encode_whole(value, encoders=_ENCODERS)
     except errors.NotSerializable:
         return False
+    _passing.taken()
     return True
 
 
@@ -130,25 +161,30 @@ def decode(frame: Bytes) -> Any:
         return unmarshalled(frame)
     if frame[-1] == _PLAIN:
         return pickle.loads(frame)
+    if type(frame) is _freight.Arrived:
+        return _unpickler(frame)(io.BytesIO(frame), buffers=frame.buffers()).load()
     data = bytes(frame)
-    return (_UnpicklerOfScript if _script.MARK in data else _Unpickler)(io.BytesIO(data)).load()
+    return _unpickler(data)(io.BytesIO(data)).load()
 
 
-def encode_request(request: tuple[Any, ...], to: str) -> bytes:
-    """``(caller, operation, number, name, args, kwargs)``, for the process at an address.
+def encode_request(request: tuple[Any, ...], to: str, coded: Callable[[Any, str], Any] = whole) -> Any:
+    """``(caller, operation, number, name, args, kwargs)``, for the process at an address; ``coded`` if it is not plain.
 
     Raises:
         NotSerializable: with the path to the part of an argument that cannot be pickled.
     """
     args, kwargs = request[4], request[5]
     if (not args or ATOMS.issuperset(map(type, args))) and (not kwargs or ATOMS.issuperset(map(type, kwargs.values()))):
-        return atom(request)
+        try:
+            return _marshalled(request, _FORMAT)
+        except ValueError:
+            return pickle.dumps(request, PROTOCOL)
     if _are_plain(args) and _are_plain(kwargs.values()):
         return pickle.dumps(request, PROTOCOL)
     if request[1] == MANY and all(not call[2] and ATOMS.issuperset(map(type, call[1])) for call in args[0]):
         return atom(request)
     try:
-        return encode(request, to)
+        return coded(request, to)
     except errors.NotSerializable:
         _say_which(request, to)
 
@@ -166,30 +202,42 @@ def _say_which(request: tuple[Any, ...], to: str) -> NoReturn:
     _, operation, _, name, args, kwargs = request
     if operation == MANY:
         _say_which_of_many(args[0], to)
+    if operation in NUMBERED:
+        args = args[2]
     if operation in CALLING:  # the first is a function, and the others are its arguments
         encode(args[0], to)
         args = args[1:]
     try:
         encode((args, kwargs), to)
     except errors.NotSerializable as error:
-        refusal = _renaming.of_arguments(error, name or "a call", (), keywords=True)
-        refusal.add_note("share() it to pass it by reference: it stays where it is, and the other process gets a proxy.")
+        refusal = _advised(_renaming.of_arguments(error, name or "a call", (), keywords=True))
     raise refusal
 
 
 def _say_which_of_many(calls: list[tuple[str, Any, Any]], to: str) -> NoReturn:
     try:
-        encode([(name, args, kwargs or {}) for name, args, kwargs in calls], to)
+        encode(([(name, args, kwargs or {}) for name, args, kwargs in calls],), to)
     except errors.NotSerializable as error:
-        refusal = _renaming.of_calls(error, [(name, ()) for name, _, _ in calls])
+        refusal = _advised(_renaming.of_calls(error, [(name, ()) for name, _, _ in calls]))
     raise refusal
+
+
+def _advised(error: Any) -> BaseException:
+    """The same with advice for who calls a shared object, where there is no task."""
+    parts = [
+        errors.Part(part.path, part.type_name, part.reason, part.mend.replace("inside the task", "in a method of the object"), part.used_at)
+        for part in error.parts
+    ]
+    refusal: BaseException = type(error)(error.what, parts, error.more)
+    refusal.add_note("share() it to pass it by reference: it stays where it is, and the other process gets a proxy.")
+    return refusal
 
 
 def encode_error(error: BaseException) -> bytes:
     """What an object has raised, with its traceback here."""
     if type(error) is StopIteration and not error.args:
         return ENDED
-    return _failures.encode_failure(error, _OWN) + b"f"
+    return _failures.encode_failure(error, _OWN, deadly=True) + b"f"
 
 
 def read(reply: Bytes) -> Any:
@@ -214,13 +262,21 @@ class _Referring:
     """Mixed into an encoder: shared objects of this process go by reference; but parts of them that somebody has a proxy of do not."""
 
     root: object
+    brings = False
+
+    @property
+    def read_by(self) -> str:
+        return _passing.ONCE
 
     def persistent_id(self, obj: Any) -> Any:
         entry = here.table.by_id.get(id(obj))
         if entry is None or entry.root is not entry or obj is self.root or isinstance(obj, type):  # its instances need a class, no proxy
             return None
-        here.table.lease(entry)
-        return (_address(), entry.number, *entry.kind)
+        from manyhands.sharing import _arrivals  # noqa: PLC0415 - as above
+
+        (_, said), promise = _arrivals.promised(entry)
+        _passing.met(promise)
+        return said
 
 
 class _Encoder(_Referring, _pickling.Encoder):
@@ -238,8 +294,11 @@ class _Unpickler(pickle.Unpickler):
     def persistent_load(self, said: tuple[Any, ...]) -> Any:
         from manyhands.sharing import _arrivals  # noqa: PLC0415 - as above
 
-        address, number, *kind = said
-        return _arrivals.arrived(address, number, *Kind(*kind))
+        return _arrivals.arrived_once(*said)
+
+
+def _unpickler(data: bytes) -> type[_Unpickler]:
+    return _UnpicklerOfScript if _script.MARK in data else _Unpickler
 
 
 class _UnpicklerOfScript(_Unpickler):

@@ -253,10 +253,15 @@ class Distant:
     def unlock(self) -> None:
         self.machine.unlock(self.number)
 
-    def told(self) -> tuple[Any, ...]:
+    def raised(self, error: Any) -> BaseException:
+        return StopIteration() if error is None else _error_of(*error)
+
+    def told(self) -> Any:
         raise TypeError(
             "the proxy of an object on another machine cannot be pickled, for its key would be, too: share.connect() where it is used"
         )
+
+    named = promised = told
 
     def __del__(self) -> None:
         self.machine.gone.append((self.number, self.count))

@@ -5,19 +5,24 @@ One thread per process, from the first such proxy on. It sleeps while there is n
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import sys
 import threading
 import weakref
 from collections import defaultdict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from manyhands.sharing import _asked as ops
-from manyhands.sharing._table import here
+from manyhands.sharing._table import here, new_ticket
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from manyhands.sharing._peers import Peer
     from manyhands.sharing._proxies import Proxy
+    from manyhands.sharing._table import Entry
 
 _AT_ONCE = 1000
 _FAREWELL = 1.0  # seconds that it may take to tell what there is
@@ -68,45 +73,93 @@ class _Housekeeping:
         return found
 
     def _tell(self, notes: list[tuple[Any, ...]]) -> None:
-        gone: defaultdict[Peer, list[tuple[int, int]]] = defaultdict(list)
-        for peer, number, count in notes:
+        came: defaultdict[Peer, list[weakref.ref[Proxy]]] = defaultdict(list)
+        gone: defaultdict[Peer, list[tuple[int, int, int]]] = defaultdict(list)
+        for peer, what, more in notes:
             if peer is None:
-                self._hold(number)
+                pass
+            elif type(what) is int:
+                gone[peer].append((what, *more))
             else:
-                gone[peer].append((number, count))
+                came[peer] += what
+        for peer, proxies in came.items():
+            tell_of(peer, partial(_held, proxies, again=False))
         for peer, counts in gone.items():
             peer.tell(ops.LET_GO, 0, (counts,))
 
-    def _hold(self, proxy: weakref.ref[Proxy]) -> None:
-        from manyhands.sharing import _proxies  # noqa: PLC0415 - it is loaded
 
+def tell_of(peer: Peer, held: Callable[[], list[int]]) -> None:
+    """Tell an owner of proxies that have come, and of those that came by pickles that are read once: all in one message, so that it knows
+    of what has come before the time of the pickle ends. ``held`` gives the numbers of the others.
+    """
+
+    def told() -> tuple[list[int], list[int]]:  # when there is a connection: meanwhile another thread, which uses one of them, may do it
+        numbers, tickets = held(), []
+        while peer.tickets:
+            with contextlib.suppress(IndexError):  # as above
+                proxies, ticket = peer.tickets.popleft()
+                numbers += _held(proxies, again=True)
+                tickets.append(ticket)
+        return numbers, tickets
+
+    peer.tell(ops.HOLD, 0, told)
+
+
+def _held(proxies: list[weakref.ref[Proxy]], *, again: bool) -> list[int]:
+    """The numbers of those that are still there, of each of which its owner is to be told; ``again``: though it has been."""
+    from manyhands.sharing import _proxies  # noqa: PLC0415 - it is loaded
+
+    numbers: list[int] = []
+    for proxy in proxies:
         found = proxy()
         reference: Any = None if found is None else _proxies.reference_of(found)
-        if reference is not None and not reference.count:
-            reference.hold()
+        if reference is not None and (again or not reference.count):
+            reference.tell_first(False)
+            reference.count_one()
+            numbers.append(reference.number)
+    return numbers
 
 
 _state = [_Housekeeping()]  # of this process
 
 
-def drop(peer: Peer, number: int, count: int) -> None:
-    """A proxy is gone that had so many holds. Called by the garbage collector: it must neither wait nor raise."""
-    _state[0].put(peer, number, count)
+def drop(peer: Peer, number: int, count: int, leases: int) -> None:
+    """A proxy is gone that had so many holds, and of which so many pickles were told.
+
+    Called by the garbage collector: it must neither wait nor raise.
+    """
+    _state[0].put(peer, number, (count, leases))
 
 
-def hold_soon(proxy: Proxy) -> None:
+def hold_soon(peer: Peer, proxy: Proxy) -> None:
     """A proxy has come by a pickle: have its owner know before the lease of the pickle ends."""
-    _state[0].put(None, weakref.ref(proxy), 0)
+    _state[0].put(peer, [weakref.ref(proxy)], 0)
 
 
-def lease_soon() -> None:
-    """There are leases that end."""
-    if not _state[0].is_running:
-        _state[0].put(None, _nothing, 0)
+def redeem_soon(peer: Peer, proxies: list[Proxy], ticket: int) -> None:
+    """The same for a pickle that is read once: its lease ends then."""
+    from manyhands.sharing import _proxies  # noqa: PLC0415 - it is loaded
+
+    for proxy in proxies:
+        reference: Any = _proxies.reference_of(proxy)
+        reference.tell_first(True)
+    peer.tickets.append(([weakref.ref(proxy) for proxy in proxies], ticket))
+    _state[0].put(peer, [], 0)
 
 
-def _nothing() -> None:
-    """Stands for a proxy that is gone."""
+def lease(entry: Entry, ticket: int = 0) -> None:
+    """Keep an object of this process for a while: there is a pickle of its proxy. ``ticket``: see ``Table.promise``."""
+    is_first = here.table.promise([entry], ticket) if ticket else here.table.lease(entry)
+    if is_first:  # else the thread knows when to look
+        _state[0].put(None, None, 0)
+
+
+def lease_all() -> int:
+    """The same for all that there are, by a ticket: a child is about to be forked, which has their proxies."""
+    ticket = new_ticket()
+    if here.table.promise(here.table.snapshot(), ticket):
+        _state[0].put(None, None, 0)
+    return ticket
 
 
 def shut_down() -> None:
@@ -114,7 +167,7 @@ def shut_down() -> None:
     old, _state[0] = _state[0], _Housekeeping()
     old.is_ending = True
     if old.thread is not None:
-        old.put(None, _nothing, 0)
+        old.put(None, None, 0)
         old.thread.join(_FAREWELL)
 
 

@@ -8,7 +8,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands import errors
-from manyhands.sharing import _asked, _callers, _data, _operations
+from manyhands.sharing import _asked, _callers, _data, _iterating, _operations
 from manyhands.sharing._boxes import Box
 from manyhands.sharing._kinds import SPECIAL, Kind
 from manyhands.sharing._serving import Session
@@ -37,7 +37,7 @@ _BY_NAME = frozenset({*SPECIAL, *_SHOWING}) - {
 _FORMATTING = frozenset({"format", "format_map"})
 _BY_REFERENCE = frozenset(
     {
-        *(list, dict, set, bytearray, deque, OrderedDict, defaultdict, Counter, types.GeneratorType, _operations.Cursor),
+        *(list, dict, set, bytearray, deque, OrderedDict, defaultdict, Counter, types.GeneratorType, _iterating.Cursor),
         *(type({}.keys()), type({}.values()), type({}.items()), enumerate, zip, map, filter),
         *map(type, map(iter, ([], (), {}, {}.values(), {}.items(), set(), deque(), "", b"", bytearray(), range(0)))),
     }
@@ -88,7 +88,7 @@ class Service:
             while (frame := self._lane.receive()) is not None:
                 caller, operation, number, name, args, kwargs = self._understood(frame)
                 if operation == _asked.LET_GO:
-                    self._client.let_go([(number, args[0])])
+                    self._client.let_go([(number, args[0], 0)])
                     continue
                 _callers.here.number = caller ^ self._client.mixed
                 try:
@@ -138,11 +138,13 @@ class Service:
         if operation == _asked.MANY:
             calls = [call[0] for call in args[0]]
         names = self._client.may[number]
-        is_text = isinstance(entry.obj.value if type(entry.obj) is Box else entry.obj, str)
+        inner = entry.obj.value if type(entry.obj) is Box else entry.obj
+        is_text = isinstance(inner, str)
         for called in calls:
             is_public = not called.startswith("_") or (called in _BY_NAME and operation not in _OF_ATTRIBUTES)
             if not is_public or (is_text and called in _FORMATTING) or (names is not None and called not in names):
-                raise errors.NotExposed(called, entry.kind.name, names or ())
+                may = names if names is not None else [known for known in dir(inner) if not known.startswith("_")]
+                raise errors.NotExposed(called, entry.kind.name, may)
 
     # ------------------------------------------------------------ what is told
 
@@ -153,6 +155,10 @@ class Service:
         return self._coded("v", value)
 
     copy = value
+
+    def error(self, error: BaseException) -> Any:
+        """What has been raised, in a reply."""
+        return _told_of(error)[1]
 
     def mention(self, obj: Any, root: Entry | None, _: Kind | None = None) -> Any:
         """What stands for an object in a reply. Of an array that is a copy that cannot be written to: nothing would come of it.
@@ -171,6 +177,9 @@ class Service:
         entry = self._client.hold(obj, root)
         self._client.may.setdefault(entry.number, None if exposed is None else exposed.names)
         return _Told(entry)
+
+    def hold_again(self, numbers: list[int]) -> None:
+        """There are no other ways to another machine."""
 
     def taken(self, monitor: Monitor) -> None:
         """A transaction has begun. It lasts as long as this connection, at most."""

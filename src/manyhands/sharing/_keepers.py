@@ -242,17 +242,25 @@ def _of_program() -> _Reached | None:
 
 def shut_down() -> None:
     """End those that there are."""
+    _end_default()
     for keeper in list(_open):
         keeper.close()
-    if _Default.keeper is not None and os.environ.get(_VARIABLE) == _Default.keeper.address:
-        del os.environ[_VARIABLE]
-    _Default.keeper = None
+
+
+def _end_default() -> None:
+    with _Default.making:
+        keeper, _Default.keeper = _Default.keeper, None
+        if isinstance(keeper, Keeper):
+            if os.environ.get(_VARIABLE) == keeper.address:
+                del os.environ[_VARIABLE]
+            keeper.close()
 
 
 def _hook() -> None:
     if not _Default.is_hooked:
         _Default.is_hooked = True
         atexit.register(shut_down)
+        _state.at_shutdown.append(_end_default)
         os.register_at_fork(after_in_child=_forked)
 
 

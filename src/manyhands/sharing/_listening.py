@@ -169,6 +169,24 @@ def exposed_of(expose: Mapping[str, Any]) -> dict[str, Exposed]:
     return found
 
 
+def _by_their_names(expose: Iterable[str]) -> dict[str, Any]:
+    """The same, of what has been shared under names."""
+    if isinstance(expose, str):
+        raise TypeError(f"expose={expose!r:.80} is one text; it is a list of names, as [{expose!r:.80}]")
+    found = {}
+    for said in expose:
+        if not isinstance(said, str):
+            raise TypeError(f"expose= takes a name for each object: expose={{'counter': counter}}; a {type(said).__name__} alone is none")
+        entry = here.table.names.get(said.partition(".")[0])
+        if entry is None:
+            name = said.partition(".")[0]
+            raise ValueError(
+                f"nothing of this process is shared under the name {name!r:.80}: share(obj, name={name!r:.80}), or expose= a dict"
+            )
+        found[said] = entry.obj
+    return found
+
+
 def _forked() -> None:
     for listener in list(_listeners):
         listener.abandon()
@@ -181,5 +199,5 @@ os.register_at_fork(after_in_child=_forked)
 def listen(address: str, key: bytes | str | None, expose: Mapping[str, Any] | Iterable[str], tls: Any, limit: int) -> Listener:
     """See ``share.listen``."""
     if not isinstance(expose, Mapping):
-        raise TypeError("expose= takes a name for each object: expose={'counter': counter}")
+        expose = _by_their_names(expose)
     return Listener(place_of(address), checked_key(key), exposed_of(expose), tls, limit)

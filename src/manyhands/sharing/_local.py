@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from manyhands.sharing import _arrivals, _callers, _coding, _operations
+from manyhands.sharing import _arrivals, _asked, _callers, _coding, _operations
 
 if TYPE_CHECKING:
     from manyhands.sharing._kinds import Kind
@@ -26,12 +26,20 @@ class _Teller:
         return value
 
     @staticmethod
+    def error(error: BaseException) -> Any:
+        return error
+
+    @staticmethod
     def copy(value: Any) -> Any:
         return _coding.decode(_coding.encode(value))
 
     @staticmethod
     def mention(obj: Any, root: Entry | None, kind: Kind | None = None) -> Any:
         return _arrivals.local(obj, root, kind)
+
+    @staticmethod
+    def hold_again(numbers: list[int]) -> None:
+        """They come here by no other ways."""
 
     @staticmethod
     def taken(monitor: Monitor) -> None:
@@ -54,7 +62,16 @@ def do(entry: Entry, operation: int, name: str, args: tuple[Any, ...], kwargs: d
     """What a request asks, for a caller of this process. Proxies of its own objects among the arguments are the objects."""
     if args or kwargs:
         args, kwargs = arguments(args, kwargs)
-    return _operations.perform(teller, _callers.current(), operation, entry.number, name, args, kwargs)
+    caller = _callers.current()
+    monitor = entry.monitor
+    depth = monitor.depth if monitor.holder == caller else 0
+    try:
+        return _operations.perform(teller, caller, operation, entry.number, name, args, kwargs)
+    except Exception:
+        raise
+    except BaseException:  # Ctrl-C, perhaps in the midst of taking the monitor or giving it back
+        monitor.restore(caller, max(0, depth - 1) if operation == _asked.UNLOCK else depth)
+        raise
 
 
 def arguments(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -93,7 +93,32 @@ async def outcome_here(entry: Entry, caller: int, name: str, args: tuple[Any, ..
     coroutine = outcome(_local.teller, entry, caller, name, args, kwargs)
     if loop_of(entry) is asyncio.get_running_loop():
         return await coroutine
-    return await asyncio.wrap_future(start(coroutine, entry))
+    running = start(_packed(coroutine), entry)
+    try:
+        return _unpacked(await asyncio.wrap_future(running))
+    except BaseException:  # Ctrl-C may strike in the task itself, which is not cancelled then
+        running.cancel()
+        raise
+
+
+def result_here(entry: Entry, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The same for a thread that waits for it."""
+    return _unpacked(start(_packed(outcome(_local.teller, entry, _callers.another(), name, args, kwargs)), entry).result())
+
+
+async def _packed(coroutine: Coroutine[Any, Any, T]) -> tuple[T | None, BaseException | None]:
+    """What it returns or raises: that may end who waits for it, but not the event loop that it runs in."""
+    try:
+        return await coroutine, None
+    except (KeyboardInterrupt, SystemExit) as error:
+        return None, error
+
+
+def _unpacked(packed: tuple[T, BaseException | None]) -> T:
+    result, error = packed
+    if error is not None:
+        raise error
+    return result
 
 
 class _Steps:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import types
-from collections import deque
-from itertools import islice
 from typing import TYPE_CHECKING, Any, Protocol
 
 from manyhands import errors
-from manyhands.sharing import _exposing, _values
+from manyhands.sharing import _exposing, _iterating, _kinds, _values
 from manyhands.sharing._asked import (
     CALL,
     CANCEL,
@@ -16,6 +14,7 @@ from manyhands.sharing._asked import (
     DELETE,
     FIND,
     GET,
+    GREET,
     ITERATE,
     KEEP,
     LOCK,
@@ -33,7 +32,7 @@ from manyhands.sharing._table import here, is_waited_for
 from manyhands.sharing._values import ATOMS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
     from manyhands.sharing._kinds import Kind
     from manyhands.sharing._monitors import Monitor
@@ -42,13 +41,9 @@ if TYPE_CHECKING:
 
 _COPYING = frozenset({"__array__", "__copy__", "__bytes__", "__dir__"})
 _READING = frozenset({"__getitem__", "__next__"})
-_CONTAINERS: tuple[Any, ...] = ((), [], {}, {}.values(), {}.items(), set(), deque(), "", b"", bytearray(), range(0), range(1 << 70))
-_REVERSIBLE: tuple[Any, ...] = ([], {}, {}.values(), {}.items(), deque())
-_ITERATORS = frozenset({*map(type, map(iter, _CONTAINERS)), *map(type, map(reversed, _REVERSIBLE))})
+_OF_CLASSES = frozenset({types.FunctionType, types.MethodDescriptorType, types.MethodType, types.BuiltinMethodType})
 _METHODS = (types.MethodType, types.BuiltinMethodType, types.MethodWrapperType)
 IS_COROUTINE = 0x80  # among the flags of code: inspect.CO_COROUTINE
-_FIRST_CHUNK = 16
-_LARGEST_CHUNK = 4096
 
 
 class Teller(Protocol):
@@ -65,11 +60,17 @@ class Teller(Protocol):
     def value(self, value: Any) -> Any:
         """A value. NotSerializable: it cannot be sent."""
 
+    def error(self, error: BaseException) -> Any:
+        """What has been raised, as a part of a value: see ``Reference.raised``."""
+
     def copy(self, value: Any) -> Any:
         """A value that is one of the caller's own from then on."""
 
     def mention(self, obj: Any, root: Entry | None, kind: Kind | None = None) -> Any:
         """Something by reference, as a part of a value."""
+
+    def hold_again(self, numbers: list[int]) -> None:
+        """Who is told has proxies of these objects."""
 
     def taken(self, monitor: Monitor) -> None:
         """A transaction has begun."""
@@ -95,7 +96,7 @@ def perform(teller: Teller, caller: int, operation: int, number: int, name: str,
         raise errors.NotShared(number)
     if entry.exposed is not None and teller.is_far:
         _exposing.check(entry, operation, name, args)
-    return _DOING[operation](teller, caller, entry, name, args, kwargs)
+    return DOING[operation](teller, caller, entry, name, args, kwargs)
 
 
 def _call(teller: Teller, caller: int, entry: Entry, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -133,6 +134,8 @@ def reply_with(teller: Teller, entry: Entry, name: str, result: Any) -> Any:
         _arrivals.adopted(result, entry)
     if name in _COPYING:
         return teller.value(result)
+    if result is entry.obj and entry.kind.is_box:  # that may have got another kind of value
+        entry.kind = _kinds.Kind(*result.__kind__())
     by_reference = id(result) in here.table.by_id or _values.is_part(entry.obj, name, result)
     if name in _READING and not is_waited_for(type(entry.obj)):
         by_reference = by_reference or not type(entry.obj) is list is type(result)  # a slice of a list is a copy
@@ -188,6 +191,8 @@ def _set(teller: Teller, caller: int, entry: Entry, name: str, args: tuple[Any, 
     entry.monitor.enter(caller)
     try:
         setattr(entry.obj, name, args[0])
+        if type(getattr(type(entry.obj), name, None)) in _OF_CLASSES:
+            entry.kind = _kinds.shadowing(entry.kind)
     finally:
         entry.monitor.leave()
     return teller.atom(None)
@@ -200,51 +205,6 @@ def _delete(teller: Teller, caller: int, entry: Entry, name: str, _: Any, __: An
     finally:
         entry.monitor.leave()
     return teller.atom(None)
-
-
-# ---------------------------------------------------------------- iteration
-
-
-class Cursor:
-    """An iteration over a shared container that another process is in the midst of."""
-
-    __slots__ = ("iterator", "size")
-
-    def __init__(self, iterator: Iterator[Any]) -> None:
-        self.iterator = iterator
-        self.size = _FIRST_CHUNK
-
-
-def _iterate(teller: Teller, caller: int, entry: Entry, _: str, __: Any, ___: Any) -> Any:
-    """``(items, cursor)``; the cursor is None if that is all. What user's code brings forth is not asked for beforehand."""
-    entry.monitor.enter(caller)
-    try:
-        iterator = iter(entry.obj)
-        if type(iterator) not in _ITERATORS:
-            return teller.value(([], teller.mention(iterator, entry)))
-        cursor = Cursor(iterator)
-        items, is_end = _chunk(teller, entry, cursor)
-        return teller.value((items, None if is_end else teller.mention(cursor, entry)))
-    finally:
-        entry.monitor.leave()
-
-
-def _more(teller: Teller, caller: int, entry: Entry, _: str, __: Any, ___: Any) -> Any:
-    """``(items, whether that is all)``."""
-    entry.monitor.enter(caller)
-    try:
-        return teller.value(_chunk(teller, entry, entry.obj))
-    finally:
-        entry.monitor.leave()
-
-
-def _chunk(teller: Teller, entry: Entry, cursor: Cursor) -> tuple[list[Any], bool]:
-    items = list(islice(cursor.iterator, cursor.size))
-    is_end = len(items) < cursor.size
-    cursor.size = min(2 * cursor.size, _LARGEST_CHUNK)
-    if not ATOMS.issuperset(map(type, items)):
-        items = [item if _values.is_immutable(item) else teller.mention(item, entry) for item in items]
-    return items, is_end
 
 
 # ---------------------------------------------------------------- more at once
@@ -275,8 +235,8 @@ def _many(teller: Teller, caller: int, entry: Entry, _: str, args: tuple[Any, ..
         for name, inner, keywords in args[0]:
             result = result_of(entry.obj, name, inner, keywords or {})
             results.append(result if type(result) in ATOMS or _values.is_immutable(result) else _part(teller, entry, name, result))
-    except Exception as error:  # noqa: BLE001 - the caller's, with what was done before it
-        return teller.value((results, error))
+    except BaseException as error:  # noqa: BLE001 - the caller's, with what was done before it
+        return teller.value((results, teller.error(error)))
     finally:
         entry.monitor.leave()
     return teller.atom((results, None)) if ATOMS.issuperset(map(type, results)) else teller.value((results, None))
@@ -313,7 +273,13 @@ def _cancel(teller: Teller, _: str, args: tuple[Any, ...], __: dict[str, Any]) -
     return teller.atom(teller.cancel(*args))
 
 
-_WITHOUT_OBJECT: dict[int, Callable[..., Any]] = {NEW: _new, FIND: _find, CANCEL: _cancel}
+def _greet(teller: Teller, _: str, args: tuple[Any, ...], __: dict[str, Any]) -> Any:
+    """The caller has got proxies by other ways."""
+    teller.hold_again(*args)
+    return teller.atom(None)
+
+
+_WITHOUT_OBJECT: dict[int, Callable[..., Any]] = {NEW: _new, FIND: _find, CANCEL: _cancel, GREET: _greet}
 
 
 def _keep(teller: Teller, _: int, entry: Entry, __: str, args: tuple[Any, ...], ___: Any) -> Any:
@@ -362,13 +328,13 @@ def _watched(*asked: Any) -> Any:
     return _watching.watched(*asked)
 
 
-_DOING: dict[int, Callable[..., Any]] = {
+DOING: dict[int, Callable[..., Any]] = {
     CALL: _call,
     GET: _get,
     SET: _set,
     DELETE: _delete,
-    ITERATE: _iterate,
-    MORE: _more,
+    ITERATE: _iterating.iterate,
+    MORE: _iterating.more,
     SNAPSHOT: _snapshot,
     RUN: _run,
     MANY: _many,

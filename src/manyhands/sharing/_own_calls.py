@@ -69,10 +69,7 @@ def _called(reference: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, 
     if inspect.iscoroutinefunction(getattr(type(reference.entry.obj), name, None)):
         from manyhands.sharing import _looping  # noqa: PLC0415 - asyncio takes 40 ms
 
-        arguments = _local.arguments(args, kwargs)
-        return _looping.start(
-            _looping.outcome(_local.teller, reference.entry, _callers.another(), name, *arguments), reference.entry
-        ).result()
+        return _looping.result_here(reference.entry, name, *_local.arguments(args, kwargs))
     return reference.request(_asked.CALL, name, args, kwargs)
 
 

@@ -9,12 +9,17 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
-from typing import Any, NoReturn
+from collections import deque
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from manyhands import errors
 from manyhands.sharing import _asked as ops
-from manyhands.sharing import _callers, _coding, _folder, _handshake
+from manyhands.sharing import _callers, _coding, _dropping, _folder, _handshake
 from manyhands.sharing._lanes import ENDLESS, Lane
+
+if TYPE_CHECKING:
+    import weakref
+    from collections.abc import Callable
 
 _unmarshalled = _coding.unmarshalled
 _GIVE_UP = _coding.atom((0, ops.GIVE_UP, 0, "", (), {}))
@@ -46,6 +51,7 @@ class Peer:
             from manyhands.sharing import _watching  # noqa: PLC0415 - it wraps what uses this module
 
             _watching.switch(True)
+        self.tickets: deque[tuple[list[weakref.ref[Any]], int]] = deque()  # of pickles that have come, with what came: see _dropping.py
         self._idle: list[Lane] = []
         self._is_over = False  # whether they were closed, and none has been made since
         self._pinned: dict[int, _Pin] = {}  # by caller: while it is in a transaction, all its calls go over the connection that holds it
@@ -58,7 +64,7 @@ class Peer:
             NotSerializable: an argument cannot be sent.
         """
         caller = _callers.current()
-        payload = _coding.encode_request((caller, operation, number, name, args, kwargs), self.address)
+        payload = _coding.encode_request((caller, operation, number, name, args, kwargs), self.address, _coding.laden)
         lane = self._pinned_by(caller) if self._pinned else None
         if lane is None:
             try:
@@ -85,19 +91,25 @@ class Peer:
             else:
                 self._put_by(lane)
 
-    def tell(self, operation: int, number: int = 0, args: tuple[Any, ...] = ()) -> None:
-        """Say something that is not answered; nothing happens if nobody is there."""
+    def tell_and_request(self, *asked: Any) -> Any:
+        """The same, and before it what there is to be told of pickles that have come."""
+        _dropping.tell_of(self, list)
+        return self.request(*asked)
+
+    def tell(self, operation: int, number: int = 0, args: tuple[Any, ...] | Callable[[], tuple[Any, ...]] = ()) -> bool:
+        """Say something that is not answered; False: nobody is there. ``args`` may be what gives them, when it can be said."""
         caller = _callers.current()
         try:
             lane = self._taken(caller)
         except (errors.OwnerDied, errors.ShareRefused):
-            return
+            return False
         try:
-            lane.send(_coding.atom((caller, operation, number, "", args, {})))
+            lane.send(_coding.atom((caller, operation, number, "", args() if callable(args) else args, {})))
         except OSError:
             lane.close()
-        else:
-            self._back(lane, caller)
+            return False
+        self._back(lane, caller)
+        return True
 
     def fetch(self, number: int) -> int:
         """A descriptor of a shared memory which that process has. It is the caller's.
@@ -188,14 +200,21 @@ class Peer:
     def _interrupted(self, lane: Lane, caller: int, *, is_sent: bool) -> None:
         """A call was left before its reply had come: by Ctrl-C, say."""
         is_pinned = self._pin_of(lane, caller) is not None
-        if is_sent and not is_pinned:
+        if is_sent and not is_pinned and not lane.is_broken:
             threading.Thread(target=self._read_out, args=(lane,), name="manyhands-share-late", daemon=True).start()
             return
         if is_pinned:  # a transaction ends with its connection
             del self._pinned[caller]
-        with contextlib.suppress(errors.OwnerDied, errors.ShareRefused):
-            self._put_by(self.connect())  # who has no connection at all is gone, for the owner
+        with contextlib.suppress(OSError):
+            self._put_by(self._served())  # who has no connection at all is gone, for the owner
         lane.close()
+
+    def _served(self) -> Lane:
+        """A new connection that the owner knows of."""
+        lane = self.connect()
+        lane.send(_GIVE_UP)
+        lane.receive()
+        return lane
 
     def _read_out(self, lane: Lane) -> None:
         """Say that nobody waits any more, and read the late reply, so that what it brings is given back."""
@@ -273,6 +292,7 @@ class Peer:
             with contextlib.suppress(OSError):
                 os.close(lane.socket.detach())
         self._idle.clear()
+        self.tickets.clear()
         self._pinned.clear()
 
 

@@ -7,19 +7,26 @@ finds the special methods that it has, and ``isinstance(proxy, Counter)`` is tru
 
 from __future__ import annotations
 
+import collections.abc
+import contextlib
+import functools
 import importlib
+import os
 import sys
 import types
 import weakref
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from manyhands import errors
+from manyhands._codec import _passing
+from manyhands._engine._on_import import when_imported
 from manyhands.sharing import _asked as ops
-from manyhands.sharing import _coding
+from manyhands.sharing import _coding, _iterating
+from manyhands.sharing._kinds import Kind, shadowing
+from manyhands.sharing._values import ATOMS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from manyhands.sharing._kinds import Kind
 
 
 class Reference(Protocol):
@@ -36,8 +43,17 @@ class Reference(Protocol):
     def request(self, operation: int, name: str, args: tuple[Any, ...] = (), kwargs: dict[str, Any] = {}) -> Any:  # noqa: B006
         """Ask something of the object."""
 
+    def raised(self, error: Any) -> BaseException:
+        """What the object has raised, by what a reply says of it."""
+
     def told(self) -> tuple[Any, ...]:
-        """What a pickle of the proxy says."""
+        """What a pickle of the proxy says. It is kept for whoever reads that, for some time."""
+
+    def named(self) -> tuple[Any, ...]:
+        """The same, where it is kept for the reader anyway."""
+
+    def promised(self) -> tuple[tuple[Any, ...], Callable[[], object]]:
+        """The same for a pickle that is read once; and what is to be called when that is complete, and before it is sent."""
 
 
 # Of this process, by the address of the owner and the number of the object.
@@ -51,11 +67,38 @@ _BY_ADDRESS = frozenset(
 )
 
 
+class _Fields:
+    """What :mod:`dataclasses` looks for in the class of an object."""
+
+    def __get__(self, _: Proxy | None, cls: type[Proxy]) -> Any:
+        return getattr(class_of(cls.__shared_kind__), "__dataclass_fields__")  # noqa: B009 - there is none where the class has none
+
+
+class _Doc:
+    """What the class of the object says of itself."""
+
+    def __get__(self, proxy: Proxy | None, cls: type[Proxy]) -> str | None:
+        made = class_of(cls.__shared_kind__)
+        if made is None and proxy is not None:
+            raise AttributeError  # then the object is asked
+        return None if made is None else made.__doc__
+
+
 class Proxy:
     """Stands for an object of another process. See :mod:`manyhands.sharing._proxies`."""
 
     __slots__ = ("__weakref__", "_manyhands_")
-    _manyhands_: Reference
+    if TYPE_CHECKING:  # else they would be taken for annotations of the object's class
+        _manyhands_: Reference
+        __shared_kind__: ClassVar[Kind]
+    __dataclass_fields__ = _Fields()
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """``type(obj)(items)``, as libraries write it where they rebuild containers, makes one of the object's class."""
+        made = class_of(cls.__shared_kind__)
+        if made is None:
+            raise TypeError(f"the class {cls.__shared_kind__.name} is not there, in this process")
+        return made(*args, **kwargs)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type:
@@ -69,12 +112,14 @@ class Proxy:
         if value is not _coding.IS_METHOD and value is not _coding.IS_ASYNC_METHOD:
             return value
         method = _method(name) if value is _coding.IS_METHOD else _async_method(name)
-        if not (name.startswith("__") and name.endswith("__")):
+        if not (name.startswith("__") and name.endswith("__")) and _reference(self).kind.has_fixed_methods:
             setattr(type(self), name, method)  # from now on it is called at once
         return types.MethodType(method, self)
 
     def __setattr__(self, name: str, value: Any) -> None:
         _reference(self).request(ops.SET, name, (value,))
+        if name in vars(type(self)):  # it has been a method, and need not be one any more
+            be_of_kind(self, shadowing(_reference(self).kind))
 
     def __delattr__(self, name: str) -> None:
         _reference(self).request(ops.DELETE, name)
@@ -111,10 +156,49 @@ class Proxy:
         """The classes of proxies are made here."""
 
     @staticmethod
+    def __shared_passage__(proxy: Proxy, read_by: str) -> Any:
+        """What a pickle of manyhands' own says."""
+        reference = _reference(proxy)
+        if read_by == _passing.UNKNOWN:
+            return reference.told()
+        if read_by == _passing.ONCE:
+            said, promise = reference.promised()
+            _passing.met(promise)
+            return said
+        if read_by == _passing.TASK:
+            _passing.met(proxy)
+        return reference.named()
+
+    @staticmethod
     def __shared_identity__(proxy: Proxy) -> str:
         reference = _reference(proxy)
         return f"{reference.address} {reference.number}"
 
+
+class _Sequence(Proxy):
+    """Of what ``match`` takes for a sequence."""
+
+    __slots__ = ()
+
+
+class _Mapping(Proxy):
+    """Of what ``match`` takes for a mapping."""
+
+    __slots__ = ()
+
+    def get(self, /, *args: Any, **kwargs: Any) -> Any:
+        """As the mapping's own; but a default is the caller's object, and no copy of it: by that ``match`` tells that there is none."""
+        if len(args) != 2 or type(args[1]) in ATOMS:
+            return _reference(self).request(0, "get", args, kwargs)
+        found = _reference(self).request(0, "get", (args[0], _NOTHING), kwargs)
+        return args[1] if type(found) is str and found == _NOTHING else found
+
+
+_NOTHING = os.urandom(16).hex()  # in the place of such a default
+
+
+collections.abc.Sequence.register(_Sequence)  # which marks them, and their subclasses
+collections.abc.Mapping.register(_Mapping)
 
 _slot: Any = vars(Proxy)["_manyhands_"]
 _reference: Callable[[Proxy], Reference] = _slot.__get__
@@ -142,6 +226,17 @@ def rebind(proxy: Proxy, reference: Reference) -> None:
     _bind(proxy, reference)
 
 
+_class_slot: Any = vars(object)["__class__"]  # the class of a proxy, which says that it is another
+
+
+def be_of_kind(proxy: Proxy, kind: Kind) -> None:
+    """The object is found to be of another kind than it was."""
+    reference = _reference(proxy)
+    if reference.kind != kind:
+        reference.kind = kind
+        _class_slot.__set__(proxy, _class_for(kind))
+
+
 # ---------------------------------------------------------------- classes of proxies
 
 
@@ -152,15 +247,30 @@ _OURS = f"{__package__}."
 def _class_for(kind: Kind) -> type[Proxy]:
     cls = _classes.get(kind)
     if cls is None:
-        own: dict[str, Any] = {"__slots__": (), "__module__": __name__}
+        own: dict[str, Any] = {"__slots__": (), "__module__": kind.module, "__doc__": _Doc(), "__shared_kind__": kind}
         own.update((name, _SPECIAL.get(name) or _method(name)) for name in kind.special_names())
         own.update(_running_here(kind))
+        if kind.is_box:
+            own["__class__"] = property(_class_in_box)
         if kind.is_unhashable:
             own["__hash__"] = None
         elif "__hash__" not in own:
             own["__hash__"] = Proxy.__hash__
-        cls = _classes[kind] = type(f"Shared[{kind.name}]", (Proxy,), own)
+        base = _Mapping if kind.is_mapping else _Sequence if kind.is_sequence else Proxy
+        cls = _classes[kind] = type(f"Shared[{kind.name}]", (base,), own)
+        when_imported("multiprocessing.reduction", functools.partial(_travel_once, cls))
     return cls
+
+
+def _travel_once(cls: type[Proxy], reduction: Any) -> None:
+    """What queues, pipes, pools and processes of ``multiprocessing`` send is read once."""
+    reduction.ForkingPickler.register(cls, _promised)
+
+
+def _promised(proxy: Proxy) -> Any:
+    said, promise = _reference(proxy).promised()
+    promise()
+    return said
 
 
 def _running_here(kind: Kind) -> dict[str, Any]:
@@ -204,6 +314,14 @@ def class_of(kind: Kind) -> type | None:
     return found if isinstance(found, type) else None
 
 
+def _class_in_box(self: Proxy) -> type:
+    kind = _reference(self).kind
+    with contextlib.suppress(ConnectionError, errors.NotShared, errors.NotExposed):  # then it is what it was
+        kind = Kind(*_reference(self).request(ops.CALL, "__kind__"))
+        be_of_kind(self, kind)
+    return class_of(kind) or type(self)
+
+
 # ---------------------------------------------------------------- special methods that need more than to be passed on
 
 
@@ -215,19 +333,21 @@ def _iter(self: Proxy) -> Iterator[Any]:
 
 def _iteration(proxy: Proxy) -> Iterator[Any]:
     reference = _reference(proxy)
-    items, cursor = reference.request(ops.ITERATE, "")
-    if cursor is not None and hasattr(type(cursor), "__next__"):
-        return iter(cursor)
-    return _chunks(items, cursor)
+    cursor: Any = None
 
+    def ask(count: int) -> Any:
+        nonlocal cursor
+        if cursor is not None:
+            return _reference(cursor).request(ops.MORE, "")
+        items, cursor, follows = reference.request(ops.ITERATE, "", (count,) if count else ())
+        return items, cursor, follows
 
-def _chunks(items: list[Any], cursor: Any) -> Iterator[Any]:
-    yield from items
-    while cursor is not None:
-        items, is_end = _reference(cursor).request(ops.MORE, "")
-        yield from items
-        if is_end:
-            return
+    is_here = hasattr(reference, "entry")  # then it takes next to no time to change it
+    kind = reference.kind
+    if kind.module == "builtins" and kind.name in _iterating.LATE and not kind.is_box:
+        return _iterating.chunks(ask, None, is_here=is_here)
+    first = ask(0)
+    return iter(cursor) if hasattr(type(cursor), "__next__") else _iterating.chunks(ask, first, is_here=is_here)
 
 
 def _await(self: Proxy) -> Any:

@@ -67,21 +67,32 @@ class Stream:
                 self._await(request, caller, entry, name, inner, kwargs)
                 return
             _callers.here.number = caller
+            self._service.undo = None  # of the replies before this one nobody knows whether they have been read
             reply = _operations.perform(self._service, caller, _asked.CALL, number, name, inner, kwargs)
+            self._service.keep_undo(number)
         except BaseException as error:  # noqa: BLE001 - the caller's, whatever it is
+            self._service.keep_undo(number)
+            self._service.take_back()
             reply = self._failed(request, error)
-        self._send(request, reply)
+        if not self._send(request, reply):
+            self._service.take_back()
 
     def _failed(self, request: int, error: BaseException) -> bytes:
         if request == NOBODY:
             _log.error("a call that was made with reply=False has failed", exc_info=error)
         return _coding.encode_error(error)
 
-    def _send(self, request: int, reply: bytes) -> None:
+    def _send(self, request: int, reply: bytes) -> bool:
+        """Send a reply, if anybody wants it. Whether there was somebody to send it to."""
         with self._lock:
-            if request != NOBODY and request not in self._cancelled:
-                with contextlib.suppress(OSError):  # it has died
+            if request == NOBODY:
+                self._service.undo = None  # it was not meant to reach anybody
+            elif request not in self._cancelled:
+                try:
                     self._lane.send(NUMBER.pack(NUMBERED, request) + reply)
+                except OSError:  # it has died
+                    return False
+        return True
 
     # ------------------------------------------------------------ what is awaited
 

@@ -14,11 +14,13 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from manyhands._wire._shared import SharedMemory
-from manyhands.sharing import _asked, _callers, _coding, _folder, _handshake, _operations
+from manyhands.sharing import _asked, _callers, _coding, _dropping, _folder, _handshake, _operations
 from manyhands.sharing._lanes import ENDLESS, Lane
 from manyhands.sharing._table import here
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from manyhands.sharing._kinds import Kind
     from manyhands.sharing._monitors import Monitor
     from manyhands.sharing._replying import Stream
@@ -33,6 +35,7 @@ class Session:
         holds: how many it has, by the number of the object.
         early: how many were given back before they came. A process says ``HOLD`` on one connection, and on another that the proxy is gone;
             these are read by two threads.
+        late: of how many pickles it has told in messages that are still to be read, though its goodbye has been; below zero: the reverse.
     """
 
     def __init__(self, token: bytes) -> None:
@@ -41,6 +44,8 @@ class Session:
         self.lock = threading.Lock()
         self.holds: Counter[int] = Counter()
         self.early: Counter[int] = Counter()
+        self.late: dict[int, int] = {}
+        self._put_off: dict[int, int] = {}  # holds that are given back when it has told of all its pickles
         self.streams: dict[int, Stream] = {}
         self._ties: set[Held] = set()
 
@@ -69,9 +74,10 @@ class Session:
             if entry is not None and not is_gone:
                 self.hold(entry.obj, entry.root)
 
-    def let_go(self, counts: list[tuple[int, int]]) -> None:
-        """Proxies are gone, each of which had so many holds."""
-        for number, count in counts:
+    def let_go(self, counts: list[tuple[int, int, int]]) -> None:
+        """Proxies are gone, each of which had so many holds, and of which so many pickles were told, or are about to be."""
+        for number, holds, leases in counts:
+            count = self._given_back(number, holds, leases) if leases else holds
             entry = here.table.entries.get(number)
             with self.lock:
                 known = min(count, self.holds[number])
@@ -83,12 +89,32 @@ class Session:
             if entry is not None:
                 here.table.let_go(entry, known)
 
+    def lease(self, number: int, ticket: int = 0) -> None:
+        """There is a pickle of a proxy."""
+        entry = here.table.entries.get(number)
+        if entry is not None:
+            _dropping.lease(entry, ticket)
+        count = self._given_back(number, 0, -1)
+        if count:
+            self.let_go([(number, count, 0)])
+
+    def _given_back(self, number: int, holds: int, leases: int) -> int:
+        """How many holds can be given back now: none, as long as what came before on another connection has not been read."""
+        with self.lock:
+            self.late[number] = late = self.late.get(number, 0) + leases
+            if late > 0:
+                self._put_off[number] = self._put_off.get(number, 0) + holds
+                return 0
+            if not late:
+                del self.late[number]
+            return holds + self._put_off.pop(number, 0)
+
     def end(self) -> None:
         """The process has gone."""
         while self._ties:
             self._ties.pop().left_by(self)
         with self.lock:
-            counts = list(self.holds.items())
+            counts = [(number, count, 0) for number, count in self.holds.items()]
         self.let_go(counts)
 
 
@@ -119,11 +145,16 @@ class Service:
         """Whether the client sends nothing more before it has a reply."""
         return self._stream is None
 
-    def value(self, value: Any) -> bytes:
+    def value(self, value: Any) -> Any:
         """A reply."""
-        return _coding.encode(value)
+        return _coding.load(value) if self._stream is None else _coding.encode(value)
 
     copy = value
+    error = staticmethod(_coding.encode_error)
+
+    def hold_again(self, numbers: list[int]) -> None:
+        """The other process has proxies of these."""
+        self.session.hold_again(numbers)
 
     def mention(self, obj: Any, root: Entry | None, kind: Kind | None = None) -> _coding.Mention:
         """What stands for an object in a reply."""
@@ -140,7 +171,8 @@ class Service:
 
     def run(self) -> None:
         """Serve until the other side closes."""
-        lane, perform, unmarshalled, one_way = self._lane, _operations.perform, _coding.unmarshalled, _asked.ONE_WAY
+        lane, unmarshalled, one_way = self._lane, _coding.unmarshalled, _asked.ONE_WAY
+        perform, doing = _operations.perform, _operations.DOING
         _callers.here.service = self
         try:
             while (frame := lane.receive()) is not None:
@@ -154,27 +186,27 @@ class Service:
                         continue
                     self.undo = None  # the last reply has been read
                     _callers.here.number = caller
-                    reply = perform(self, caller, operation, number, name, args, kwargs)
+                    entry = here.table.entries.get(number)
+                    if entry is None or entry.exposed is not None:
+                        reply = perform(self, caller, operation, number, name, args, kwargs)
+                    else:
+                        reply = doing[operation](self, caller, entry, name, args, kwargs)
                 except BaseException as error:  # noqa: BLE001 - what the object raises is the caller's; so is what cannot be rebuilt here
                     reply = _coding.encode_error(error)
-                    self._keep_undo(number)
-                    self._take_back()
+                    self.keep_undo(number)
+                    self.take_back()
                 if self.undo is not None:
-                    self._keep_undo(number)
+                    self.keep_undo(number)
                 lane.send(reply)
+                frame = entry = args = kwargs = reply = None  # what is large, or shared no more, is not to lie here until there is another
         except OSError:  # it has died, perhaps with a reply unread
-            self._take_back()
+            self.take_back()
         finally:
             self._end()
 
     def _note(self, caller: int, operation: int, number: int, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if operation == _asked.LET_GO:
-            self.session.let_go(args[0])
-        elif operation == _asked.HOLD:
-            self.session.hold_again(args[0])
-        elif operation == _asked.LEASE:
-            if (entry := here.table.entries.get(number)) is not None:
-                here.table.lease(entry)
+        if operation in _OF_HOLDS:
+            _OF_HOLDS[operation](self.session, number, *args)
         elif operation == _asked.FETCH:
             found = here.table.entries.get(number)
             self._lane.send_descriptor(found.obj.fd if found is not None and isinstance(found.obj, SharedMemory) else -1)
@@ -182,7 +214,7 @@ class Service:
             if self._stream is not None:
                 self._stream.leave()
         elif operation == _asked.GIVE_UP:
-            self._take_back()
+            self.take_back()
             self._lane.send(_coding.GIVEN_UP)
         else:
             if self._stream is None:
@@ -191,7 +223,6 @@ class Service:
                 self._stream = _replying.stream_of(self.session.streams, args[0])
                 self._stream.begin(self, self._lane)
             self._stream.serve(caller, operation, number, name, args, kwargs)
-            self.undo = None
 
     def cancel(self, stream: int, request: int, running: bool) -> bool:
         """A request on another connection of the same process."""
@@ -199,12 +230,12 @@ class Service:
 
         return _replying.stream_of(self.session.streams, stream).cancel(request, running=running)
 
-    def _keep_undo(self, number: int) -> None:
+    def keep_undo(self, number: int) -> None:
         """Unless it is of what the object that was called has used for itself."""
         if self.undo is not None and not self.undo.concerns(number):
             self.undo = None
 
-    def _take_back(self) -> None:
+    def take_back(self) -> None:
         """What the last reply gave has reached nobody."""
         undo, self.undo = self.undo, None
         if undo is not None:
@@ -216,6 +247,19 @@ class Service:
         if self._stream is not None:
             self.session.streams.pop(self._stream.number, None)
             self._stream.end()
+
+
+def _hold(session: Session, _: int, numbers: list[int], tickets: list[int]) -> None:
+    session.hold_again(numbers)
+    for ticket in tickets:
+        here.table.redeem(ticket)
+
+
+def _let_go(session: Session, _: int, counts: list[tuple[int, int, int]]) -> None:
+    session.let_go(counts)
+
+
+_OF_HOLDS: dict[int, Callable[..., None]] = {_asked.LEASE: Session.lease, _asked.HOLD: _hold, _asked.LET_GO: _let_go}
 
 
 class Server:

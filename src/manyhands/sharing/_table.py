@@ -9,7 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from manyhands.sharing._kinds import Kind, kind_of
+from manyhands.sharing._kinds import Kind, kind_of_object
 from manyhands.sharing._monitors import Monitor
 
 if TYPE_CHECKING:
@@ -70,6 +70,8 @@ class Table:
         self.by_id: dict[int, Entry] = {}  # of the object, which the entry keeps alive
         self._numbers = itertools.count(1)
         self._leased: dict[int, Entry] = {}
+        self._promised: dict[int, tuple[float, list[Entry]]] = {}  # by ticket: until when, in the order of that; each is one hold
+        self._redeemed: set[int] = set()  # tickets that were given back before they came here
         self._kept: dict[int, Entry] = {}  # whoever holds them
         self.names: dict[str, Entry] = {}  # by which other processes find them
 
@@ -78,7 +80,7 @@ class Table:
         with self.lock:
             entry = self.by_id.get(id(obj))
             if entry is None:
-                entry = Entry(obj, next(self._numbers), kind or kind_of(type(obj)), root)
+                entry = Entry(obj, next(self._numbers), kind or kind_of_object(obj), root)
             entry.holds += 1
             self.entries[entry.number] = self.by_id[id(obj)] = entry
             return entry
@@ -89,11 +91,35 @@ class Table:
             entry.holds -= holds
             self._drop_if_free(entry)
 
-    def lease(self, entry: Entry) -> None:
-        """Keep it for a while: there is a pickle of its proxy."""
+    def lease(self, entry: Entry) -> bool:
+        """Keep it for a while: there is a pickle of its proxy. Whether nothing was kept so until now."""
         with self.lock:
+            is_first = not self._leased and not self._promised
             entry.leased = time.monotonic() + LEASE
             self._leased[entry.number] = entry
+            return is_first
+
+    def promise(self, entries: Iterable[Entry], ticket: int) -> bool:
+        """The same until :meth:`redeem` is told the number of the ticket: the pickle bears it, and who reads that is the only one."""
+        with self.lock:
+            if ticket in self._redeemed:
+                self._redeemed.discard(ticket)
+                return False
+            is_first = not self._leased and not self._promised
+            kept = list(entries)
+            for entry in kept:
+                entry.holds += 1
+            self._promised[ticket] = time.monotonic() + LEASE, kept
+            return is_first
+
+    def redeem(self, ticket: int) -> None:
+        """Its pickle has been read, and who has read it holds the object."""
+        with self.lock:
+            if ticket not in self._promised:
+                self._redeemed.add(ticket)
+                return
+            for entry in self._promised.pop(ticket)[1]:
+                self.let_go(entry)
 
     def keep(self, entry: Entry) -> None:
         """Keep it until it is closed."""
@@ -110,17 +136,17 @@ class Table:
                 del self._leased[entry.number]
                 entry.leased = 0.0
                 self._drop_if_free(entry)
-            return min((entry.leased - now for entry in self._leased.values()), default=None)
-
-    def lease_all(self) -> None:
-        """Keep all of them for a while: a forked child has their proxies."""
-        for entry in self.snapshot():
-            self.lease(entry)
+            for ticket in [ticket for ticket, (end, _) in self._promised.items() if end <= now]:
+                self.redeem(ticket)
+            ends = [*(entry.leased for entry in self._leased.values()), *(end for end, _ in self._promised.values())]
+            return min(ends) - now if ends else None
 
     def close(self, entry: Entry) -> None:
         """Forget an object, whoever holds it."""
         with self.lock:
             self._leased.pop(entry.number, None)
+            for _, kept in self._promised.values():
+                kept[:] = [other for other in kept if other is not entry]
             self._kept.pop(entry.number, None)
             self._drop(entry)
 
@@ -193,6 +219,11 @@ class _Here:
         self.address = ""  # where it can be reached; empty: nowhere yet
         self.referred: set[int] = set()  # what share.ref() has been given, and nobody yet
         self.is_keeper = False  # it has nothing else to do
+
+
+def new_ticket() -> int:
+    """A number that nobody has: see :meth:`Table.promise`."""
+    return int.from_bytes(os.urandom(8), "little") or 1
 
 
 here = _Here()

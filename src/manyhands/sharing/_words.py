@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from manyhands.sharing import _arrivals, _boxes, _proxies, _table, _values, arrays
 from manyhands.sharing import _asked as ops
+from manyhands.sharing._kinds import Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -82,9 +83,10 @@ class Words:
         """The proxy of ``cls(*args, **kwargs)``, made in the keeper: a process of this program that does nothing but have objects.
 
         For objects that are asked much, or take long, while the program computes; and for what no process could send to another: it is made
-        there. The keeper starts when it is first needed, in some milliseconds, and ends with the program, also by SIGKILL. Children and
-        workers that are started after it use the same one. In a keeper itself, and so in the methods of its objects, the object is made
-        where the call is.
+        there. The keeper starts when it is first needed, in some milliseconds, and ends with ``manyhands.shutdown()`` or with the program,
+        also by SIGKILL; its objects are gone then. Children and workers that are started after it use the same one. What objects there
+        print goes to the descriptor of the program's output, and not through its ``sys.stdout``. In a keeper itself, and so in the methods
+        of its objects, the object is made where the call is.
 
         Example:
             >>> import manyhands
@@ -259,7 +261,8 @@ class Words:
         Raises:
             TypeError: it is no box: it is an object that can be changed itself.
         """
-        reference_of(box, "share.assign").request(ops.RUN, "", (_boxes.assign, value))
+        kind = reference_of(box, "share.assign").request(ops.RUN, "", (_boxes.assign, value))
+        _proxies.be_of_kind(cast("Any", box), Kind(*kind))
 
     def debug(self, on: bool = True) -> None:
         """Look for lost updates, in this process and those that it starts from now on.

@@ -165,4 +165,4 @@ class batch:
         for placeholder, result in zip(recorder._manyhands_results, results, strict=False):  # noqa: SLF001 - as above
             placeholder._outcome = (result,)  # noqa: SLF001 - made for this
         if error is not None:
-            raise error
+            raise self._reference.raised(error)

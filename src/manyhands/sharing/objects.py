@@ -64,7 +64,12 @@ class _Share(_words.Words):
 
     @staticmethod
     def listen(
-        address: str, *, key: bytes | str | None = None, expose: Mapping[str, Any], tls: ssl.SSLContext | None = None, limit: int = 64 << 20
+        address: str,
+        *,
+        key: bytes | str | None = None,
+        expose: Mapping[str, Any] | Iterable[str],
+        tls: ssl.SSLContext | None = None,
+        limit: int = 64 << 20,
     ) -> Listener:
         """Let programs on other machines use objects of this one: :meth:`connect` gives them proxies.
 
@@ -82,8 +87,9 @@ class _Share(_words.Words):
         Args:
             address: ``tcp://host:port``; port 0 has the system choose one.
             key: a secret of at least 16 bytes, which both sides prove to know and neither sends.
-            expose: what may be used: a name for each object, or ``name.method`` for one method of it. Of an object, its public names and
-                its operators can be used; whoever has the key can do with it what these do.
+            expose: what may be used: a name for each object, or ``name.method`` for one method of it; or a list of these, for objects that
+                have been shared under names. Of an object, its public names and its operators can be used; whoever has the key can do
+                with it what these do.
             tls: for connections that nobody can listen to: a context with a certificate. Without it, what goes over them cannot be changed
                 or repeated by others, but read.
             limit: bytes of one message.
@@ -96,7 +102,7 @@ class _Share(_words.Words):
         gone is given up within a minute.
 
         Raises:
-            ValueError: the key is missing or short, nothing is exposed, or the address is none.
+            ValueError: the key is missing or short, nothing is exposed, a name is not known, or the address is none.
             OSError: the address cannot be listened at.
         """
         from manyhands.sharing import _listening  # noqa: PLC0415 - few programs listen
@@ -171,8 +177,9 @@ class lock:
         taken, abandoned = self._reference.lock(self._timeout)
         try:
             self._check(taken, abandoned)
-        except Warning:  # where warnings are errors, the block is not entered
-            self._reference.unlock()
+        except BaseException:  # Ctrl-C, or a warning where these are errors: the block is not entered
+            if taken:
+                self._reference.unlock()
             raise
 
     def _check(self, taken: bool, abandoned: bool) -> None:

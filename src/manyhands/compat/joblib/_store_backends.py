@@ -10,6 +10,8 @@ import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from manyhands._core.user_line import stacklevel
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -90,7 +92,7 @@ class StoreBackendMixin:
         try:
             self._write(call_id, "output.pkl", write)
         except Exception as error:  # noqa: BLE001 - whatever the store, or __reduce__, raises
-            warnings.warn(f"Unable to cache to disk: {error}.", CacheWarning, stacklevel=2)
+            warnings.warn(f"Unable to cache to disk: {error}.", CacheWarning, stacklevel=stacklevel())
 
     def clear_item(self, call_id: Sequence[str]) -> None:
         """Remove what is stored for one call."""

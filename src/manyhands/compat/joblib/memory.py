@@ -8,6 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import manyhands.memory
+from manyhands._core.user_line import stacklevel
 from manyhands.compat.joblib._foreign_store import ForeignStore
 from manyhands.compat.joblib._local_store import LocalStore
 from manyhands.compat.joblib._store_backends import CacheWarning, StoreBackendBase, find_backend, is_store
@@ -128,7 +129,7 @@ def _understood(compress: Any) -> Any:
     try:
         _compression.asked(compress)
     except ValueError as error:
-        warnings.warn(f"{error}; results are stored as they are", CacheWarning, stacklevel=4)
+        warnings.warn(f"{error}; results are stored as they are", CacheWarning, stacklevel=stacklevel())
         return False
     return compress
 
