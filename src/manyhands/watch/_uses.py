@@ -129,7 +129,7 @@ class Uses:
 
     def count_requests(self, module: Any) -> None:
         """The module has been loaded."""
-        calls, doing = self._calls, module._DOING  # noqa: SLF001 - a table of what is done, made to be looked up in
+        calls, doing = self._calls, module.DOING
         from manyhands.sharing import _asked, _waiting  # noqa: PLC0415 - where something is shared
 
         def counting(plain: Callable[..., Any]) -> Callable[..., Any]:
