@@ -16,6 +16,7 @@ from typing import Any
 
 _PACKET = 60_000
 _MOST_WAITING = 100_000
+_FINISH = 0.5  # seconds that the observer may take for each of the last messages
 KIND = socket.SOCK_SEQPACKET
 
 
@@ -63,8 +64,16 @@ class Link:
             pass
         return None
 
-    def close(self) -> None:
-        """Hang up."""
+    def interrupt(self) -> None:
+        """Whoever waits to be asked for something waits no more."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RD)
+
+    def finish(self) -> None:
+        """Send what waits, if the observer takes it soon, and hang up."""
+        self.socket.settimeout(_FINISH)
+        with contextlib.suppress(OSError):
+            self.flush()
         self.socket.close()
 
 

@@ -26,6 +26,7 @@ class Names:
         self._tell = tell
         self._texts: dict[str, int] = {}
         self._codes: dict[int, tuple[CodeType, int]] = {}
+        self._files: dict[str, int] = {}
         self._lines: dict[tuple[int, int], int] = {}
         self._stacks: dict[tuple[tuple[int, int], ...], int] = {}
         self._new = itertools.count(1).__next__
@@ -78,6 +79,14 @@ class Names:
         self._codes.clear()
         self._lines.clear()
         self._stacks.clear()
+
+    def file(self, path: str) -> int:
+        """The number of a file, which is told as that of code without a name."""
+        number = self._files.get(path)
+        if number is None:
+            number = self._files[path] = self._new()
+            self._tell({"code": number, "file": path, "name": "", "line": 0})
+        return number
 
     def code(self, code: CodeType) -> int:
         """The number of a code object."""

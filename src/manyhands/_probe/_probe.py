@@ -16,6 +16,8 @@ from manyhands._probe._sampling import Sampler
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from manyhands._probe._levels import Levels
+
 ADDRESS = "MANYHANDS_WATCH_ADDRESS"  # of the observer, for processes that are started
 
 
@@ -41,15 +43,42 @@ class Probe:
         except BaseException:
             self.writer.close()
             raise
+        self.writer.hand_over()
         self.link = _link.Link(connected)
         self.names = Names(self.link.tell)
-        self.answers: dict[str, Callable[[Any], None]] = {}
+        self.answers: dict[str, Callable[[Any], None]] = {"level": self.count_lines, "files": self._count_in}
+        self._levels: Levels | None = None
+        self._choosing = threading.Lock()
         self.sampler = Sampler(self.writer, self.link, self.names, self._obey, self.wants.get("rate", 20.0))
+        self.count_lines(self.wants.get("level", "sample"), self.wants.get("files"))
         self.sampler.start()
+
+    def count_lines(self, level: str, files: Any = ...) -> None:
+        """Watch so closely from now on; see :mod:`._levels`. ``files``: in which lines are counted.
+
+        Raises:
+            ValueError: there is no such level.
+        """
+        with self._choosing:
+            if self._levels is None:
+                if level == "sample" and (files is None or files is ...):
+                    return
+                from manyhands._probe._levels import Levels  # noqa: PLC0415 - most processes count no lines
+
+                self._levels = Levels(self.writer, self.names, self.link.tell)
+                self.sampler.before.append(self._levels.look)
+            self._levels.start(level, files)
+
+    def _count_in(self, files: Any) -> None:
+        self.count_lines(_segment.LEVELS[self.writer.words[_segment.LEVEL]], files)
 
     def write(self, kind: int, at: int, *words: int) -> None:
         """Add a record. For any thread."""
-        self.writer.write(kind, at, *words)
+        try:
+            self.writer.write(kind, at, *words)
+        except ValueError:  # it has been stopped by another thread
+            if here() is self:
+                raise
 
     def text(self, text: str) -> int:
         """The number of a text, for a record. For any thread."""
@@ -68,12 +97,15 @@ class Probe:
     def stop(self) -> None:
         """Tell what has not been told, and hang up."""
         self.sampler.stop()
-        with contextlib.suppress(OSError):
-            self.link.flush()
-        self.link.close()
+        if self._levels is not None:
+            self._levels.stop()
+        self.link.finish()
+        self.writer.close()
 
     def abandon(self) -> None:
         """In a forked child: all of it is the parent's."""
+        if self._levels is not None:
+            self._levels.abandon()
         with contextlib.suppress(OSError):
             os.close(self.link.socket.detach())
 

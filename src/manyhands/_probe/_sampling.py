@@ -29,6 +29,7 @@ _CLOCK_OF_THREAD = 6  # CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED, of the kernel
 _SLOWEST = 0.5  # seconds between two looks
 _CALM = 20  # looks at which nothing had happened, before they become rarer
 _MOST_THREADS = 64
+_ENDING = 1.0  # seconds
 _WORTH_SAYING = 100_000  # nanoseconds of processor time
 
 
@@ -76,8 +77,11 @@ class Sampler:
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more."""
+        """Look no more; the thread has ended then, if it is not stuck."""
         self._is_over = True
+        self._link.interrupt()
+        if threading.current_thread() is not self._thread:
+            self._thread.join(_ENDING)
 
     def run(self) -> None:
         """Look, until the observer has gone or :meth:`stop` is called."""

@@ -49,7 +49,7 @@ LEVELS = ("off", "sample", "touch", "auto", "exact")
 # Kinds of records, and what their words are; times are nanoseconds of the monotonic clock, texts and stacks numbers of :mod:`._naming`.
 SAMPLE = 1  # thread, stack, processor time of the thread since the last one, task
 THREAD = 2  # thread, its name (text), 1 if it has ended
-LINES = 3  # file, line, how often since the last record of it, 1 if that is an estimate
+LINES = 3  # file (number of code without a name), line, how often since the last record of it; of an estimate, its standard deviation (else 0), and its bias
 TASK_BEGUN = 4  # number, function (text), arguments (text; 0: not shown)
 TASK_ENDED = 5  # number, begun when, 1 if it failed, error (text)
 CALL_BEGUN = 6  # call, function (text), how many tasks + 1 (0: not known), workers, backend (text)
@@ -95,11 +95,17 @@ class Writer:
         _pack(self._map, _HEADER + (number % RECORDS) * 64, at, a, b, c, d, e, kind, number + 1)
         self.words[HEAD] = number + 1
 
+    def hand_over(self) -> None:
+        """The observer has the descriptor; it is not needed here any more."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
     def close(self) -> None:
-        """Unmap it; what the observer has mapped stays."""
+        """Unmap it; what the observer has mapped stays. Writing raises ``ValueError`` from now on."""
         self.words.release()
         self._map.close()
-        os.close(self.fd)
+        self.hand_over()
 
 
 _pack = _RECORD.pack_into

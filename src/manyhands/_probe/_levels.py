@@ -1,0 +1,159 @@
+"""How closely this process is watched: whether lines are counted, and how.
+
+``sample``  no lines; where the threads are, some times a second
+``touch``   which lines have run, and when first
+``auto``    counted as long as that costs little, else estimated
+``exact``   each line, each time
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from manyhands._probe import _counts, _segment
+from manyhands._probe._files import Chosen, chooser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from manyhands._probe._counts import Counter, News
+    from manyhands._probe._naming import Names
+    from manyhands._probe._segment import Writer
+
+_means: Any
+if sys.version_info >= (3, 12):
+    from manyhands._probe import _lines as _means
+
+    _Budgeted: Any = _counts.Budgeted
+else:
+    from manyhands._probe import _tracing as _means
+
+    _Budgeted = _counts.Windowed
+
+COUNTED = ("touch", "auto", "exact")
+_INTERVAL = 200_000_000  # nanoseconds between two times that counts are told
+_MOST_RECORDS = _segment.RECORDS // 4  # of one time
+_MOST_THREADS = 64
+_UNLIMITED = 1 << 40
+
+
+def _counter(level: str, cost: float, **settings: Any) -> Counter:
+    if level == "auto":
+        return _Budgeted(_means.NO_MORE, cost, **settings)  # type: ignore[no-any-return]
+    return _counts.Touch(_means.NO_MORE) if level == "touch" else _counts.Exact()
+
+
+class Levels:
+    """How lines are counted, and telling of it; ``tell(message)`` sends what is long."""
+
+    def __init__(self, writer: Writer, names: Names, tell: Callable[[dict[str, Any]], None]) -> None:
+        self._writer = writer
+        self._names = names
+        self._tell = tell
+        self._lock = threading.Lock()  # between the thread that samples, and whoever changes the level
+        self._files: Any = None
+        self._chosen = Chosen(chooser(None))
+        self._counter: Counter | None = None
+        self._means: Any = None
+        self._untold: deque[News] = deque()
+        self._told = 0  # when counts were
+        self._cost = 0.0  # nanoseconds that a line takes
+
+    @property
+    def level(self) -> str:
+        """The one that is in force."""
+        return _segment.LEVELS[self._writer.words[_segment.LEVEL]]
+
+    def start(self, level: str, files: Any = ...) -> None:
+        """Count lines from now on as the level says, in these files (as :func:`._files.chooser` takes it; else in those of before).
+
+        Raises:
+            ValueError: there is no such level.
+        """
+        if level not in _segment.LEVELS:
+            raise ValueError(f"level={level!r}: there are {', '.join(_segment.LEVELS)}")
+        with self._lock:
+            self._stop()
+            if files is not ...:
+                self._chosen, self._files = Chosen(chooser(files)), files
+            if level in COUNTED:
+                level = self._count(level)
+            self._writer.words[_segment.LEVEL] = _segment.LEVELS.index(level)
+
+    def stop(self) -> None:
+        """Count no more, and tell what has been counted. Nothing is left switched on."""
+        with self._lock:
+            self._stop()
+
+    def abandon(self) -> None:
+        """In a forked child: what was switched on is the parent's."""
+        if self._means is not None:
+            self._means.stop()
+
+    def look(self) -> None:
+        """Tell what has been counted, if it is time to. For the thread that samples."""
+        now = time.monotonic_ns()
+        if self._counter is None or now - self._told < _INTERVAL:
+            return
+        with self._lock:
+            self._told = now
+            if self._counter is not None and not self._untold:
+                self._end_window(self._counter)
+            self._tell_some(_MOST_RECORDS)
+
+    def _count(self, level: str) -> str:
+        """The level that is in force then."""
+        try:
+            self._cost = 0.0 if level == "touch" else _means.cost(_counter("auto", 1.0, budget=_UNLIMITED) if level == "auto" else _counter(level, 1.0))
+            self._counter = _counter(level, self._cost)
+            self._means = _means.Means(self._counter, self._chosen)
+            self._means.start()
+        except _means.Unavailable as error:
+            self._counter = self._means = None
+            self._tell({"uncounted": str(error)})
+            return "sample"
+        return level
+
+    def _stop(self) -> None:
+        counter, means = self._counter, self._means
+        self._counter = self._means = None
+        if counter is not None:
+            means.stop()
+            self._take(counter)
+            self._tell_some(_segment.RECORDS // 2)
+
+    def _end_window(self, counter: Counter) -> None:
+        self._take(counter)
+        self._means.again(counter.again)
+        frames = list(self._frames(counter))
+        counter.open([(frame.f_code.co_filename, frame.f_lineno or 0) for frame in frames])
+        if frames:
+            counter.favour(frames[0].f_code)
+
+    def _take(self, counter: Counter) -> None:
+        news = counter.news()
+        self._untold.extend(news)
+        lines = sum(each.count for each in news if not each.error)
+        self._writer.words[_segment.COST] += round(lines * self._cost)
+
+    def _tell_some(self, most: int) -> None:
+        now = time.monotonic_ns()
+        for _ in range(min(most, len(self._untold))):
+            file, line, count, at, error, bias = self._untold.popleft()
+            self._writer.write(_segment.LINES, at or now, self._names.file(file), line, count, error, bias)
+
+    def _frames(self, counter: Counter) -> Iterator[FrameType]:
+        """The innermost frames whose lines are counted, of all other threads; the main thread's first."""
+        own, main = threading.get_ident(), threading.main_thread().ident
+        stacks = sorted(sys._current_frames().items(), key=lambda item: item[0] != main)  # noqa: SLF001 - there is no other way
+        for ident, innermost in stacks[:_MOST_THREADS]:
+            frame: FrameType | None = innermost if ident != own else None
+            while frame is not None and frame.f_code.co_filename not in counter.files:
+                frame = frame.f_back
+            if frame is not None:
+                yield frame
