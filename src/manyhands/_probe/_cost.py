@@ -9,7 +9,7 @@ class Unavailable(Exception):  # noqa: N818 - a state of affairs
     """Lines cannot be counted; says why."""
 
 
-_TURNS = 500
+_TURNS = 1000
 _LEAST = 5.0
 
 

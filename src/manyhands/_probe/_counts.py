@@ -13,22 +13,17 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from manyhands._probe._estimates import Closing, Estimates
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import CodeType
 
-    from manyhands._probe._estimates import Missed, Place
-
 _LONGEST = 1_000_000  # lines of a file
-_FIRST_BUDGET = 2000
-_LEAST, _MOST = 100, 100_000
-_SHARE = 0.04  # of the processor time may go into counting
+_MOST_CODES = 10_000
 
 
 class News(NamedTuple):
-    """A line has run ``count`` times more, at ``at``, or just now if that is 0.
+    """A line has run ``runs`` times more, at ``at``, or just now if that is 0.
 
     Attributes:
         error: one standard deviation of what is estimated of that; 0: it is exact.
@@ -37,7 +32,7 @@ class News(NamedTuple):
 
     file: str
     line: int
-    count: int
+    runs: int
     at: int = 0
     error: int = 0
     bias: int = 0
@@ -73,6 +68,10 @@ class Counter:
 
     def favour(self, code: CodeType | None) -> None:
         """The code that runs most, as far as is known; it is looked for first."""
+
+    def is_done(self, code: CodeType) -> bool:
+        """Whether nothing new can be told of code."""
+        return False
 
     def open(self, places: list[tuple[str, int]]) -> None:
         """A window opens: all lines are counted again. Threads are just now at these places."""
@@ -147,164 +146,21 @@ class Touch(Counter):
             return no_more
 
         self.count = count
+        self._calls: dict[int, tuple[CodeType, int]] = {}
+
+    def is_done(self, code: CodeType) -> bool:  # noqa: D102 - as above
+        # Looked at when it is called for the first, second, fourth, eighth time and so on.
+        _, calls = self._calls.get(id(code), (code, 0))
+        if calls < 0:
+            return True
+        if not calls & (calls - 1):
+            counts = self.files[code.co_filename]
+            lines = {line for _, _, line in code.co_lines() if line is not None and line != code.co_firstlineno}
+            if all(line < len(counts) and counts[line] for line in lines):
+                calls = -2
+        if len(self._calls) < _MOST_CODES or id(code) in self._calls:
+            self._calls[id(code)] = code, calls + 1
+        return calls < 0
 
     def news(self) -> list[News]:  # noqa: D102 - as above
         return [News(*self._first.popleft()) for _ in range(len(self._first))]
-
-
-class Budgeted(Counter):
-    """Each line is counted until it has run so often as its budget says; what is missed until the window opens again is estimated.
-
-    What a list holds is what is left of each line's budget. ``cost``: nanoseconds that counting one line takes.
-    """
-
-    def __init__(self, no_more: object, cost: float, budget: int = _FIRST_BUDGET, clock: Callable[[], int] = time.process_time_ns) -> None:
-        super().__init__()
-        self._no_more = no_more
-        self._clock = clock
-        self._budget = budget
-        self._given: dict[str, list[int]] = {}
-        self._closed: deque[tuple[CodeType, Closing]] = deque()
-        self._closed_places: set[tuple[str, int]] = set()
-        self._marks: list[tuple[list[int], int, int]] = []
-        self._estimates = Estimates(cost)
-        self._cost = cost
-        self._opened = self._ended = clock()
-        self.count, self._favour = self._sparingly()
-
-    def has_room(self, file: str, lines: int) -> bool:  # noqa: D102 - as above
-        if not super().has_room(file, lines):
-            return False
-        given, left = self._given.setdefault(file, []), self.files[file]
-        for line in range(len(given), len(left)):
-            left[line] = self._budget
-        given += [self._budget] * (len(left) - len(given))
-        return True
-
-    def favour(self, code: CodeType | None) -> None:  # noqa: D102 - as above
-        self._favour(code)
-
-    def open(self, places: list[tuple[str, int]]) -> None:
-        """What a window tells holds for the time until the next one only if one of the places came again in it."""
-        self._opened = self._clock()
-        self._marks = [(left, line, left[line]) for file, line in places if line < len(left := self.files.get(file, []))]
-
-    def _sparingly(self) -> tuple[Callable[[CodeType, int], object], Callable[[CodeType | None], None]]:
-        files, close = self.files, self._close
-        favourite: CodeType | None = None
-        favoured: list[int] = []
-
-        def count(code: CodeType, line: int) -> object:
-            lines = favoured if code is favourite else files[code.co_filename]
-            left = lines[line] = lines[line] - 1
-            if left <= 0:
-                return close(code, line)
-            return None
-
-        def favour(code: CodeType | None) -> None:
-            nonlocal favourite, favoured
-            favourite = None
-            if code is not None:
-                favoured = files[code.co_filename]
-                favourite = code
-
-        return count, favour
-
-    def _close(self, code: CodeType, line: int) -> object:
-        place = code.co_filename, line
-        if place not in self._closed_places:  # there may be several places in the code for one line
-            self._closed_places.add(place)
-            again = max((before - left[at] for left, at, before in self._marks), default=None)
-            self._closed.append((code, Closing(*place, self._clock(), again)))
-        return self._no_more
-
-    def news(self) -> list[News]:  # noqa: D102 - as above
-        closed = list(self._take_closed())
-        now = self._clock()
-        counts = dict(self._refill())
-        missed = self._estimates.missed(counts, closed, self._opened, now, self._opened - self._ended)
-        spent = sum(counts.values()) * self._cost / max(now - self._ended, 1)
-        self._budget = adapted(self._budget, spent, is_short=bool(closed))
-        self._opened = self._ended = now
-        return list(_all_news(counts, missed))
-
-    def _take_closed(self) -> Iterator[Closing]:
-        self.again = []
-        while self._closed:
-            code, closing = self._closed.popleft()
-            self._closed_places.discard((closing.file, closing.line))
-            if not any(code is other for other in self.again):
-                self.again.append(code)
-            yield closing
-
-    def _refill(self) -> Iterator[tuple[tuple[str, int], int]]:
-        budget = self._budget
-        for file, left in list(self.files.items()):
-            now, given = left[:], self._given[file]
-            if now == given:
-                continue
-            for line, after in enumerate(now):
-                before = given[line]
-                if before != after:
-                    left[line] += budget - after  # it may have run meanwhile
-                    given[line] = budget
-                    yield (file, line), before - after
-
-
-class Windowed(Counter):
-    """Each line is counted until all together have run so often as the budget says: for ``sys.settrace``, which cannot leave out single lines.
-
-    ``cost``: nanoseconds that counting one line takes.
-    """
-
-    def __init__(self, no_more: object, cost: float, budget: int = _FIRST_BUDGET, clock: Callable[[], int] = time.process_time_ns) -> None:
-        super().__init__()
-        self._no_more = no_more
-        self._clock = clock
-        self._budget = self._left = budget
-        self._closed: tuple[int, int | None] | None = None
-        self._marks: list[tuple[list[int], int, int]] = []
-        self._estimates = Estimates(cost)
-        self._cost = cost
-        self._opened = self._ended = clock()
-        self.count = self._count
-
-    def open(self, places: list[tuple[str, int]]) -> None:  # noqa: D102 - as above
-        self._marks = [(counts, line, counts[line]) for file, line in places if line < len(counts := self.files.get(file, []))]
-        self._closed, self._left = None, self._budget
-        self._opened = self._clock()
-
-    def _count(self, code: CodeType, line: int) -> object:
-        self.files[code.co_filename][line] += 1
-        self._left -= 1
-        if self._left <= 0:
-            if self._closed is None:
-                again = max((counts[at] - before for counts, at, before in self._marks), default=None)
-                self._closed = self._clock(), again
-            return self._no_more
-        return None
-
-    def news(self) -> list[News]:  # noqa: D102 - as above
-        closed, now = self._closed, self._clock()
-        counts = {(news.file, news.line): news.count for news in self._differences()}
-        closings = [] if closed is None else [Closing(*place, *closed) for place in counts.keys() | self._estimates.known()]
-        missed = self._estimates.missed(counts, closings, self._opened, now, self._opened - self._ended)
-        spent = sum(counts.values()) * self._cost / max(now - self._ended, 1)
-        self._budget = adapted(self._budget, spent, is_short=closed is not None)
-        self._opened = self._ended = now
-        return list(_all_news(counts, missed))
-
-
-def adapted(budget: int, spent: float, *, is_short: bool) -> int:
-    """The budget of the next window, if counting has taken that share of the processor's time."""
-    if spent <= _SHARE and not is_short:
-        return budget
-    return round(min(_MOST, max(_LEAST, budget * min(2.0, _SHARE / max(spent, 1e-9)))))
-
-
-def _all_news(counts: dict[Place, int], missed: dict[Place, Missed]) -> Iterator[News]:
-    for (file, line), count in counts.items():
-        yield News(file, line, count)
-    for (file, line), (count, error, bias) in missed.items():
-        if count >= 1 or error >= 1:
-            yield News(file, line, round(count), 0, max(1, round(error)), round(bias))

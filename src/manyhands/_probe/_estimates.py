@@ -1,95 +1,193 @@
 """How often lines have run while they were not counted. Pure.
 
-Time is cut into windows, some a second. In each, a line is counted until its budget is spent; then it is closed until the next window opens. While
-it is closed it is taken to run as often, for each nanosecond of processor time, as while it was counted. Three things make that right:
+Time is cut into periods, some a second. In each, a line is counted until its budget is spent; then it is closed until the next begins. What it
+does meanwhile is told from another line of the same code, its **reference**: in so many runs of the reference it has run so often. That
+is a ratio, which counting does not change, though it slows down what is counted five times.
 
-- Counting slows down what is counted. What it took, so many nanoseconds for each line, is taken away again from the time of a window. How long
-  one takes is measured, but not by the same program: that is the bias.
-- A window opens when the thread that samples gets Python's lock, so often just after a long call of C code. What comes next is
-  then no sample of the time before. Such a window is known by this: the line at which it was opened has not come again in it. It tells that just then
-  all other lines rested.
-- What a window tells is one draw of how often a line runs. How much these draws differ is the error.
+- The best reference is one that is not so hot that it is ever closed: it is counted all the time.
+- In a tight loop there is none. Then the slowest of the hot lines is the reference, and how often it runs is told from processor time: in each
+  second period no other hot line of the code is counted, so that counting changes little, and what it changes is taken away. How much that
+  is for each line is told by the difference between the two kinds of periods.
+- A period begins when the thread that samples gets Python's lock, so often just after a long call of C code; then what is seen first is no
+  sample of the time before. It is known by this: the line at which it began has not come again. Just then all other lines rested.
+
+What a period tells is one draw of how often lines run. How much these draws differ is the error.
 """
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-Place = tuple[str, int]  # a file, and a line of it
-
-_REMEMBERED = 16  # windows
-_AGAIN = 3  # so often the line at which a window was opened comes again in one that tells anything
-_COST_ERROR = 0.15  # of what counting is taken to cost
-_QUICKEST = 4.0  # nanoseconds that a line takes at least
+REMEMBERED = 16  # periods
+AGAIN = 3  # so often a line comes again in a period that tells anything
+_ENOUGH = 10  # runs of a reference
+QUICKEST = 4.0  # nanoseconds that a line takes at least
+_GUESSED, _MEASURED = 0.2, 0.1  # how wrong the cost of counting a line may be
 
 
 class Closing(NamedTuple):
     """A line's budget was spent.
 
     Attributes:
-        at: processor time of the process.
-        again: how often the line at which the window was opened had come again; None: it was opened at none.
+        at: processor time of the process since the period began, in nanoseconds.
+        events: how many lines have been counted in it until then.
+        counts: how often lines of the same code have.
+        again: how often the line at which the period began has come again; None: there is none.
     """
 
-    file: str
     line: int
     at: int
-    again: int | None
+    events: int
+    counts: Mapping[int, int]
+    again: int | None = None
+
+    @property
+    def tells(self) -> bool:
+        """Whether the period is a sample of the time around it."""
+        return self.again is None or self.again >= AGAIN
+
+
+class Period(NamedTuple):
+    """What was counted in one.
+
+    Attributes:
+        lasted: processor time in which lines were counted, in nanoseconds.
+        shut: the same before that, in which none was, since the last one.
+        events: lines that were counted.
+        counts: those of one code.
+    """
+
+    lasted: int
+    shut: int
+    events: int
+    counts: Mapping[int, int]
 
 
 class Missed(NamedTuple):
     """How often a line has run uncounted; the error is one standard deviation, the bias what may be wrong in the same direction each time."""
 
-    count: float
-    error: float
-    bias: float
+    runs: float
+    error: float = 0.0
+    bias: float = 0.0
 
 
-class Estimates:
-    """``cost``: nanoseconds that counting one line takes."""
+class Cost:
+    """What counting a line takes: guessed at first, by a loop of our own; later measured by the program's."""
 
-    def __init__(self, cost: float) -> None:
+    def __init__(self, guess: float) -> None:
+        self._guess = guess
+        self._measured: deque[float] = deque(maxlen=REMEMBERED)
+
+    @property
+    def value(self) -> float:
+        """In nanoseconds."""
+        if len(self._measured) < 3:
+            return self._guess
+        return sorted(self._measured)[len(self._measured) // 2]
+
+    @property
+    def error(self) -> float:
+        """How wrong that may be, of 1."""
+        return _GUESSED if len(self._measured) < 3 else _MEASURED
+
+    def measure(self, dense: tuple[float, float], sparse: tuple[float, float]) -> None:
+        """``dense``, ``sparse``: for each run of a line, the time that passed and the lines that were counted, when many were and when few were."""
+        if dense[1] - sparse[1] >= 0.5:
+            value = (dense[0] - sparse[0]) / (dense[1] - sparse[1])
+            self._measured.append(min(2 * self._guess, max(self._guess / 3, value)))
+
+
+class Hot:
+    """Lines of one code that have been closed.
+
+    Attributes:
+        lines: those that are.
+        reference: the line that tells of them.
+        is_sparse: whether no line but the reference is counted in this period.
+    """
+
+    def __init__(self, cost: Cost) -> None:
         self._cost = cost
-        self._rates: dict[Place, deque[float]] = {}
-        self._is_first = True
+        self._ratios: dict[tuple[int, int], deque[float]] = {}
+        self._rates: dict[int, deque[float]] = {}
+        self._dense: tuple[float, float] | None = None
+        self.lines: set[int] = set()
+        self.reference: int | None = None
+        self.is_sparse = False
 
-    def known(self) -> Iterable[Place]:
-        """Lines of which anything was missed before."""
-        return self._rates.keys()
-
-    def missed(self, counts: Mapping[Place, int], closed: Iterable[Closing], opened: int, now: int, shut: int = 0) -> dict[Place, Missed]:
-        """What was missed in a window that was open from ``opened`` to ``now``, and ``shut`` nanoseconds before it."""
-        closings = {(closing.file, closing.line): closing for closing in closed}
-        found = {}
-        for place, closing in closings.items():
-            before = self._cost * _events(counts, closings, opened, closing.at, now)
-            after = self._cost * sum(counts.values()) - before
-            found[place] = self._one(place, counts.get(place, 0), closing.at - opened, before, max(0.0, now - closing.at - after) + shut, closing)
-        if closings:
-            self._is_first = False
+    def turn(self, period: Period, closings: Iterable[Closing]) -> dict[int, Missed]:
+        """A period has ended; what was missed in it. Says by its attributes how the next one is to be."""
+        closed = {closing.line: closing for closing in sorted(closings, key=lambda closing: closing.at)}
+        if not self.is_sparse:
+            self._choose(closed)
+        reference = self._missed_by_reference(period, closed)
+        found = {line: self._missed(line, period, closed, reference) for line in self.lines | closed.keys() if line != self.reference}
+        if self.reference in closed:
+            found[self.reference] = reference
+        # In a dense period all are counted; a sparse one follows where time is the measure.
+        self.is_sparse = not self.is_sparse and self.reference in self.lines
         return found
 
-    def _one(self, place: Place, count: int, lasted: int, spent: float, gap: float, closing: Closing) -> Missed:
-        lasting = max(lasted - spent, count * _QUICKEST)
-        rate = count / max(lasting, 1.0)
-        tells = self._is_first or closing.again is None or closing.again >= _AGAIN
-        rates = self._rates.setdefault(place, deque(maxlen=_REMEMBERED))
-        rates.append(rate if tells else 0.0)
-        spread = statistics.stdev(rates) if len(rates) > 2 else rate
-        bias = min(1.0, _COST_ERROR * spent / lasting) * rates[-1]
-        return Missed(rates[-1] * gap, spread * gap, bias * gap)
+    def _choose(self, closed: dict[int, Closing]) -> None:
+        """The reference, after a period in which all lines were counted."""
+        self.lines, self.reference, self._dense = set(closed), None, None
+        if not closed:
+            return
+        first, last = next(iter(closed.values())), list(closed)[-1]
+        counted = {line: count for line, count in first.counts.items() if line not in closed and count >= _ENOUGH}
+        self.reference = max(counted, key=counted.__getitem__) if counted else last
+        for line, closing in closed.items():
+            if (runs := closing.counts.get(self.reference, 0)) >= _ENOUGH and line != self.reference:
+                self._remember(self._ratios, (line, self.reference), closing.counts[line] / runs)
+        if self.reference == last and (runs := first.counts.get(last, 0)) >= _ENOUGH:
+            self._dense = first.at / runs, first.events / runs
+
+    def _missed_by_reference(self, period: Period, closed: dict[int, Closing]) -> Missed:
+        """How often the reference has run uncounted."""
+        closing = closed.get(self.reference) if self.reference is not None else None
+        if closing is None:
+            return Missed(0.0)
+        if self.is_sparse and self._dense is not None:
+            runs = closing.counts[closing.line]
+            self._cost.measure(self._dense, (closing.at / runs, closing.events / runs))
+        has_rate = len(self._rates.get(closing.line, ())) > 0
+        return self._by_time(period, closing, is_draw=self.is_sparse or not has_rate)
+
+    def _by_time(self, period: Period, closing: Closing, *, is_draw: bool = True) -> Missed:
+        cost = self._cost.value
+        spent = cost * closing.events
+        lasted = max(closing.at - spent, closing.counts[closing.line] * QUICKEST)
+        if is_draw:
+            self._remember(self._rates, closing.line, closing.counts[closing.line] / lasted if closing.tells else 0.0)
+        rates = self._rates[closing.line]
+        rate = rates[-1] if closing.tells else 0.0
+        gap = max(0.0, period.lasted - closing.at - cost * (period.events - closing.events)) + period.shut
+        return Missed(rate * gap, spread(rates) * gap, rate * gap * self._cost.error * spent / lasted)
+
+    def _missed(self, line: int, period: Period, closed: dict[int, Closing], reference: Missed) -> Missed:
+        """How often another line has."""
+        closing = closed.get(line)
+        ratios = self._ratios.get((line, self.reference)) if self.reference is not None else None
+        if not ratios or self.reference is None:
+            return Missed(0.0) if closing is None else self._by_time(period, closing)
+        since = 0 if closing is None else closing.counts.get(self.reference, 0)
+        runs = max(0, period.counts.get(self.reference, 0) - since) + reference.runs
+        ratio = ratios[-1]
+        error = math.hypot(spread(ratios) * runs, ratio * reference.error)
+        return Missed(ratio * runs, error, ratio * reference.bias)
+
+    def _remember(self, where: dict, key: object, value: float) -> None:  # type: ignore[type-arg]
+        where.setdefault(key, deque(maxlen=REMEMBERED)).append(value)
 
 
-def _events(counts: Mapping[Place, int], closings: Mapping[Place, Closing], opened: int, until: int, now: int) -> float:
-    """How many lines were counted until then; each is taken to have come evenly until it was closed."""
-    found = 0.0
-    for place, count in counts.items():
-        closing = closings.get(place)
-        lasted = (now if closing is None else closing.at) - opened
-        found += count * min(1.0, (until - opened) / max(lasted, 1))
-    return found
+def spread(draws: deque[float]) -> float:
+    """How much they differ; while there are few, as much as they are."""
+    if len(draws) < 3:
+        return draws[-1] / 2
+    mean = sum(draws) / len(draws)
+    return math.sqrt(sum((draw - mean) ** 2 for draw in draws) / (len(draws) - 1))

@@ -35,7 +35,8 @@ def chooser(asked: Mapping[str, Any] | Callable[[str], object] | None) -> Callab
         re.error: the pattern is none.
     """
     if callable(asked):
-        return lambda path: bool(asked(path))
+        function = asked
+        return lambda path: bool(function(path))
     asked = asked or {}
     also = frozenset(asked.get("also", ()))
     choose = _rule(asked)

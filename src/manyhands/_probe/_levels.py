@@ -28,12 +28,10 @@ if TYPE_CHECKING:
 _means: Any
 if sys.version_info >= (3, 12):
     from manyhands._probe import _lines as _means
-
-    _Budgeted: Any = _counts.Budgeted
+    from manyhands._probe._budgets import Budgeted as _Budgeted
 else:
     from manyhands._probe import _tracing as _means
-
-    _Budgeted = _counts.Windowed
+    from manyhands._probe._windows import Windowed as _Budgeted
 
 COUNTED = ("touch", "auto", "exact")
 _INTERVAL = 200_000_000  # nanoseconds between two times that counts are told
@@ -44,8 +42,8 @@ _UNLIMITED = 1 << 40
 
 def _counter(level: str, cost: float, **settings: Any) -> Counter:
     if level == "auto":
-        return _Budgeted(_means.NO_MORE, cost, **settings)  # type: ignore[no-any-return]
-    return _counts.Touch(_means.NO_MORE) if level == "touch" else _counts.Exact()
+        return _Budgeted(_means.NO_MORE, cost, **settings)
+    return _counts.Touch(_means.TOUCHED) if level == "touch" else _counts.Exact()
 
 
 class Levels:
@@ -109,7 +107,7 @@ class Levels:
     def _count(self, level: str) -> str:
         """The level that is in force then."""
         try:
-            self._cost = 0.0 if level == "touch" else _means.cost(_counter("auto", 1.0, budget=_UNLIMITED) if level == "auto" else _counter(level, 1.0))
+            self._cost = 0.0 if level == "touch" else _means.cost(_counter(level, 1.0, budget=_UNLIMITED))
             self._counter = _counter(level, self._cost)
             self._means = _means.Means(self._counter, self._chosen)
             self._means.start()
@@ -138,14 +136,14 @@ class Levels:
     def _take(self, counter: Counter) -> None:
         news = counter.news()
         self._untold.extend(news)
-        lines = sum(each.count for each in news if not each.error)
+        lines = sum(each.runs for each in news if not each.error)
         self._writer.words[_segment.COST] += round(lines * self._cost)
 
     def _tell_some(self, most: int) -> None:
         now = time.monotonic_ns()
         for _ in range(min(most, len(self._untold))):
-            file, line, count, at, error, bias = self._untold.popleft()
-            self._writer.write(_segment.LINES, at or now, self._names.file(file), line, count, error, bias)
+            file, line, runs, at, error, bias = self._untold.popleft()
+            self._writer.write(_segment.LINES, at or now, self._names.file(file), line, runs, error, bias)
 
     def _frames(self, counter: Counter) -> Iterator[FrameType]:
         """The innermost frames whose lines are counted, of all other threads; the main thread's first."""

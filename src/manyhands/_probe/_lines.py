@@ -7,21 +7,24 @@ A free number of a tool is taken, none that belongs to debuggers, coverage or pr
 
 from __future__ import annotations
 
+import bisect
 import functools
 import sys
 import weakref
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands._probe import _cost
 from manyhands._probe._cost import Unavailable
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import CodeType
 
     from manyhands._probe._counts import Counter
     from manyhands._probe._files import Chosen
 
-NO_MORE = sys.monitoring.DISABLE  # what a counter returns when a line is to be counted no more
+monitoring: Any = getattr(sys, "monitoring", None)  # none in Python 3.11, where this is not used but looked through
+NO_MORE = TOUCHED = monitoring.DISABLE  # what a counter returns when a line is to be counted no more
 _TOOLS = (3, 4)  # numbers that belong to no kind of tool
 _NAME = "manyhands"
 _MOST_CODES = 20_000  # that are armed at a time; functions that are sent by value are new code each time
@@ -35,11 +38,11 @@ def free_tool() -> int:
     """
     for tool in _TOOLS:
         try:
-            sys.monitoring.use_tool_id(tool, _NAME)
+            monitoring.use_tool_id(tool, _NAME)
         except ValueError:
             continue
         return tool
-    taken = ", ".join(str(sys.monitoring.get_tool(tool)) for tool in _TOOLS)
+    taken = ", ".join(str(monitoring.get_tool(tool)) for tool in _TOOLS)
     raise Unavailable(f"all numbers of sys.monitoring that belong to no kind of tool are taken, by {taken}")
 
 
@@ -49,7 +52,7 @@ class Means:
     def __init__(self, counter: Counter, chosen: Chosen) -> None:
         self._counter = counter
         self._chosen = chosen
-        self._armed: dict[int, weakref.ref[CodeType]] = {}
+        self._armed: dict[int, _Armed] = {}
         self._tool: int | None = None
         self.uncounted = 0  # codes that there was no room for
 
@@ -60,10 +63,11 @@ class Means:
             Unavailable: they cannot.
         """
         self._tool = tool = free_tool()
-        events = sys.monitoring.events
-        for event, call in ((events.LINE, self._counter.count), (events.PY_START, self._started), (events.PY_RESUME, self._started)):
-            sys.monitoring.register_callback(tool, event, call)
-        sys.monitoring.set_events(tool, events.PY_START | events.PY_RESUME)
+        events = monitoring.events
+        starts = (events.PY_START, self._started), (events.PY_RESUME, self._started)
+        for event, call in ((events.LINE, self._counter.count), (events.JUMP, _jumped(self._armed, self._counter)), *starts):
+            monitoring.register_callback(tool, event, call)
+        monitoring.set_events(tool, events.PY_START | events.PY_RESUME)
         for frame in list(sys._current_frames().values()):  # noqa: SLF001 - there is no other way
             while frame is not None:
                 self._started(frame.f_code, 0)
@@ -75,13 +79,13 @@ class Means:
         if tool is None:
             return
         self._counter.favour(None)
-        events = sys.monitoring.events
-        sys.monitoring.set_events(tool, 0)
+        events = monitoring.events
+        monitoring.set_events(tool, 0)
         for code in self._codes():
-            sys.monitoring.set_local_events(tool, code, 0)
-        for event in (events.LINE, events.PY_START, events.PY_RESUME):
-            sys.monitoring.register_callback(tool, event, None)
-        sys.monitoring.free_tool_id(tool)
+            monitoring.set_local_events(tool, code, 0)
+        for event in (events.LINE, events.JUMP, events.PY_START, events.PY_RESUME):
+            monitoring.register_callback(tool, event, None)
+        monitoring.free_tool_id(tool)
         self._armed.clear()
 
     def again(self, codes: list[CodeType]) -> None:
@@ -91,30 +95,68 @@ class Means:
             self._arm(code)
 
     def _codes(self) -> list[CodeType]:
-        return [code for reference in list(self._armed.values()) if (code := reference()) is not None]
+        return [code for armed in list(self._armed.values()) if (code := armed.code()) is not None]
 
     def _started(self, code: CodeType, _offset: int) -> object:
         """Code runs for the first time. What was called before is called no more for it."""
         if id(code) not in self._armed and code.co_filename in self._chosen:
             self._choose(code)
-        return sys.monitoring.DISABLE
+        return monitoring.DISABLE
 
     def _choose(self, code: CodeType) -> None:
-        last = max((line for _, _, line in code.co_lines() if line is not None), default=0)
+        lines = [(start, line) for start, _, line in code.co_lines() if line is not None]
+        last = max((line for _, line in lines), default=0)
         if len(self._armed) >= _MOST_CODES or not self._counter.has_room(code.co_filename, last):
             self.uncounted += 1
             return
         number, armed = id(code), self._armed
-        armed[number] = weakref.ref(code, functools.partial(armed.pop, number))
+        armed[number] = _Armed(weakref.ref(code, functools.partial(armed.pop, number)), lines, {})
         self._arm(code)
 
     def _arm(self, code: CodeType) -> None:
         if self._tool is not None:
-            sys.monitoring.set_local_events(self._tool, code, sys.monitoring.events.LINE)
+            monitoring.set_local_events(self._tool, code, monitoring.events.LINE | monitoring.events.JUMP)
 
     def _disarm(self, code: CodeType) -> None:
         if self._tool is not None:
-            sys.monitoring.set_local_events(self._tool, code, 0)
+            monitoring.set_local_events(self._tool, code, 0)
+
+
+class _Armed(NamedTuple):
+    """Code whose lines are counted.
+
+    Attributes:
+        lines: its offsets at which one begins, each with its number.
+        loops: offsets to which is jumped back in the same line, with that.
+    """
+
+    code: weakref.ref[CodeType]
+    lines: list[tuple[int, int]]
+    loops: dict[int, int]
+
+    def line(self, offset: int) -> int:
+        """That an offset belongs to."""
+        at = bisect.bisect_right(self.lines, offset, key=lambda entry: entry[0]) - 1
+        return self.lines[at][1] if at >= 0 else 0
+
+
+def _jumped(armed: dict[int, _Armed], counter: Counter) -> Callable[[CodeType, int, int], object]:
+    """What is called for a jump: one that goes back in its own line is one more run of it, as of a comprehension."""
+    count = counter.count
+
+    def jumped(code: CodeType, offset: int, to: int) -> object:
+        known = armed.get(id(code))
+        if known is None:
+            return NO_MORE
+        line = known.loops.get(to)
+        if line is None:
+            line = known.line(to)
+            if to > offset or line != known.line(offset):
+                return NO_MORE
+            known.loops[to] = line
+        return count(code, line)
+
+    return jumped
 
 
 def cost(counter: Counter) -> float:
@@ -123,8 +165,9 @@ def cost(counter: Counter) -> float:
     Raises:
         Unavailable: lines cannot be counted.
     """
-    code, monitoring = _cost.turns.__code__, sys.monitoring
+    code = _cost.turns.__code__
     counter.has_room(code.co_filename, code.co_firstlineno + 10)
+    counter.favour(code)
     tool, line = free_tool(), monitoring.events.LINE
     monitoring.register_callback(tool, line, counter.count)
 

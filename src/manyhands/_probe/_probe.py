@@ -50,7 +50,8 @@ class Probe:
         self._levels: Levels | None = None
         self._choosing = threading.Lock()
         self.sampler = Sampler(self.writer, self.link, self.names, self._obey, self.wants.get("rate", 20.0))
-        self.count_lines(self.wants.get("level", "sample"), self.wants.get("files"))
+        with contextlib.suppress(Exception):  # watching ends nothing
+            self.count_lines(self.wants.get("level", "sample"), self.wants.get("files"))
         self.sampler.start()
 
     def count_lines(self, level: str, files: Any = ...) -> None:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
     from manyhands._probe._counts import Counter
 
-NO_MORE = object()  # what a counter returns when a line is to be counted no more
+NO_MORE = object()  # what a counter returns when no line is to be counted any more
+TOUCHED = None  # what it returns when this one need not be
 _USUAL_COST = 200.0  # nanoseconds
 _DEEPEST = 1000  # frames of a stack that is under way when counting begins
 
@@ -108,7 +109,8 @@ class Means:
             if not self._is_on:
                 sys.settrace(None)
             return None
-        return self._line if self._is_counted(frame.f_code) else None
+        code = frame.f_code
+        return self._line if self._is_counted(code) and not self._counter.is_done(code) else None
 
 
 def _liner(counter: Counter, tracing: Means) -> Callable[..., Any]:
@@ -154,7 +156,7 @@ def cost(counter: Counter) -> float:
     if sys.gettrace() is not None:
         return _USUAL_COST
     line = _liner(counter, Means(counter, Chosen(lambda _: False)))
-    counter.has_room(__file__, _cost.turns.__code__.co_firstlineno + 10)
+    counter.has_room(_cost.turns.__code__.co_filename, _cost.turns.__code__.co_firstlineno + 10)
 
     def timed(trace: Callable[..., Any] | None) -> int:
         sys.settrace(trace)
