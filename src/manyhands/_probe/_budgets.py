@@ -49,6 +49,9 @@ class Budgeted(Counter):
         given += [self._budget] * (len(left) - len(given))
         return True
 
+    def is_closed(self, file: str, line: int) -> bool:  # noqa: D102 - as above
+        return self.files[file][line] <= 0
+
     def favour(self, code: CodeType | None) -> None:  # noqa: D102 - as above
         self._favour(code)
 

@@ -69,6 +69,10 @@ class Counter:
     def favour(self, code: CodeType | None) -> None:
         """The code that runs most, as far as is known; it is looked for first."""
 
+    def is_closed(self, file: str, line: int) -> bool:
+        """Whether a line is not to be counted just now."""
+        return False
+
     def is_done(self, code: CodeType) -> bool:
         """Whether nothing new can be told of code."""
         return False
@@ -147,6 +151,9 @@ class Touch(Counter):
 
         self.count = count
         self._calls: dict[int, tuple[CodeType, int]] = {}
+
+    def is_closed(self, file: str, line: int) -> bool:  # noqa: D102 - as above
+        return self.files[file][line] > 0
 
     def is_done(self, code: CodeType) -> bool:  # noqa: D102 - as above
         # Looked at when it is called for the first, second, fourth, eighth time and so on.

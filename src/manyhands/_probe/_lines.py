@@ -8,10 +8,12 @@ A free number of a tool is taken, none that belongs to debuggers, coverage or pr
 from __future__ import annotations
 
 import bisect
+import contextlib
 import functools
+import opcode
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from manyhands._probe import _cost
 from manyhands._probe._cost import Unavailable
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
 
 monitoring: Any = getattr(sys, "monitoring", None)  # none in Python 3.11, where this is not used but looked through
 NO_MORE = TOUCHED = monitoring.DISABLE  # what a counter returns when a line is to be counted no more
+# Since Python 3.13, a line that begins where its function does is only told of to a tool that is called for the function's start as well.
+_WITH_START = sys.version_info >= (3, 13)
+_RESUME = opcode.opmap["RESUME"]
 _TOOLS = (3, 4)  # numbers that belong to no kind of tool
 _NAME = "manyhands"
 _MOST_CODES = 20_000  # that are armed at a time; functions that are sent by value are new code each time
@@ -47,14 +52,20 @@ def free_tool() -> int:
 
 
 class Means:
-    """Has a counter called for the lines of chosen files, from :meth:`start` to :meth:`stop`."""
+    """Has a counter called for the lines of chosen files, from :meth:`start` to :meth:`stop`.
+
+    Attributes:
+        uncounted: codes that there was no room for.
+    """
 
     def __init__(self, counter: Counter, chosen: Chosen) -> None:
         self._counter = counter
         self._chosen = chosen
         self._armed: dict[int, _Armed] = {}
-        self._tool: int | None = None
-        self.uncounted = 0  # codes that there was no room for
+        self._tool: int | None = None  # is called for lines
+        self._finder: int | None = None  # is called when code starts for the first time; the same, if there is only one
+        self._calls: dict[int, Callable[..., object]] = {}
+        self.uncounted = 0
 
     def start(self) -> None:
         """From now on lines are counted.
@@ -62,30 +73,37 @@ class Means:
         Raises:
             Unavailable: they cannot.
         """
-        self._tool = tool = free_tool()
         events = monitoring.events
-        starts = (events.PY_START, self._started), (events.PY_RESUME, self._started)
-        for event, call in ((events.LINE, self._counter.count), (events.JUMP, _jumped(self._armed, self._counter)), *starts):
-            monitoring.register_callback(tool, event, call)
-        monitoring.set_events(tool, events.PY_START | events.PY_RESUME)
+        self._tool = self._finder = free_tool()
+        if _WITH_START:
+            with contextlib.suppress(Unavailable):
+                self._finder = free_tool()
+        self._register(self._tool, {events.LINE: self._counter.count, events.JUMP: _jumped(self._armed, self._counter), events.PY_START: self._entered})
+        self._register(self._finder, dict.fromkeys((events.PY_START, events.PY_RESUME), self._started))
+        monitoring.set_events(self._finder, events.PY_START | events.PY_RESUME)
         for frame in list(sys._current_frames().values()):  # noqa: SLF001 - there is no other way
             while frame is not None:
                 self._started(frame.f_code, 0)
                 frame = frame.f_back  # type: ignore[assignment]
 
+    def _register(self, tool: int, calls: dict[int, Callable[..., object] | None]) -> None:
+        for event, call in calls.items():
+            monitoring.register_callback(tool, event, call)
+
     def stop(self) -> None:
         """No line is counted any more, and nothing is left of it."""
-        tool, self._tool = self._tool, None
-        if tool is None:
+        tool, finder = self._tool, self._finder
+        if tool is None or finder is None:
             return
+        self._tool = self._finder = None
         self._counter.favour(None)
-        events = monitoring.events
-        monitoring.set_events(tool, 0)
+        monitoring.set_events(finder, 0)
         for code in self._codes():
             monitoring.set_local_events(tool, code, 0)
-        for event in (events.LINE, events.JUMP, events.PY_START, events.PY_RESUME):
-            monitoring.register_callback(tool, event, None)
-        monitoring.free_tool_id(tool)
+        events = monitoring.events
+        for each in {tool, finder}:
+            self._register(each, dict.fromkeys((events.LINE, events.JUMP, events.PY_START, events.PY_RESUME)))
+            monitoring.free_tool_id(each)
         self._armed.clear()
 
     def again(self, codes: list[CodeType]) -> None:
@@ -98,10 +116,14 @@ class Means:
         return [code for armed in list(self._armed.values()) if (code := armed.code()) is not None]
 
     def _started(self, code: CodeType, _offset: int) -> object:
-        """Code runs for the first time. What was called before is called no more for it."""
+        """Code runs for the first time, or a generator goes on. This is called no more for it."""
         if id(code) not in self._armed and code.co_filename in self._chosen:
             self._choose(code)
         return monitoring.DISABLE
+
+    def _entered(self, code: CodeType, _offset: int) -> object:
+        """A function is called whose first line begins where it does."""
+        return monitoring.DISABLE if self._counter.is_closed(code.co_filename, code.co_firstlineno) else None
 
     def _choose(self, code: CodeType) -> None:
         lines = [(start, line) for start, _, line in code.co_lines() if line is not None]
@@ -110,29 +132,45 @@ class Means:
             self.uncounted += 1
             return
         number, armed = id(code), self._armed
-        armed[number] = _Armed(weakref.ref(code, functools.partial(armed.pop, number)), lines, {})
+        armed[number] = entry = _Armed(weakref.ref(code, functools.partial(armed.pop, number)), lines)
+        entry.events = self._events(code, entry)
         self._arm(code)
 
+    def _events(self, code: CodeType, entry: _Armed) -> int:
+        """What is to be told of code."""
+        events: int = monitoring.events.LINE | monitoring.events.JUMP
+        if self._tool != self._finder:
+            start = 2 * code.co_code[::2].find(_RESUME)
+            if entry.line(start) == entry.line(start + 2):
+                events |= monitoring.events.PY_START
+        return events
+
     def _arm(self, code: CodeType) -> None:
-        if self._tool is not None:
-            monitoring.set_local_events(self._tool, code, monitoring.events.LINE | monitoring.events.JUMP)
+        entry = self._armed.get(id(code))
+        if self._tool is not None and entry is not None:
+            monitoring.set_local_events(self._tool, code, entry.events)
 
     def _disarm(self, code: CodeType) -> None:
         if self._tool is not None:
             monitoring.set_local_events(self._tool, code, 0)
 
 
-class _Armed(NamedTuple):
+class _Armed:
     """Code whose lines are counted.
 
     Attributes:
         lines: its offsets at which one begins, each with its number.
         loops: offsets to which is jumped back in the same line, with that.
+        events: what is told of it.
     """
 
-    code: weakref.ref[CodeType]
-    lines: list[tuple[int, int]]
-    loops: dict[int, int]
+    __slots__ = ("code", "events", "lines", "loops")
+
+    def __init__(self, code: weakref.ref[CodeType], lines: list[tuple[int, int]]) -> None:
+        self.code = code
+        self.lines = lines
+        self.loops: dict[int, int] = {}
+        self.events = 0
 
     def line(self, offset: int) -> int:
         """That an offset belongs to."""
