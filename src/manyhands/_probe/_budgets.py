@@ -6,14 +6,12 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from manyhands._probe._counts import Counter, News
+from manyhands._probe._counts import Counter, News, Place
 from manyhands._probe._estimates import Closing, Cost, Hot, Period
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import CodeType
-
-Place = tuple[str, int]  # a file, and a line of it
 
 FIRST_BUDGET = 2000
 _LEAST, _MOST = 100, 100_000
@@ -40,7 +38,7 @@ class Budgeted(Counter):
         self._opened = self._ended = clock()
         self.count, self._favour = self._sparingly()
 
-    def has_room(self, file: str, lines: int) -> bool:  # noqa: D102 - as above
+    def has_room(self, file: str, lines: int) -> bool:
         if not super().has_room(file, lines):
             return False
         given, left = self._given.setdefault(file, []), self.files[file]
@@ -49,10 +47,10 @@ class Budgeted(Counter):
         given += [self._budget] * (len(left) - len(given))
         return True
 
-    def is_closed(self, file: str, line: int) -> bool:  # noqa: D102 - as above
+    def is_closed(self, file: str, line: int) -> bool:
         return self.files[file][line] <= 0
 
-    def favour(self, code: CodeType | None) -> None:  # noqa: D102 - as above
+    def favour(self, code: CodeType | None) -> None:
         self._favour(code)
 
     def open(self, places: list[tuple[str, int]]) -> None:
@@ -60,7 +58,9 @@ class Budgeted(Counter):
         for hot in list(self._hot.values()):
             hot.open(self._given, self.files)
         self._opened = self._clock()
-        self._marks = [(left, line, left[line]) for file, line in places if line < len(left := self.files.get(file, []))]
+        # A line that rests is hot: a thread that is there is not on its way for long.
+        is_hot = any(place in self._closed_places for place in places)
+        self._marks = [] if is_hot else [(left, line, left[line]) for file, line in places if line < len(left := self.files.get(file, []))]
 
     def _sparingly(self) -> tuple[Callable[[CodeType, int], object], Callable[[CodeType | None], None]]:
         files, close = self.files, self._close
@@ -91,19 +91,22 @@ class Budgeted(Counter):
             again = max((before - left[marked] for left, marked, before in self._marks), default=None)
             hot = self._hot.get(id(code)) or _HotCode(code, self._cost)
             counts = hot.counts(self._given, self.files)
-            others = [each.events(self._given, self.files) for each in list(self._hot.values()) if each is not hot]
-            self._closed.append((hot, Closing(line, at, sum(counts.values()) + sum(others), counts, again)))
+            events = sum(each.weigh(each.counts(self._given, self.files), self.weights) for each in list(self._hot.values()) if each is not hot)
+            self._closed.append((hot, Closing(line, at, events + hot.weigh(counts, self.weights), counts, again)))
         return self._no_more
 
-    def news(self) -> list[News]:  # noqa: D102 - as above
+    def news(self) -> list[News]:
+        partly: dict[str, set[int]] = {}
+        for file, line in list(self._closed_places):
+            partly.setdefault(file, set()).add(line)
         closings = self._take_closed()
         now = self._clock()
         counts = dict(self._take())
-        events = sum(counts.values())
+        events = sum(count * self.weights.get(place, 1.0) for place, count in counts.items())
         news = [News(file, line, count) for (file, line), count in counts.items()]
         period = Period(now - self._opened, self._opened - self._ended, events, {})
         for number, hot in list(self._hot.items()):
-            news += hot.missed(period, counts, closings.get(number, ()))
+            news += hot.missed(period._replace(closed=partly.get(hot.file, ())), counts, closings.get(number, ()))
         spent = events * self._cost.value / max(now - self._ended, 1)
         self._budget = adapted(self._budget, spent, is_short=bool(closings))
         self._refill(counts)
@@ -150,7 +153,7 @@ class _HotCode:
     def __init__(self, code: CodeType, cost: Cost) -> None:
         self.code = code
         self.estimates = Hot(cost)
-        self._file = code.co_filename
+        self.file = code.co_filename
         self._lines = sorted({line for _, _, line in code.co_lines() if line is not None})
         self._before: dict[int, int] = {}  # what was counted in a period before it was opened
 
@@ -161,26 +164,26 @@ class _HotCode:
 
     def counts(self, given: dict[str, list[int]], left: dict[str, list[int]]) -> dict[int, int]:
         """How often its lines have been counted since."""
-        of_file, rest, before = given[self._file], left[self._file], self._before
+        of_file, rest, before = given[self.file], left[self.file], self._before
         return {line: count for line in self._lines if (count := of_file[line] - rest[line] - before.get(line, 0))}
 
-    def events(self, given: dict[str, list[int]], left: dict[str, list[int]]) -> int:
-        """How many lines of it have been counted since."""
-        return sum(self.counts(given, left).values())
+    def weigh(self, counts: dict[int, int], weights: dict[Place, float]) -> float:
+        """What these cost, in lines."""
+        return sum(count * weights.get((self.file, line), 1.0) for line, count in counts.items())
 
     def missed(self, period: Period, counts: dict[Place, int], closings: Iterable[Closing]) -> Iterator[News]:
         """What was missed in a period."""
-        own = {line: count for line in self._lines if (count := counts.get((self._file, line)))}
+        own = {line: count for line in self._lines if (count := counts.get((self.file, line)))}
         for line, (runs, error, bias) in self.estimates.turn(period._replace(counts=own), closings).items():
             if runs >= 1 or error >= 1:
-                yield News(self._file, line, round(runs), 0, max(1, round(error)), round(bias))
+                yield News(self.file, line, round(runs), 0, max(1, round(error)), round(bias))
 
     def budgets(self, budget: int) -> dict[Place, int]:
         """Of those that have been closed, for the next period."""
         lines, reference = self.estimates.lines, self.estimates.reference
         if not self.estimates.is_sparse:
-            return {(self._file, line): budget for line in lines}
-        return {(self._file, line): budget * len(lines) if line == reference else 0 for line in lines}
+            return {(self.file, line): budget for line in lines}
+        return {(self.file, line): budget * len(lines) if line == reference else 0 for line in lines}
 
 
 def adapted(budget: int, spent: float, *, is_short: bool) -> int:

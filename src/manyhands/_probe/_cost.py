@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 
-class Unavailable(Exception):  # noqa: N818 - a state of affairs
+class Unavailable(Exception):
     """Lines cannot be counted; says why."""
 
 

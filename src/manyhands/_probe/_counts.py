@@ -1,8 +1,8 @@
 """How often lines have run, by file and line: what is called for each line, and what is told of it.
 
-Counts are in plain lists, one for each file, by line number. They are written by whatever thread runs a line, and read by the one that samples:
-Python's lock is only given up at the end of a call and where a loop goes back, and there is neither between reading a count and writing it.
-No code object is a key anywhere: its hash, which is one of all of its byte code, takes longer than all else.
+Counts are in plain lists, one for each file, by line number. They are written by whatever thread runs a line, and read by the one that
+samples: Python's lock is only given up at the end of a call and where a loop goes back, and there is neither between reading a count and
+writing it. No code object is a key anywhere: its hash, which is one of all of its byte code, takes longer than all else.
 
 A counter of a level is called with a code object and a line, as ``sys.monitoring`` does it.
 """
@@ -13,13 +13,15 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from types import CodeType
 
 _LONGEST = 1_000_000  # lines of a file
 _MOST_CODES = 10_000
+
+
+Place = tuple[str, int]  # a file, and a line of it
 
 
 class News(NamedTuple):
@@ -45,6 +47,7 @@ class Counter:
         files: by name; the lists only grow, in place.
         count: called for each line.
         again: code whose lines are to be counted again.
+        weights: of lines that cost more to be counted than others, by how much.
     """
 
     count: Callable[[CodeType, int], object]
@@ -52,6 +55,7 @@ class Counter:
     def __init__(self) -> None:
         self.files: dict[str, list[int]] = {}
         self.again: list[CodeType] = []
+        self.weights: dict[Place, float] = {}
         self._told: dict[str, list[int]] = {}
 
     def has_room(self, file: str, lines: int) -> bool:
@@ -108,7 +112,7 @@ class Exact(Counter):
         super().__init__()
         self.count, self._favour = _exactly(self.files)
 
-    def favour(self, code: CodeType | None) -> None:  # noqa: D102 - as above
+    def favour(self, code: CodeType | None) -> None:
         self._favour(code)
 
 
@@ -152,10 +156,10 @@ class Touch(Counter):
         self.count = count
         self._calls: dict[int, tuple[CodeType, int]] = {}
 
-    def is_closed(self, file: str, line: int) -> bool:  # noqa: D102 - as above
+    def is_closed(self, file: str, line: int) -> bool:
         return self.files[file][line] > 0
 
-    def is_done(self, code: CodeType) -> bool:  # noqa: D102 - as above
+    def is_done(self, code: CodeType) -> bool:
         # Looked at when it is called for the first, second, fourth, eighth time and so on.
         _, calls = self._calls.get(id(code), (code, 0))
         if calls < 0:
@@ -169,5 +173,5 @@ class Touch(Counter):
             self._calls[id(code)] = code, calls + 1
         return calls < 0
 
-    def news(self) -> list[News]:  # noqa: D102 - as above
+    def news(self) -> list[News]:
         return [News(*self._first.popleft()) for _ in range(len(self._first))]

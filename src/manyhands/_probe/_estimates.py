@@ -1,13 +1,13 @@
 """How often lines have run while they were not counted. Pure.
 
-Time is cut into periods, some a second. In each, a line is counted until its budget is spent; then it is closed until the next begins. What it
-does meanwhile is told from another line of the same code, its **reference**: in so many runs of the reference it has run so often. That
-is a ratio, which counting does not change, though it slows down what is counted five times.
+Time is cut into periods, some a second. In each, a line is counted until its budget is spent; then it is closed until the next begins.
+What it does meanwhile is told from another line of the same code, its **reference**: in so many runs of the reference it has run so
+often. That is a ratio, which counting does not change, though it slows down what is counted five times.
 
 - The best reference is one that is not so hot that it is ever closed: it is counted all the time.
-- In a tight loop there is none. Then the slowest of the hot lines is the reference, and how often it runs is told from processor time: in each
-  second period no other hot line of the code is counted, so that counting changes little, and what it changes is taken away. How much that
-  is for each line is told by the difference between the two kinds of periods.
+- In a tight loop there is none. Then the slowest of the hot lines is the reference, and how often it runs is told from processor time: in
+  each second period no other hot line of the code is counted, so that counting changes little, and what it changes is taken away. How
+  much that is for each line is told by the difference between the two kinds of periods.
 - A period begins when the thread that samples gets Python's lock, so often just after a long call of C code; then what is seen first is no
   sample of the time before. It is known by this: the line at which it began has not come again. Just then all other lines rested.
 
@@ -21,13 +21,13 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
 
 REMEMBERED = 16  # periods
-AGAIN = 3  # so often a line comes again in a period that tells anything
+AGAIN = 1  # so often a line comes again in a period that tells anything
 _ENOUGH = 10  # runs of a reference
 QUICKEST = 4.0  # nanoseconds that a line takes at least
-_GUESSED, _MEASURED = 0.2, 0.1  # how wrong the cost of counting a line may be
+_GUESSED, _MEASURED = 0.25, 0.1  # how wrong the cost of counting a line may be
 
 
 class Closing(NamedTuple):
@@ -35,14 +35,14 @@ class Closing(NamedTuple):
 
     Attributes:
         at: processor time of the process since the period began, in nanoseconds.
-        events: how many lines have been counted in it until then.
+        events: how many lines have been counted in it until then, by what they cost.
         counts: how often lines of the same code have.
         again: how often the line at which the period began has come again; None: there is none.
     """
 
     line: int
     at: int
-    events: int
+    events: float
     counts: Mapping[int, int]
     again: int | None = None
 
@@ -58,18 +58,23 @@ class Period(NamedTuple):
     Attributes:
         lasted: processor time in which lines were counted, in nanoseconds.
         shut: the same before that, in which none was, since the last one.
-        events: lines that were counted.
+        events: lines that were counted, by what they cost.
         counts: those of one code.
+        closed: lines of its file that were not counted all the time.
     """
 
     lasted: int
     shut: int
-    events: int
+    events: float
     counts: Mapping[int, int]
+    closed: Collection[int] = ()
 
 
 class Missed(NamedTuple):
-    """How often a line has run uncounted; the error is one standard deviation, the bias what may be wrong in the same direction each time."""
+    """How often a line has run uncounted.
+
+    ``error``: one standard deviation; ``bias``: what may be wrong in the same direction each time.
+    """
 
     runs: float
     error: float = 0.0
@@ -96,10 +101,16 @@ class Cost:
         return _GUESSED if len(self._measured) < 3 else _MEASURED
 
     def measure(self, dense: tuple[float, float], sparse: tuple[float, float]) -> None:
-        """``dense``, ``sparse``: for each run of a line, the time that passed and the lines that were counted, when many were and when few were."""
+        """``dense``, ``sparse``: for each run of a line, the time and the lines that were counted, when many were and when few."""
         if dense[1] - sparse[1] >= 0.5:
             value = (dense[0] - sparse[0]) / (dense[1] - sparse[1])
             self._measured.append(min(2 * self._guess, max(self._guess / 3, value)))
+
+
+class _Ratio(NamedTuple):
+    anchor: int
+    value: float
+    error: float
 
 
 class Hot:
@@ -116,6 +127,7 @@ class Hot:
         self._ratios: dict[tuple[int, int], deque[float]] = {}
         self._rates: dict[int, deque[float]] = {}
         self._dense: tuple[float, float] | None = None
+        self._anchor: int | None = None
         self.lines: set[int] = set()
         self.reference: int | None = None
         self.is_sparse = False
@@ -124,7 +136,7 @@ class Hot:
         """A period has ended; what was missed in it. Says by its attributes how the next one is to be."""
         closed = {closing.line: closing for closing in sorted(closings, key=lambda closing: closing.at)}
         if not self.is_sparse:
-            self._choose(closed)
+            self._choose(closed, period.closed)
         reference = self._missed_by_reference(period, closed)
         found = {line: self._missed(line, period, closed, reference) for line in self.lines | closed.keys() if line != self.reference}
         if self.reference in closed:
@@ -133,13 +145,13 @@ class Hot:
         self.is_sparse = not self.is_sparse and self.reference in self.lines
         return found
 
-    def _choose(self, closed: dict[int, Closing]) -> None:
+    def _choose(self, closed: dict[int, Closing], partly: Collection[int]) -> None:
         """The reference, after a period in which all lines were counted."""
         self.lines, self.reference, self._dense = set(closed), None, None
         if not closed:
             return
         first, last = next(iter(closed.values())), list(closed)[-1]
-        counted = {line: count for line, count in first.counts.items() if line not in closed and count >= _ENOUGH}
+        counted = {line: count for line, count in first.counts.items() if line not in partly and count >= _ENOUGH}
         self.reference = max(counted, key=counted.__getitem__) if counted else last
         for line, closing in closed.items():
             if (runs := closing.counts.get(self.reference, 0)) >= _ENOUGH and line != self.reference:
@@ -152,11 +164,23 @@ class Hot:
         closing = closed.get(self.reference) if self.reference is not None else None
         if closing is None:
             return Missed(0.0)
+        runs = closing.counts[closing.line]
         if self.is_sparse and self._dense is not None:
-            runs = closing.counts[closing.line]
             self._cost.measure(self._dense, (closing.at / runs, closing.events / runs))
+        if (ratio := self._anchored(closing, period.closed)) is not None:
+            rest = max(0, period.counts.get(ratio.anchor, 0) - closing.counts.get(ratio.anchor, 0))
+            return Missed(ratio.value * rest, ratio.error * rest)
         has_rate = len(self._rates.get(closing.line, ())) > 0
         return self._by_time(period, closing, is_draw=self.is_sparse or not has_rate)
+
+    def _anchored(self, closing: Closing, partly: Collection[int]) -> _Ratio | None:
+        """To which line that is counted all the time the reference has had a ratio that tells anything."""
+        anchors = {line: count for line, count in closing.counts.items() if line not in partly and count >= _ENOUGH}
+        if anchors:
+            self._anchor = anchor = max(anchors, key=anchors.__getitem__)
+            self._remember(self._ratios, (closing.line, anchor), closing.counts[closing.line] / anchors[anchor])
+        ratios = self._ratios.get((closing.line, self._anchor)) if self._anchor is not None else None
+        return None if ratios is None or self._anchor is None else _Ratio(self._anchor, ratios[-1], spread(ratios))
 
     def _by_time(self, period: Period, closing: Closing, *, is_draw: bool = True) -> Missed:
         cost = self._cost.value
@@ -186,8 +210,8 @@ class Hot:
 
 
 def spread(draws: deque[float]) -> float:
-    """How much they differ; while there are few, as much as they are."""
+    """How much they differ; while there are few, they may be as wrong as they are large."""
     if len(draws) < 3:
-        return draws[-1] / 2
+        return max(draws)
     mean = sum(draws) / len(draws)
     return math.sqrt(sum((draw - mean) ** 2 for draw in draws) / (len(draws) - 1))

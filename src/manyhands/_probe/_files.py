@@ -28,8 +28,8 @@ def is_own(path: str) -> bool:
 def chooser(asked: Mapping[str, Any] | Callable[[str], object] | None) -> Callable[[str], bool]:
     """What tells for a file whether its lines are counted; each is asked about once by :class:`Chosen`.
 
-    ``asked``: a function of the path; or, as an observer says it, ``{"all": true}``, ``{"contains": [texts]}`` of the path, ``{"regex": pattern}`` of
-    what is in the file, any of these with ``"also": [paths]``; None or nothing: the program's own.
+    ``asked``: a function of the path; or, as an observer says it, ``{"all": true}``, ``{"contains": [texts]}`` of the path, ``{"regex":
+    pattern}`` of what is in the file, any of these with ``"also": [paths]``; None or nothing: the program's own.
 
     Raises:
         re.error: the pattern is none.

@@ -15,6 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from manyhands._probe import _counts, _segment
+from manyhands._probe._cost import Unavailable
 from manyhands._probe._files import Chosen, chooser
 
 if TYPE_CHECKING:
@@ -34,7 +35,8 @@ else:
     from manyhands._probe._windows import Windowed as _Budgeted
 
 COUNTED = ("touch", "auto", "exact")
-_INTERVAL = 200_000_000  # nanoseconds between two times that counts are told
+_FIRST, _INTERVAL = 40_000_000, 200_000_000  # nanoseconds between two times that counts are told: at first, and later
+_LONGER = 1.3
 _MOST_RECORDS = _segment.RECORDS // 4  # of one time
 _MOST_THREADS = 64
 _UNLIMITED = 1 << 40
@@ -60,6 +62,7 @@ class Levels:
         self._means: Any = None
         self._untold: deque[News] = deque()
         self._told = 0  # when counts were
+        self._interval: float = _FIRST
         self._cost = 0.0  # nanoseconds that a line takes
 
     @property
@@ -96,10 +99,10 @@ class Levels:
     def look(self) -> None:
         """Tell what has been counted, if it is time to. For the thread that samples."""
         now = time.monotonic_ns()
-        if self._counter is None or now - self._told < _INTERVAL:
+        if self._counter is None or now - self._told < self._interval:
             return
         with self._lock:
-            self._told = now
+            self._told, self._interval = now, min(_INTERVAL, self._interval * _LONGER)
             if self._counter is not None and not self._untold:
                 self._end_window(self._counter)
             self._tell_some(_MOST_RECORDS)
@@ -111,7 +114,8 @@ class Levels:
             self._counter = _counter(level, self._cost)
             self._means = _means.Means(self._counter, self._chosen)
             self._means.start()
-        except _means.Unavailable as error:
+            self._told, self._interval = time.monotonic_ns(), _FIRST
+        except Unavailable as error:
             self._counter = self._means = None
             self._tell({"uncounted": str(error)})
             return "sample"
@@ -129,7 +133,7 @@ class Levels:
         self._take(counter)
         self._means.again(counter.again)
         frames = list(self._frames(counter))
-        counter.open([(frame.f_code.co_filename, frame.f_lineno or 0) for frame in frames])
+        counter.open([(frame.f_code.co_filename, _line_of(frame)) for frame in frames])
         if frames:
             counter.favour(frames[0].f_code)
 
@@ -155,3 +159,11 @@ class Levels:
                 frame = frame.f_back
             if frame is not None:
                 yield frame
+
+
+def _line_of(frame: FrameType) -> int:
+    """Where a frame is; of one that has just begun, its first line that is told of."""
+    code, line = frame.f_code, frame.f_lineno or 0
+    if line != code.co_firstlineno:
+        return line
+    return min((each for _, _, each in code.co_lines() if each is not None and each > line), default=line)

@@ -1,7 +1,8 @@
 """Counting lines by ``sys.monitoring``, Python 3.12 and later.
 
-Code is armed by local events when it starts for the first time, or is on a stack when counting begins: only what is in chosen files costs anything.
-A free number of a tool is taken, none that belongs to debuggers, coverage or profilers; and code is armed again by its own events, since
+Code is armed by local events when it starts for the first time, or is on a stack when counting begins: only what is in chosen files costs
+anything. A free number of a tool is taken, none that belongs to debuggers, coverage or profilers; and code is armed again by its own
+events, since
 ``restart_events()`` would have all other tools begin anew.
 """
 
@@ -29,6 +30,7 @@ monitoring: Any = getattr(sys, "monitoring", None)  # none in Python 3.11, where
 NO_MORE = TOUCHED = monitoring.DISABLE  # what a counter returns when a line is to be counted no more
 # Since Python 3.13, a line that begins where its function does is only told of to a tool that is called for the function's start as well.
 _WITH_START = sys.version_info >= (3, 13)
+_OF_JUMPS, _OF_STARTS = 2.0, 2.0  # what these lines cost beside others, measured
 _RESUME = opcode.opmap["RESUME"]
 _TOOLS = (3, 4)  # numbers that belong to no kind of tool
 _NAME = "manyhands"
@@ -78,7 +80,9 @@ class Means:
         if _WITH_START:
             with contextlib.suppress(Unavailable):
                 self._finder = free_tool()
-        self._register(self._tool, {events.LINE: self._counter.count, events.JUMP: _jumped(self._armed, self._counter), events.PY_START: self._entered})
+        self._register(
+            self._tool, {events.LINE: self._counter.count, events.JUMP: _jumped(self._armed, self._counter), events.PY_START: self._entered}
+        )
         self._register(self._finder, dict.fromkeys((events.PY_START, events.PY_RESUME), self._started))
         monitoring.set_events(self._finder, events.PY_START | events.PY_RESUME)
         for frame in list(sys._current_frames().values()):  # noqa: SLF001 - there is no other way
@@ -143,6 +147,7 @@ class Means:
             start = 2 * code.co_code[::2].find(_RESUME)
             if entry.line(start) == entry.line(start + 2):
                 events |= monitoring.events.PY_START
+                self._counter.weights[code.co_filename, code.co_firstlineno] = _OF_STARTS
         return events
 
     def _arm(self, code: CodeType) -> None:
@@ -192,6 +197,7 @@ def _jumped(armed: dict[int, _Armed], counter: Counter) -> Callable[[CodeType, i
             if to > offset or line != known.line(offset):
                 return NO_MORE
             known.loops[to] = line
+            counter.weights[code.co_filename, line] = _OF_JUMPS
         return count(code, line)
 
     return jumped

@@ -29,7 +29,7 @@ class Link:
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
-        connected.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        connected.setblocking(False)
         self._waiting: deque[bytes] = deque()
         self.unsaid = 0
 
@@ -81,7 +81,9 @@ def packed(message: dict[str, Any]) -> bytes:
     """One packet. What is too long for one loses the end of its longest text."""
     data = json.dumps(message).encode()
     while len(data) > _PACKET:
-        longest = max((key for key, value in message.items() if isinstance(value, str | list)), key=lambda key: len(json.dumps(message[key])))
+        longest = max(
+            (key for key, value in message.items() if isinstance(value, str | list)), key=lambda key: len(json.dumps(message[key]))
+        )
         value = message[longest]
         message = {**message, longest: value[: len(value) // 2]}
         data = json.dumps(message).encode()
@@ -122,7 +124,7 @@ def welcome(connected: socket.socket) -> tuple[dict[str, Any], int]:
         raise ConnectionResetError("no memory came with the greeting")
     hello = json.loads(packet)
     if not isinstance(hello, dict):
-        raise ValueError("no greeting")
+        raise ValueError("no greeting")  # noqa: TRY004 - what comes from outside is wrong, not what was passed
     return hello, fds[0]
 
 

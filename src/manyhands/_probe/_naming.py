@@ -46,8 +46,8 @@ class Names:
     def stack(self, frame: FrameType | None, boundaries: Collection[int] = (), own: tuple[str, ...] = ()) -> int:
         """The number of a thread's stack; ``frame`` is the innermost.
 
-        ``boundaries``: ids of code objects. What is in none of them is no stack that is to be shown: 0; of what is, the part inside. ``own``:
-        how files begin whose frames, directly inside a boundary, are none that is to be shown either.
+        ``boundaries``: ids of code objects. What is in none of them is no stack that is to be shown: 0; of what is, the part inside.
+        ``own``: how files begin whose frames, directly inside a boundary, are none that is to be shown either.
         """
         if len(self._codes) >= _MOST_CODES or len(self._stacks) >= _MOST_STACKS:
             self._forget()

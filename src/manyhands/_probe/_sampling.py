@@ -1,10 +1,11 @@
 """The thread that looks where the others are.
 
-It waits on the socket to the observer, so that what that asks for is done at once, and its end is noticed. A look takes some microseconds for
-each thread, twenty times a second; the look itself makes the thread that has Python's lock give it up for a moment. A process that does
-nothing is looked at less and less often, down to twice a second.
+It waits on the socket to the observer, so that what that asks for is done at once, and its end is noticed. A look takes some microseconds
+for each thread, twenty times a second; the look itself makes the thread that has Python's lock give it up for a moment. A process that
+does nothing is looked at less and less often, down to twice a second.
 
-Processor times are asked of the kernel by the number of the thread: unlike ``pthread_getcpuclockid``, that is safe for one that is just ending.
+Processor times are asked of the kernel by the number of the thread: unlike ``pthread_getcpuclockid``, that is safe for one that is just
+ending.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ class Sampler:
     """``obey(message)`` does what the observer asks for; it is called by the thread of this one.
 
     Attributes:
-        boundaries: ids of code objects that call what is to be shown: their frames, and those outside, are not. In a process that has any, a
-            main thread that is in none of them is idle.
+        boundaries: ids of code objects that call what is to be shown: their frames, and those outside, are not. In a process that has any,
+            a main thread that is in none of them is idle.
         own: how files begin whose frames are none of a task, directly inside a boundary.
         task: gives the number of the task that runs, and since when; None: there are no tasks.
         before: called at each look, by the same thread.

@@ -1,13 +1,14 @@
 """Counting lines by ``sys.settrace``, Python 3.11.
 
-A trace function is called for each call of any function, and for each line of those in chosen files. So it is only set while something is to be
-counted: at level "auto", in windows some times a second, which the function itself closes when its budget is spent. The main thread is made
-to set it by a pending call of the interpreter's, which runs between two byte codes; other threads set it as they begin.
-A thread that has another trace function, of a debugger or of coverage, is left alone.
+A trace function is called for each call of any function, and for each line of those in chosen files. So it is only set while something is
+to be counted: at level "auto", in windows some times a second, which the function itself closes when its budget is spent. The main thread
+is made to set it by a pending call of the interpreter's, which runs between two byte codes; other threads set it as they begin. A thread
+that has another trace function, of a debugger or of coverage, is left alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import sys
 import threading
@@ -15,7 +16,6 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from manyhands._probe import _cost
-from manyhands._probe._cost import Unavailable
 from manyhands._probe._files import Chosen
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Means:
         """No line is counted any more. Other threads than this one and the main thread notice at their next call."""
         self._is_on = self._is_open = False
         if threading.gettrace() is self._called:
-            threading.settrace(None)  # type: ignore[arg-type]
+            threading.settrace(None)
         in_main_thread(self._switch_off)
 
     def pause(self) -> None:
@@ -78,7 +78,7 @@ class Means:
         if sys.gettrace() not in {None, self._called}:
             self.uncounted += 1
             return
-        frame: FrameType | None = sys._getframe()
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001 - there is no other way
         for _ in range(_DEEPEST):
             if frame is None:
                 break
@@ -90,7 +90,7 @@ class Means:
     def _switch_off(self) -> None:
         if sys.gettrace() is self._called:
             sys.settrace(None)
-        frame: FrameType | None = sys._getframe()
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001 - as above
         while frame is not None:
             if frame.f_trace is self._line:
                 frame.f_trace = None
@@ -144,11 +144,14 @@ def in_main_thread(call: Callable[[], None]) -> None:
 _pending: deque[Callable[[], None]] = deque()
 
 
-@ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)
-def _run_pending(_argument: object) -> int:
+def _run_all(_argument: object) -> int:
     while _pending:
-        _pending.popleft()()
+        with contextlib.suppress(Exception):  # watching ends nothing
+            _pending.popleft()()
     return 0
+
+
+_run_pending = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_run_all)
 
 
 def cost(counter: Counter) -> float:
@@ -165,5 +168,8 @@ def cost(counter: Counter) -> float:
         finally:
             sys.settrace(None)
 
-    plain, counted = zip(*((timed(None), timed(lambda frame, _event, _arg: line if frame.f_code is _cost.turns.__code__ else None)) for _ in range(8)), strict=True)
+    plain, counted = zip(
+        *((timed(None), timed(lambda frame, _event, _arg: line if frame.f_code is _cost.turns.__code__ else None)) for _ in range(8)),
+        strict=True,
+    )
     return _cost.each(min(plain), min(counted))

@@ -1,7 +1,7 @@
 """Counting lines in windows, some a second, for ``sys.settrace``: that cannot leave out single lines. What is missed is estimated.
 
-How often a line runs is told from processor time. Tracing slows a program down ten times, and what a line takes without it is small beside that:
-estimates of tight loops may be wrong by more than half, and say so.
+How often a line runs is told from processor time. Tracing slows a program down ten times, and what a line takes without it is small
+beside that: estimates of tight loops may be wrong by more than half, and say so.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from manyhands._probe._budgets import FIRST_BUDGET, Place, adapted
-from manyhands._probe._counts import Counter, News
+from manyhands._probe._budgets import FIRST_BUDGET, adapted
+from manyhands._probe._counts import Counter, News, Place
 from manyhands._probe._estimates import AGAIN, QUICKEST, REMEMBERED, spread
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class Windowed(Counter):
         self._opened = self._ended = clock()
         self.count = self._count
 
-    def open(self, places: list[tuple[str, int]]) -> None:  # noqa: D102 - as above
+    def open(self, places: list[tuple[str, int]]) -> None:
         self._marks = [(counts, line, counts[line]) for file, line in places if line < len(counts := self.files.get(file, []))]
         self._closed, self._left = None, self._budget
         self._opened = self._clock()
@@ -51,7 +51,7 @@ class Windowed(Counter):
             self._closed = self._clock(), again >= AGAIN
         return self._no_more
 
-    def news(self) -> list[News]:  # noqa: D102 - as above
+    def news(self) -> list[News]:
         closed, now = self._closed, self._clock()
         news = super().news()
         counted = sum(each.runs for each in news)
