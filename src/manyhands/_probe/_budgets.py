@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from types import CodeType
 
+    from manyhands._probe._cost import Measured
+
 FIRST_BUDGET = 2000
 _LEAST, _MOST = 100, 100_000
 _SHARE = 0.04  # of the processor's time may go into counting
@@ -21,10 +23,10 @@ _SHARE = 0.04  # of the processor's time may go into counting
 class Budgeted(Counter):
     """Each line is counted until it has run so often as its budget says; what is missed until the next period is estimated.
 
-    What a list holds is what is left of each line's budget. ``cost``: nanoseconds that counting one line takes.
+    What a list holds is what is left of each line's budget. ``cost``: what counting one line takes.
     """
 
-    def __init__(self, no_more: object, cost: float, budget: int = FIRST_BUDGET, clock: Callable[[], int] = time.process_time_ns) -> None:
+    def __init__(self, no_more: object, cost: Measured, budget: int = FIRST_BUDGET, clock: Callable[[], int] = time.process_time_ns) -> None:
         super().__init__()
         self._no_more = no_more
         self._clock = clock

@@ -23,10 +23,15 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
+    from manyhands._probe._cost import Measured
+
 REMEMBERED = 16  # periods
 AGAIN = 1  # so often a line comes again in a period that tells anything
 _ENOUGH = 10  # runs of a reference
-QUICKEST = 4.0  # nanoseconds that a line takes at least
+_MANY = 10_000  # lines that a period has to have for its time to be worth anything
+_FURTHEST = 1.5  # the program's lines cost at most so many times what ours do
+QUICKEST = 8.0  # nanoseconds that a line takes at least
+_UNLIKE = 0.6  # how much a line of a tight loop differs from one of ours
 _GUESSED, _MEASURED = 0.25, 0.1  # how wrong the cost of counting a line may be
 
 
@@ -84,8 +89,9 @@ class Missed(NamedTuple):
 class Cost:
     """What counting a line takes: guessed at first, by a loop of our own; later measured by the program's."""
 
-    def __init__(self, guess: float) -> None:
-        self._guess = guess
+    def __init__(self, guess: Measured) -> None:
+        self._guess = guess.counting
+        self.plain = guess.plain
         self._measured: deque[float] = deque(maxlen=REMEMBERED)
 
     @property
@@ -104,7 +110,7 @@ class Cost:
         """``dense``, ``sparse``: for each run of a line, the time and the lines that were counted, when many were and when few."""
         if dense[1] - sparse[1] >= 0.5:
             value = (dense[0] - sparse[0]) / (dense[1] - sparse[1])
-            self._measured.append(min(2 * self._guess, max(self._guess / 3, value)))
+            self._measured.append(min(_FURTHEST * self._guess, max(self._guess / _FURTHEST, value)))
 
 
 class _Ratio(NamedTuple):
@@ -165,7 +171,7 @@ class Hot:
         if closing is None:
             return Missed(0.0)
         runs = closing.counts[closing.line]
-        if self.is_sparse and self._dense is not None:
+        if self.is_sparse and self._dense is not None and closing.events >= _MANY:
             self._cost.measure(self._dense, (closing.at / runs, closing.events / runs))
         if (ratio := self._anchored(closing, period.closed)) is not None:
             rest = max(0, period.counts.get(ratio.anchor, 0) - closing.counts.get(ratio.anchor, 0))
@@ -183,15 +189,28 @@ class Hot:
         return None if ratios is None or self._anchor is None else _Ratio(self._anchor, ratios[-1], spread(ratios))
 
     def _by_time(self, period: Period, closing: Closing, *, is_draw: bool = True) -> Missed:
-        cost = self._cost.value
-        spent = cost * closing.events
-        lasted = max(closing.at - spent, closing.counts[closing.line] * QUICKEST)
+        took, error = self._took(closing)
         if is_draw:
-            self._remember(self._rates, closing.line, closing.counts[closing.line] / lasted if closing.tells else 0.0)
+            self._remember(self._rates, closing.line, 1 / took if closing.tells else 0.0)
         rates = self._rates[closing.line]
         rate = rates[-1] if closing.tells else 0.0
-        gap = max(0.0, period.lasted - closing.at - cost * (period.events - closing.events)) + period.shut
-        return Missed(rate * gap, spread(rates) * gap, rate * gap * self._cost.error * spent / lasted)
+        gap = max(0.0, period.lasted - closing.at - self._cost.value * (period.events - closing.events)) + period.shut
+        return Missed(rate * gap, spread(rates) * gap, rate * gap * error / took)
+
+    def _took(self, closing: Closing) -> tuple[float, float]:
+        """Nanoseconds from one run of a line to the next without counting, and how wrong that may be.
+
+        In a tight loop that is a small difference of large numbers. But then its lines take about what those of our loop take.
+        """
+        runs = closing.counts[closing.line]
+        spent = self._cost.value * closing.events / runs
+        took, error = closing.at / runs - spent, self._cost.error * spent
+        lines = closing.events / runs if self._dense is None else self._dense[1]
+        usual, unlike = lines * self._cost.plain, _UNLIKE * lines * self._cost.plain
+        if took - 2 * error < 2 * usual:
+            weight = unlike**2 / (unlike**2 + error**2)
+            took, error = weight * took + (1 - weight) * usual, math.sqrt(weight) * error
+        return max(took, QUICKEST), error
 
     def _missed(self, line: int, period: Period, closed: dict[int, Closing], reference: Missed) -> Missed:
         """How often another line has."""

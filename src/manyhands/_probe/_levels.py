@@ -15,7 +15,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from manyhands._probe import _counts, _segment
-from manyhands._probe._cost import Unavailable
+from manyhands._probe._cost import Measured, Unavailable
 from manyhands._probe._files import Chosen, chooser
 
 if TYPE_CHECKING:
@@ -40,9 +40,10 @@ _LONGER = 1.3
 _MOST_RECORDS = _segment.RECORDS // 4  # of one time
 _MOST_THREADS = 64
 _UNLIMITED = 1 << 40
+_NOTHING = Measured(0.0, 0.0)
 
 
-def _counter(level: str, cost: float, **settings: Any) -> Counter:
+def _counter(level: str, cost: Measured, **settings: Any) -> Counter:
     if level == "auto":
         return _Budgeted(_means.NO_MORE, cost, **settings)
     return _counts.Touch(_means.TOUCHED) if level == "touch" else _counts.Exact()
@@ -63,7 +64,7 @@ class Levels:
         self._untold: deque[News] = deque()
         self._told = 0  # when counts were
         self._interval: float = _FIRST
-        self._cost = 0.0  # nanoseconds that a line takes
+        self._cost = _NOTHING
 
     @property
     def level(self) -> str:
@@ -110,7 +111,7 @@ class Levels:
     def _count(self, level: str) -> str:
         """The level that is in force then."""
         try:
-            self._cost = 0.0 if level == "touch" else _means.cost(_counter(level, 1.0, budget=_UNLIMITED))
+            self._cost = _NOTHING if level == "touch" else _means.cost(_counter(level, Measured(1.0, 1.0), budget=_UNLIMITED))
             self._counter = _counter(level, self._cost)
             self._means = _means.Means(self._counter, self._chosen)
             self._means.start()
@@ -141,7 +142,7 @@ class Levels:
         news = counter.news()
         self._untold.extend(news)
         lines = sum(each.runs for each in news if not each.error)
-        self._writer.words[_segment.COST] += round(lines * self._cost)
+        self._writer.words[_segment.COST] += round(lines * self._cost.counting)
 
     def _tell_some(self, most: int) -> None:
         now = time.monotonic_ns()

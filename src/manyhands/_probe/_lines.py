@@ -203,8 +203,8 @@ def _jumped(armed: dict[int, _Armed], counter: Counter) -> Callable[[CodeType, i
     return jumped
 
 
-def cost(counter: Counter) -> float:
-    """Nanoseconds that it takes to have one line counted by a counter.
+def cost(counter: Counter) -> _cost.Measured:
+    """What it takes to have one line counted by a counter.
 
     Raises:
         Unavailable: lines cannot be counted.

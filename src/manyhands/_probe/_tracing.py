@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 NO_MORE = object()  # what a counter returns when no line is to be counted any more
 TOUCHED = None  # what it returns when this one need not be
-_USUAL_COST = 200.0  # nanoseconds
+_USUAL = _cost.Measured(200.0, 25.0)
 _DEEPEST = 1000  # frames of a stack that is under way when counting begins
 
 
@@ -154,10 +154,10 @@ def _run_all(_argument: object) -> int:
 _run_pending = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p)(_run_all)
 
 
-def cost(counter: Counter) -> float:
-    """Nanoseconds that it takes to have one line counted by a counter, in this thread."""
+def cost(counter: Counter) -> _cost.Measured:
+    """What it takes to have one line counted by a counter, in this thread."""
     if sys.gettrace() is not None:
-        return _USUAL_COST
+        return _USUAL
     line = _liner(counter, Means(counter, Chosen(lambda _: False)))
     counter.has_room(_cost.turns.__code__.co_filename, _cost.turns.__code__.co_firstlineno + 10)
 

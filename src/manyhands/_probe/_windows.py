@@ -18,18 +18,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import CodeType
 
+    from manyhands._probe._cost import Measured
+
 _COST_ERROR = 0.2  # how wrong the cost of counting a line may be
 
 
 class Windowed(Counter):
-    """Each line is counted until all together have run so often as the budget says. ``cost``: nanoseconds that counting one takes."""
+    """Each line is counted until all together have run so often as the budget says. ``cost``: what counting one takes."""
 
-    def __init__(self, no_more: object, cost: float, budget: int = FIRST_BUDGET, clock: Callable[[], int] = time.process_time_ns) -> None:
+    def __init__(self, no_more: object, cost: Measured, budget: int = FIRST_BUDGET, clock: Callable[[], int] = time.process_time_ns) -> None:
         super().__init__()
         self._no_more = no_more
         self._clock = clock
         self._budget = self._left = budget
-        self._cost = cost
+        self._cost = cost.counting
         self._closed: tuple[int, bool] | None = None  # when, and whether the window tells anything of the time around it
         self._marks: list[tuple[list[int], int, int]] = []
         self._rates: dict[Place, deque[float]] = {}
