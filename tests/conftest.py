@@ -22,6 +22,7 @@ from manyhands._engine import _state
 _PATIENCE = 5.0
 # Processes that tests kill leave their folders there, until the next one that shares something.
 os.environ["MANYHANDS_RUNTIME_DIR"] = tempfile.mkdtemp(prefix="shared-")
+_OBSERVER = Path(os.environ["MANYHANDS_RUNTIME_DIR"], "watch")  # where the one is that this test's programs are watched by
 
 
 def _processes() -> tuple[set[int], set[int]]:
@@ -55,7 +56,8 @@ def _files() -> set[str]:
     ours = ("manyhands", str(os.getpid()))
     shm = {str(path) for path in Path("/dev/shm").iterdir() if any(mark in path.name for mark in ours)}
     theirs = f"manyhands-{os.geteuid()}"  # where other programs share objects
-    return shm | {str(path) for path in Path(tempfile.gettempdir()).glob("manyhands*") if path.name != theirs}
+    watching = {str(_OBSERVER)} if _OBSERVER.exists() else set()
+    return shm | watching | {str(path) for path in Path(tempfile.gettempdir()).glob("manyhands*") if path.name != theirs}
 
 
 def _state_now() -> dict[str, object]:
@@ -95,6 +97,16 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def _end_watching() -> None:
+    """Whoever observes what the test has started ends; this process is watched no more."""
+    if (starting := sys.modules.get("manyhands.watch._starting")) is not None:
+        starting.leave("done", "")
+    if _OBSERVER.exists():
+        from manyhands.watch import _commands
+
+        _commands.end_observer()
+
+
 @pytest.fixture(autouse=True)
 def no_leaks():
     """Whatever a test did: afterwards nothing of it is left."""
@@ -102,6 +114,7 @@ def no_leaks():
     before = _state_now()
     yield
     manyhands.shutdown()
+    _end_watching()
     gc.collect()
     if (keepers := sys.modules.get("manyhands.sharing._keepers")) is not None:
         keepers.shut_down()

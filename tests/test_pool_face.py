@@ -64,7 +64,8 @@ def test_names_and_signatures_are_those_of_multiprocessing(kind):
     for name in ("apply", "apply_async", "map", "map_async", "starmap", "starmap_async", "imap", "imap_unordered"):
         wanted = list(inspect.signature(getattr(theirs, name)).parameters)
         assert list(inspect.signature(getattr(kind, name)).parameters) == wanted, name
-    assert list(inspect.signature(kind).parameters) == list(inspect.signature(theirs).parameters)
+    ours = [each.name for each in inspect.signature(kind).parameters.values() if each.kind is not each.KEYWORD_ONLY]
+    assert ours == list(inspect.signature(theirs).parameters)
 
 
 @KINDS

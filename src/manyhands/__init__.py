@@ -12,6 +12,7 @@
 ``hash``            the digest of a value: equal for equal ones, in every process
 ``dump``, ``load``    an object in a file
 ``options``         options for a block of code
+``watch``           the run, live on a page
 ``shutdown``        end the warm workers
 ==================  ===========================================================
 
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from manyhands.sharing.objects import lock as lock
     from manyhands.sharing.objects import share as share
     from manyhands.sharing.objects import snapshot as snapshot
+    from manyhands.watch._face import watch as watch
     from manyhands.worker_state import per_worker as per_worker
     from manyhands.worker_state import worker_id as worker_id
 
@@ -127,6 +129,7 @@ _HOME = {
     "shared_array": "sharing.arrays",
     "shutdown": "_engine._state",
     "snapshot": "sharing.objects",
+    "watch": "watch",
     "worker_id": "worker_state",
 }
 
@@ -140,7 +143,8 @@ def __getattr__(name: str) -> object:
         raise AttributeError(msg)
     import importlib  # noqa: PLC0415 - this function is what keeps the import light
 
-    value: object = getattr(importlib.import_module(f"{__name__}.{home}"), name)
+    module = importlib.import_module(f"{__name__}.{home}")
+    value: object = module if name == home else getattr(module, name)  # watch is called itself
     globals()[name] = value
     return value
 

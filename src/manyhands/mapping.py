@@ -38,6 +38,7 @@ class MapOptions(TypedDict, total=False):
     priority: int
     on_stale: OnStale
     tag_output: bool
+    watch: bool
     rng: object
     cache: Memory | None
 
@@ -76,6 +77,7 @@ def map(  # noqa: A001
     priority: int = UNSET,
     on_stale: OnStale = UNSET,
     tag_output: bool = UNSET,
+    watch: bool = UNSET,
     rng: object = None,
     cache: Memory | None = None,
 ) -> list[T] | list[T | Failure]:
@@ -108,6 +110,7 @@ def map(  # noqa: A001
             default): the worker is sent this program's. "raise": the task fails with ``StaleCode``.
         tag_output: name the task before each line that it writes: "[square 17] text". What workers write and log, and their warnings, come
             from this process, as if it had written them; by default without a tag.
+        watch: have this program watched from now on, as by :func:`manyhands.watch`.
         rng: a seed (a number, a list of numbers, a ``numpy.random.SeedSequence``): ``fn`` is called with ``rng=``, a
             ``numpy.random.Generator`` of its own for each task. Task number n draws the same numbers, whatever the workers, their
             number, the order, the batches, repetitions and the backend; the same in each call with that seed. A
@@ -139,6 +142,7 @@ def map(  # noqa: A001
         priority=priority,
         on_stale=on_stale,
         tag_output=tag_output,
+        watch=watch,
     )
     call = Call(fn, iterables, options, eager=True, rng=rng, cache=cache)
     results: list[T] = []
@@ -180,6 +184,7 @@ def imap(
     priority: int = UNSET,
     on_stale: OnStale = UNSET,
     tag_output: bool = UNSET,
+    watch: bool = UNSET,
     rng: object = None,
     cache: Memory | None = None,
 ) -> Results[T] | Results[T | Failure]:
@@ -188,8 +193,8 @@ def imap(
     Args:
         buffer: how many tasks may be read from the inputs whose results have not been taken. "auto" (the default): a few messages for each
             worker.
-        workers, chunk, timeout, retries, retry_on, backoff, errors, progress, ordered, backend, priority, on_stale, tag_output, rng,
-            cache: as for :func:`map`.
+        workers, chunk, timeout, retries, retry_on, backoff, errors, progress, ordered, backend, priority, on_stale, tag_output, watch,
+            rng, cache: as for :func:`map`.
 
     The inputs are read in the thread that takes the results, and only while it takes them. While that waits for an input, results that
     come in the meantime wait, too, however they are ordered: with inputs that come slowly, ``buffer=1`` gives each result before the
@@ -222,6 +227,7 @@ def imap(
         priority=priority,
         on_stale=on_stale,
         tag_output=tag_output,
+        watch=watch,
     )
     return Results(Call(fn, iterables, options, eager=False, rng=rng, cache=cache))
 

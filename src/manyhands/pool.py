@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands._core.living import Living
-from manyhands._core.options import checked_count
+from manyhands._core.options import UNSET, checked_count
 from manyhands._core.policy import Failed
 from manyhands._engine._interrupts import tell_briefly
 from manyhands._wire._cpus import cpu_count
@@ -256,6 +256,7 @@ class Pool(_Base):
         maxtasksperchild: a worker is replaced after so many tasks; None: never.
         context: of ``multiprocessing``, or a name of a start method: "fork", "spawn", "forkserver". None: manyhands' own, which needs no
             ``if __name__ == "__main__"`` guard.
+        watch: have this program watched from now on, as by :func:`manyhands.watch`.
 
     As there: leaving a ``with`` block terminates it, and so does the end of the program; :meth:`join` is called after :meth:`close`. Unlike
     there: workers are started when there is work for them; a task that ends its worker fails alone, with ``WorkerDied``; arguments are
@@ -275,10 +276,12 @@ class Pool(_Base):
         initargs: Iterable[Any] = (),
         maxtasksperchild: int | None = None,
         context: Any = None,
+        *,
+        watch: bool = UNSET,
     ) -> None:
         size = _checked_size(processes)
         _check_initializer(initializer)
-        executor = _Workers(size, context, initializer, tuple(initargs), max_tasks_per_child=maxtasksperchild)
+        executor = _Workers(size, context, initializer, tuple(initargs), max_tasks_per_child=maxtasksperchild, watch=watch)
         self._begin(executor, size)
 
     @property

@@ -8,6 +8,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from manyhands._core.options import UNSET, Options, block, resolve, unknown_variables
+from manyhands._engine import _watched
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,6 +59,8 @@ def resolved(**given: object) -> Options:
         for complaint in unknown_variables(os.environ):
             warnings.warn(complaint, UserWarning, stacklevel=3)
     found = resolve(given, block.get(), os.environ)
+    if found.watch:
+        _watched.begin()
     if found.preload:
         from manyhands.backends._preload import warn_of_missing  # noqa: PLC0415 - few name any
 

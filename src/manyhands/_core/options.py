@@ -21,6 +21,7 @@ OWN_VARIABLES = (
     "MANYHANDS_WORKER",
     "MANYHANDS_CPUS",
     "MANYHANDS_DEPTH",
+    "MANYHANDS_WATCH_ADDRESS",
 )
 START_METHODS = ("zygote", "spawn", "fork")
 
@@ -28,7 +29,7 @@ START_METHODS = ("zygote", "spawn", "fork")
 OF_TASKS = frozenset({"backoff", "on_stale", "priority", "retries", "retry_on", "tag_output", "timeout"})
 OF_WORKERS = frozenset({"idle_timeout", "max_tasks_per_child", "memory_limit", "preload", "start_method"})
 # What joblib has no parameter for.
-BESIDE_JOBLIB = (OF_TASKS | OF_WORKERS) - {"timeout"}
+BESIDE_JOBLIB = (OF_TASKS | OF_WORKERS | {"watch"}) - {"timeout"}
 
 # No count is larger: far more than anybody needs, and safe for whatever is done with it.
 MOST = 10**9
@@ -58,6 +59,7 @@ class Options(NamedTuple):
     priority: int = 0
     on_stale: Literal["send", "raise"] = "send"
     tag_output: bool = False
+    watch: bool = False
     backend: object = "processes"
     start_method: Literal["zygote", "spawn", "fork"] = "zygote"
     memory_limit: int | None = None
@@ -126,7 +128,7 @@ def _read(name: str, text: str) -> object:
     try:
         return _FROM_TEXT[name](text)
     except ValueError:
-        kind = "0 or 1" if name in {"progress", "tag_output"} else "a size" if name == "memory_limit" else "a number"
+        kind = "0 or 1" if name in {"progress", "tag_output", "watch"} else "a size" if name == "memory_limit" else "a number"
         msg = f"environment variable MANYHANDS_{name.upper()}={text!r} cannot be read; it is {kind}"
         raise ValueError(msg) from None
 
@@ -301,6 +303,7 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "priority": _count(-MOST, "a whole number; higher goes first"),
     "on_stale": _one_of("send", "raise"),
     "tag_output": _flag,
+    "watch": _flag,
     "backend": _backend,
     "start_method": _one_of(*START_METHODS),
     "memory_limit": _size,
@@ -327,6 +330,7 @@ _FROM_TEXT: dict[str, Callable[[str], object]] = {
     "preload": lambda text: tuple(filter(None, text.split(","))),
     "progress": lambda text: text if text == "report" else _read_flag(text),
     "tag_output": _read_flag,
+    "watch": _read_flag,
 }
 
 _VARIABLES = {name: f"MANYHANDS_{name.upper()}" for name in _FROM_TEXT}

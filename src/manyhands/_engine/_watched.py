@@ -14,21 +14,41 @@ if TYPE_CHECKING:
     from typing import Any
 
 # How workers join, and who is told what happens in pools that are made; nothing and nobody while the program is not watched.
-joining: dict[str, str] | None = None
+joining: dict[str, Any] | None = None
 observers: list[Callable[[Any], None]] = []
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 OURS = tuple(_PACKAGE + name for name in ("_engine", "_codec", "_wire", "_probe"))  # files whose frames are no task's
 
 
-def join(told: dict[str, str] | None, number: int, started: Callable[[], tuple[int, int]]) -> None:
+_by_option = False  # whether an option has had it watched: it does once, and not what has been stopped again
+
+
+def begin() -> None:
+    """Have this program watched, since an option says so. A worker is if its program is.
+
+    Raises:
+        WatchMissing, WatchFailed: see ``manyhands.watch``.
+    """
+    global _by_option  # noqa: PLW0603 - once for a process
+    if _by_option or joining is not None or "MANYHANDS_WORKER" in os.environ:
+        return
+    import importlib  # noqa: PLC0415 - most programs are not watched
+
+    importlib.import_module("manyhands.watch._watching").begin()  # by name: it lies above all that uses this
+    _by_option = True
+
+
+def join(told: dict[str, Any] | None, number: int | None, started: Callable[[], tuple[int, int]]) -> None:
     """In a worker: be watched from now on, or no more. ``started()``: the task that was started last, and when."""
     from manyhands._probe import _probe  # noqa: PLC0415 - most workers are not watched
 
+    global joining  # noqa: PLW0603 - nested calls have pools of their own, which join the same run
+    joining = told
     if told is None:
         _probe.stop()
         return
-    probe = _probe.start(told["address"], role="worker", name=f"worker {number}", run=told["run"])
+    probe = _probe.start(told["address"], told["wants"], role="worker", name=f"worker {number}", run=told["run"])
     if probe is not None:
         probe.sampler.task = started
         probe.sampler.own = OURS

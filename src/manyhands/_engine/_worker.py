@@ -191,7 +191,7 @@ class Worker:
         if "watch" in around:
             self._be_watched(around["watch"])
 
-    def _be_watched(self, told: dict[str, str] | None) -> None:
+    def _be_watched(self, told: dict[str, Any] | None) -> None:
         from manyhands._engine import _watched  # noqa: PLC0415 - most workers are not
 
         _watched.join(told, worker_ids.of_process, lambda: (self._words[_slot.STARTED], self._words[_slot.START_NS]))

@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
 _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
@@ -25,7 +25,7 @@ def is_own(path: str) -> bool:
     return not path.startswith((_LIBRARY, _OURS)) and not _INSTALLED.search(path)
 
 
-def chooser(asked: Mapping[str, Any] | Callable[[str], object] | None) -> Callable[[str], bool]:
+def chooser(asked: Mapping[str, Any] | Sequence[str] | Callable[[str], object] | None) -> Callable[[str], bool]:
     """What tells for a file whether its lines are counted; each is asked about once by :class:`Chosen`.
 
     ``asked``: a function of the path; or, as an observer says it, ``{"all": true}``, ``{"contains": [texts]}`` of the path, ``{"regex":
@@ -37,7 +37,7 @@ def chooser(asked: Mapping[str, Any] | Callable[[str], object] | None) -> Callab
     if callable(asked):
         function = asked
         return lambda path: bool(function(path))
-    asked = asked or {}
+    asked = {"contains": asked} if isinstance(asked, list | tuple) else asked or {}
     also = frozenset(asked.get("also", ()))
     choose = _rule(asked)
     return lambda path: path in also or choose(path)

@@ -57,7 +57,6 @@ class Levels:
         self._names = names
         self._tell = tell
         self._lock = threading.Lock()  # between the thread that samples, and whoever changes the level
-        self._files: Any = None
         self._chosen = Chosen(chooser(None))
         self._counter: Counter | None = None
         self._means: Any = None
@@ -71,8 +70,8 @@ class Levels:
         """The one that is in force."""
         return _segment.LEVELS[self._writer.words[_segment.LEVEL]]
 
-    def start(self, level: str, files: Any = ...) -> None:
-        """Count lines from now on as the level says, in these files (as :func:`._files.chooser` takes it; else in those of before).
+    def start(self, level: str, files: Any = None) -> None:
+        """Count lines from now on as the level says, in these files (as :func:`._files.chooser` takes it).
 
         Raises:
             ValueError: there is no such level.
@@ -81,8 +80,7 @@ class Levels:
             raise ValueError(f"level={level!r}: there are {', '.join(_segment.LEVELS)}")
         with self._lock:
             self._stop()
-            if files is not ...:
-                self._chosen, self._files = Chosen(chooser(files)), files
+            self._chosen = Chosen(chooser(files))
             if level in COUNTED:
                 level = self._count(level)
             self._writer.words[_segment.LEVEL] = _segment.LEVELS.index(level)

@@ -14,6 +14,8 @@ import struct
 from collections import deque
 from typing import Any
 
+from manyhands._wire import _posix
+
 _PACKET = 60_000
 _MOST_WAITING = 100_000
 _FINISH = 0.5  # seconds that the observer may take for each of the last messages
@@ -64,16 +66,20 @@ class Link:
             pass
         return None
 
-    def interrupt(self) -> None:
-        """Whoever waits to be asked for something waits no more."""
-        with contextlib.suppress(OSError):
+    def rouse(self) -> None:
+        """Have the thread that waits for the observer find that nothing more will come."""
+        with contextlib.suppress(OSError):  # it has hung up
             self.socket.shutdown(socket.SHUT_RD)
 
     def finish(self) -> None:
         """Send what waits, if the observer takes it soon, and hang up."""
-        self.socket.settimeout(_FINISH)
         with contextlib.suppress(OSError):
+            self.socket.settimeout(_FINISH)
             self.flush()
+        self.close()
+
+    def close(self) -> None:
+        """Hang up."""
         self.socket.close()
 
 
@@ -81,17 +87,16 @@ def packed(message: dict[str, Any]) -> bytes:
     """One packet. What is too long for one loses the end of its longest text."""
     data = json.dumps(message).encode()
     while len(data) > _PACKET:
-        longest = max(
-            (key for key, value in message.items() if isinstance(value, str | list)), key=lambda key: len(json.dumps(message[key]))
-        )
+        lengths = {key: len(json.dumps(value)) for key, value in message.items() if isinstance(value, str | list)}
+        longest = max(lengths, key=lengths.__getitem__)
         value = message[longest]
         message = {**message, longest: value[: len(value) // 2]}
         data = json.dumps(message).encode()
     return data
 
 
-def greet(address: str, hello: dict[str, Any], fd: int, timeout: float = 5.0) -> tuple[socket.socket, dict[str, Any]]:
-    """Connect to the observer, with the memory that is to be watched; what it wants.
+def connect(address: str, timeout: float = 5.0) -> socket.socket:
+    """A socket to the observer.
 
     Raises:
         OSError: nobody is there, or it is somebody else's.
@@ -99,20 +104,42 @@ def greet(address: str, hello: dict[str, Any], fd: int, timeout: float = 5.0) ->
     connected = socket.socket(socket.AF_UNIX, KIND)
     try:
         connected.settimeout(timeout)
-        connected.connect(address)
+        with _posix.short_path(os.path.dirname(address)) as folder:
+            connected.connect(os.path.join(folder, os.path.basename(address)))
         _check_owner(connected)
-        socket.send_fds(connected, [packed(hello)], [fd])
-        answer = connected.recv(_PACKET)
-        if not answer:
-            raise ConnectionResetError("the observer has hung up")
-        return connected, json.loads(answer)
     except BaseException:
         connected.close()
         raise
+    return connected
 
 
-def welcome(connected: socket.socket) -> tuple[dict[str, Any], int]:
-    """The observer's side of that: who it is, and its memory, whose descriptor is the caller's.
+def greet(connected: socket.socket, hello: dict[str, Any], fd: int) -> None:
+    """Say to the observer who this is, and give it the memory that is to be watched.
+
+    Raises:
+        OSError: it has gone.
+    """
+    socket.send_fds(connected, [packed(hello)], [fd])
+
+
+def answer(connected: socket.socket) -> dict[str, Any]:
+    """What the observer says to a greeting, or to a question.
+
+    Raises:
+        OSError: it has hung up.
+        ValueError: it is nothing that can be understood.
+    """
+    packet = connected.recv(_PACKET)
+    if not packet:
+        raise ConnectionResetError("the observer has hung up")
+    said = json.loads(packet)
+    if not isinstance(said, dict):
+        raise ValueError("no answer")  # noqa: TRY004 - what came is wrong, not its type
+    return said
+
+
+def welcome(connected: socket.socket) -> tuple[dict[str, Any], int | None]:
+    """The observer's side of that: who it is, and its memory, whose descriptor is the caller's; None: it has only a question.
 
     Raises:
         OSError: it is somebody else's, or has hung up.
@@ -120,12 +147,18 @@ def welcome(connected: socket.socket) -> tuple[dict[str, Any], int]:
     """
     _check_owner(connected)
     packet, fds, _, _ = socket.recv_fds(connected, _PACKET, 1, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
-    if len(fds) != 1:
-        raise ConnectionResetError("no memory came with the greeting")
-    hello = json.loads(packet)
-    if not isinstance(hello, dict):
-        raise ValueError("no greeting")  # noqa: TRY004 - what comes from outside is wrong, not what was passed
-    return hello, fds[0]
+    fd = fds[0] if fds else None
+    try:
+        if not packet:
+            raise ConnectionResetError("it has hung up")
+        hello = json.loads(packet)
+        if not isinstance(hello, dict):
+            raise ValueError("no greeting")  # noqa: TRY004 - as above
+    except BaseException:
+        if fd is not None:
+            os.close(fd)
+        raise
+    return hello, fd
 
 
 def _check_owner(connected: socket.socket) -> None:

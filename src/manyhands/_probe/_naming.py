@@ -9,6 +9,8 @@ from __future__ import annotations
 import itertools
 from typing import TYPE_CHECKING, Any
 
+from manyhands._probe._sources import told_text
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
     from types import CodeType, FrameType
@@ -26,9 +28,10 @@ class Names:
         self._tell = tell
         self._texts: dict[str, int] = {}
         self._codes: dict[int, tuple[CodeType, int]] = {}
-        self._files: dict[str, int] = {}
+        self._numbers_of_files: dict[str, int] = {}
         self._lines: dict[tuple[int, int], int] = {}
         self._stacks: dict[tuple[tuple[int, int], ...], int] = {}
+        self._files: set[str] = set()  # of code that has a number
         self._new = itertools.count(1).__next__
 
     def text(self, text: str) -> int:
@@ -82,9 +85,11 @@ class Names:
 
     def file(self, path: str) -> int:
         """The number of a file, which is told as that of code without a name."""
-        number = self._files.get(path)
+        number = self._numbers_of_files.get(path)
         if number is None:
-            number = self._files[path] = self._new()
+            number = self._numbers_of_files[path] = self._new()
+            if path not in self._files:
+                self._note_file(path)
             self._tell({"code": number, "file": path, "name": "", "line": 0})
         return number
 
@@ -96,8 +101,16 @@ class Names:
     def _number(self, code: CodeType) -> int:
         number = self._new()
         self._codes[id(code)] = code, number
+        if code.co_filename not in self._files:
+            self._note_file(code.co_filename)
         self._tell({"code": number, "file": code.co_filename, "name": code.co_qualname, "line": code.co_firstlineno})
         return number
+
+    def _note_file(self, file: str) -> None:
+        self._files.add(file)
+        text = told_text(file)
+        if text is not None:
+            self._tell({"source": file, "is": text})
 
     def _line(self, code: int, at: int) -> int:
         line = self._lines.get((code, at))

@@ -21,33 +21,44 @@ if TYPE_CHECKING:
 ADDRESS = "MANYHANDS_WATCH_ADDRESS"  # of the observer, for processes that are started
 
 
+WANTED = ("rate", "level", "files", "arguments")  # what there is always a value of; all else is asked for once
+
+
 class Probe:
     """What watches this process.
 
     Attributes:
-        wants: what the observer has asked for when it was greeted.
+        wants: how the observer wants this process to be watched, by now. Who answers to a change (:attr:`answers`) begins with this.
+        answers: who does what the observer asks for, by its name. Called by the thread that samples.
     """
 
-    def __init__(self, address: str, about: dict[str, Any]) -> None:
-        """Greet the observer.
+    def __init__(self, address: str, about: dict[str, Any], wants: dict[str, Any] | None = None) -> None:
+        """Greet the observer. ``wants``: what it wants, as far as that is known; None: it is waited for.
 
         Raises:
             OSError: it is not there.
+            ValueError: it says nothing that could be understood.
         """
         self.address = address
         self.about = about
         self.pid = os.getpid()
-        self.writer = _segment.Writer()
+        connected = _link.connect(address)
         try:
-            connected, self.wants = _link.greet(address, _hello(about), self.writer.fd)
+            self.writer = _segment.Writer()
+            try:
+                _link.greet(connected, _hello(about), self.writer.fd)
+            finally:
+                self.writer.forget()
+            self.wants = _link.answer(connected) if wants is None else wants
+            _check(self.wants)
         except BaseException:
-            self.writer.close()
+            connected.close()
             raise
-        self.writer.hand_over()
         self.link = _link.Link(connected)
         self.names = Names(self.link.tell)
         self.answers: dict[str, Callable[[Any], None]] = {"level": self.count_lines, "files": self._count_in}
         self._levels: Levels | None = None
+        self._counted: tuple[str, Any] = ("sample", None)
         self._choosing = threading.Lock()
         self.sampler = Sampler(self.writer, self.link, self.names, self._obey, self.wants.get("rate", 20.0))
         with contextlib.suppress(Exception):  # watching ends nothing
@@ -55,31 +66,36 @@ class Probe:
         self.sampler.start()
 
     def count_lines(self, level: str, files: Any = ...) -> None:
-        """Watch so closely from now on; see :mod:`._levels`. ``files``: in which lines are counted.
+        """Watch so closely from now on, see :mod:`._levels`; not anew if that is so. ``files``: in which lines are counted.
 
         Raises:
             ValueError: there is no such level.
         """
         with self._choosing:
+            wanted = level, self._counted[1] if files is ... else files
+            if wanted == self._counted:
+                return
             if self._levels is None:
-                if level == "sample" and (files is None or files is ...):
-                    return
                 from manyhands._probe._levels import Levels  # noqa: PLC0415 - most processes count no lines
 
                 self._levels = Levels(self.writer, self.names, self.link.tell)
                 self.sampler.before.append(self._levels.look)
-            self._levels.start(level, files)
+            self._levels.start(*wanted)
+            self._counted = wanted
 
     def _count_in(self, files: Any) -> None:
-        self.count_lines(_segment.LEVELS[self.writer.words[_segment.LEVEL]], files)
+        if not callable(self._counted[1]):  # a function of this process's own is not to be sent, nor known of elsewhere
+            self.count_lines(self._counted[0], files)
+
+    def introduce(self, about: dict[str, Any]) -> None:
+        """It is something else than was said: a child that was forked has become a worker."""
+        if self.about != about:
+            self.about = about
+            self.tell({"am": {key: value for key, value in about.items() if key in {"role", "name"}}})
 
     def write(self, kind: int, at: int, *words: int) -> None:
         """Add a record. For any thread."""
-        try:
-            self.writer.write(kind, at, *words)
-        except ValueError:  # it has been stopped by another thread
-            if here() is self:
-                raise
+        self.writer.write(kind, at, *words)
 
     def text(self, text: str) -> int:
         """The number of a text, for a record. For any thread."""
@@ -90,6 +106,7 @@ class Probe:
         self.link.tell(message)
 
     def _obey(self, message: dict[str, Any]) -> None:
+        self.wants = {**self.wants, **{key: value for key, value in message.items() if key in WANTED}}
         for key, value in message.items():
             if (answer := self.answers.get(key)) is not None:
                 with contextlib.suppress(Exception):  # watching ends nothing
@@ -101,7 +118,6 @@ class Probe:
         if self._levels is not None:
             self._levels.stop()
         self.link.finish()
-        self.writer.close()
 
     def abandon(self) -> None:
         """In a forked child: all of it is the parent's."""
@@ -109,6 +125,11 @@ class Probe:
             self._levels.abandon()
         with contextlib.suppress(OSError):
             os.close(self.link.socket.detach())
+
+
+def _check(wants: dict[str, Any]) -> None:
+    if "refused" in wants:
+        raise ConnectionRefusedError(str(wants["refused"]))
 
 
 def _hello(about: dict[str, Any]) -> dict[str, Any]:
@@ -135,23 +156,38 @@ _state = _State()
 def here() -> Probe | None:
     """The probe of this process, if it is watched."""
     probe = _state.probe
-    return probe if probe is not None and probe.pid == os.getpid() else None
+    return probe if probe is not None and probe.pid == os.getpid() and not probe.sampler.is_over else None
 
 
-def start(address: str, **about: Any) -> Probe | None:
-    """Have this process watched by the observer at an address; None: it is not there. ``about``: what it is told of this process."""
+def start(address: str, wants: dict[str, Any] | None = None, **about: Any) -> Probe | None:
+    """Have this process watched by the observer at an address; None: it is not there.
+
+    Args:
+        address: of its socket.
+        wants: what the observer wants of this run, as another process has been told; None: it is asked, and its answer waited for.
+        about: what the observer is told of this process: ``run``, ``role``, ``name`` and so on.
+    """
     with _state.starting:
-        if here() is None:
-            with contextlib.suppress(OSError, ValueError):
-                _state.probe = Probe(address, about)
-            if not _state.is_followed:
-                _state.is_followed = True
-                os.register_at_fork(after_in_child=_in_child)
+        probe = here()
+        if probe is not None and (probe.address, probe.about.get("run")) == (address, about.get("run")):
+            probe.introduce(about)
+            return probe
+        _drop()
+        with contextlib.suppress(OSError, ValueError):
+            _state.probe = Probe(address, about, wants)
+        if not _state.is_followed:
+            _state.is_followed = True
+            os.register_at_fork(after_in_child=_in_child)
         return here()
 
 
 def stop() -> None:
     """It is watched no more."""
+    with _state.starting:
+        _drop()
+
+
+def _drop() -> None:
     probe, _state.probe = _state.probe, None
     if probe is not None and probe.pid == os.getpid():
         probe.stop()
@@ -162,4 +198,4 @@ def _in_child() -> None:
     probe, _state.probe = _state.probe, None
     if probe is not None:
         probe.abandon()
-        start(probe.address, **{**probe.about, "role": "process"})
+        start(probe.address, probe.wants, **{**probe.about, "role": "process", "name": ""})

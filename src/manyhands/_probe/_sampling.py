@@ -1,8 +1,8 @@
 """The thread that looks where the others are.
 
 It waits on the socket to the observer, so that what that asks for is done at once, and its end is noticed. A look takes some microseconds
-for each thread, twenty times a second; the look itself makes the thread that has Python's lock give it up for a moment. A process that
-does nothing is looked at less and less often, down to twice a second.
+for each thread, twenty times a second; the look itself makes the thread that has Python's lock give it up for a moment. A process that does
+nothing is looked at less and less often, down to twice a second.
 
 Processor times are asked of the kernel by the number of the thread: unlike ``pthread_getcpuclockid``, that is safe for one that is just
 ending.
@@ -30,8 +30,8 @@ _CLOCK_OF_THREAD = 6  # CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED, of the kernel
 _SLOWEST = 0.5  # seconds between two looks
 _CALM = 20  # looks at which nothing had happened, before they become rarer
 _MOST_THREADS = 64
-_ENDING = 1.0  # seconds
 _WORTH_SAYING = 100_000  # nanoseconds of processor time
+_ENDS_WITHIN = 1.0  # seconds; it may be in the midst of what the observer has asked for
 
 
 class _Seen:
@@ -50,8 +50,8 @@ class Sampler:
     """``obey(message)`` does what the observer asks for; it is called by the thread of this one.
 
     Attributes:
-        boundaries: ids of code objects that call what is to be shown: their frames, and those outside, are not. In a process that has any,
-            a main thread that is in none of them is idle.
+        boundaries: ids of code objects that call what is to be shown: their frames, and those outside, are not. In a process that has
+            any, a main thread that is in none of them is idle.
         own: how files begin whose frames are none of a task, directly inside a boundary.
         task: gives the number of the task that runs, and since when; None: there are no tasks.
         before: called at each look, by the same thread.
@@ -78,30 +78,35 @@ class Sampler:
         self._thread.start()
 
     def stop(self) -> None:
-        """Look no more; the thread has ended then, if it is not stuck."""
+        """Look no more. When it returns, the thread has ended, unless that is the one that calls."""
         self._is_over = True
-        self._link.interrupt()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(_ENDING)
+        self._link.rouse()
+        if self._thread is not threading.current_thread():
+            self._thread.join(_ENDS_WITHIN)
 
     def run(self) -> None:
         """Look, until the observer has gone or :meth:`stop` is called."""
-        poll = select.poll()
-        poll.register(self._link.socket, select.POLLIN)
         try:
-            while not self._is_over:
-                if poll.poll(self._pause() * 1000):
-                    asked = self._link.asked()
-                    if asked is None:
-                        return
-                    for message in asked:
-                        self._obey(message)
-                self.look()
-                self._link.flush()
+            self._look_on()
         except OSError:  # it has gone
             pass
         finally:
-            self._is_over = True
+            if not self._is_over:
+                self._is_over = True
+                self._link.close()
+
+    def _look_on(self) -> None:
+        poll = select.poll()
+        poll.register(self._link.socket, select.POLLIN)
+        while not self._is_over:
+            if poll.poll(self._pause() * 1000):
+                asked = self._link.asked()
+                if asked is None:
+                    return
+                for message in asked:
+                    self._obey(message)
+            self.look()
+            self._link.flush()
 
     @property
     def is_over(self) -> bool:

@@ -95,17 +95,9 @@ class Writer:
         _pack(self._map, _HEADER + (number % RECORDS) * 64, at, a, b, c, d, e, kind, number + 1)
         self.words[HEAD] = number + 1
 
-    def hand_over(self) -> None:
-        """The observer has the descriptor; it is not needed here any more."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
-
-    def close(self) -> None:
-        """Unmap it; what the observer has mapped stays. Writing raises ``ValueError`` from now on."""
-        self.words.release()
-        self._map.close()
-        self.hand_over()
+    def forget(self) -> None:
+        """Give back the descriptor, when the observer has its own. The memory goes with this object: threads may still write to it."""
+        os.close(self.fd)
 
 
 _pack = _RECORD.pack_into

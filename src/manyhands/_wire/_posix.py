@@ -23,7 +23,7 @@ from functools import lru_cache
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 LINUX = sys.platform.startswith("linux")
 
@@ -75,6 +75,19 @@ def silence(read: int) -> None:
 def duplicate_high(fd: int) -> int:
     """A copy of ``fd`` above the numbers that an executed program is given."""
     return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 16)
+
+
+@contextlib.contextmanager
+def short_path(folder: str) -> Iterator[str]:
+    """The same folder by a path that has room in the address of a socket, which may have 107 bytes."""
+    if len(os.fsencode(folder)) < 100:
+        yield folder
+        return
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}"
+    finally:
+        os.close(descriptor)
 
 
 def close_quietly(fds: Iterable[int]) -> None:

@@ -11,7 +11,7 @@ from manyhands._codec import _failures, _pickling
 from manyhands._core.living import Living
 from manyhands._core.options import UNSET, block, checked_count, is_chosen, refuse, resolve
 from manyhands._core.policy import add_note
-from manyhands._engine import _state
+from manyhands._engine import _state, _watched
 from manyhands._engine._set_up import Hooks
 from manyhands._wire import _frames
 from manyhands._wire._cpus import cpu_count
@@ -57,6 +57,7 @@ class Executor(Submitter):
             :meth:`exit_results`. Not in one that is killed, or ends in a task.
         strict: as in the standard library, one worker that dies breaks the executor: all that was submitted fails with ``WorkerDied``,
             which is a ``BrokenProcessPool``, and so does ``submit`` from then on. For code that relies on it.
+        watch: have this program watched from now on, as by :func:`manyhands.watch`.
         mp_context: as in the standard library, or a name ("fork", "spawn", "forkserver"): that start method is taken if ``start_method`` is
             not given.
 
@@ -85,6 +86,7 @@ class Executor(Submitter):
         preload: tuple[str, ...] | list[str] = UNSET,
         worker_exit: Callable[[], object] | None = None,
         strict: bool = False,
+        watch: bool = UNSET,
     ) -> None:
         for name, hook in (("initializer", initializer), ("worker_exit", worker_exit)):
             if hook is not None and not callable(hook):
@@ -98,12 +100,15 @@ class Executor(Submitter):
             "memory_limit": memory_limit,
             "idle_timeout": idle_timeout,
             "preload": preload,
+            "watch": watch,
         }
         if not isinstance(initargs, tuple | list):
             raise refuse("initargs", initargs, "a tuple of the arguments of the initializer")
         if not isinstance(strict, bool):
             raise refuse("strict", strict, "True or False")
         options = resolve(given, block.get(), os.environ)
+        if options.watch:
+            _watched.begin()
         warn_of_missing(options.preload, stacklevel=2)
         self._max_workers = options.workers or cpu_count()
         pool = _state.new_pool(

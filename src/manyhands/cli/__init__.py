@@ -10,6 +10,8 @@
 ``_explain``   ``manyhands explain``
 ``_info``      ``manyhands info``
 ``_inspect``   ``manyhands inspect``
+``_program``   ``manyhands run``: a script run as Python runs it; ``_running`` does that
+``_watch``     ``manyhands watch``
 =============  ==================================================================
 
 Workers import parts of this package, so this module imports nothing.
@@ -21,6 +23,7 @@ def main() -> int:
     try:
         from manyhands.cli._app import run  # noqa: PLC0415 - a worker that needs _task must not load click
 
-        return run()
+        outcome = run()
     except KeyboardInterrupt:  # while all this was being loaded
         return 130
+    return outcome if isinstance(outcome, int) else outcome()  # a program is run by nobody but this

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import click
 
 import manyhands
 from manyhands.cli._lazy import Lazy
 
-_COMMANDS = {"cache": "_cache", "demo": "_demo", "explain": "_explain", "info": "_info", "inspect": "_inspect", "map": "_map"}
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_COMMANDS = {
+    "cache": "_cache",
+    "demo": "_demo",
+    "explain": "_explain",
+    "info": "_info",
+    "inspect": "_inspect",
+    "map": "_map",
+    "run": "_program",
+    "watch": "_watch",
+}
 
 
 @click.group(
@@ -25,8 +39,8 @@ def app() -> None:
     """
 
 
-def run() -> int:
-    """Run the command that ``sys.argv`` names; the exit status."""
+def run() -> int | Callable[[], int]:
+    """Run the command that ``sys.argv`` names; the exit status, or what is to be run for it when nothing else is."""
     try:
         status = app.main(prog_name="manyhands", standalone_mode=False)
     except click.ClickException as error:
@@ -34,4 +48,4 @@ def run() -> int:
         return error.exit_code
     except click.Abort:  # Ctrl-C where nothing had to be put away
         return 130
-    return status if isinstance(status, int) else 0
+    return status if isinstance(status, int) or callable(status) else 0

@@ -19,6 +19,8 @@ error                  whose fault                                              
 ``NotStorable``        a result cannot be stored                                       ``NotSerializable``
 ``StoreRefused``       a folder of results is not private, or not signed with the key  ``PermissionError``
 ``NotData``            a file that is loaded as data names something else              ``pickle.UnpicklingError``
+``WatchFailed``        there is nobody to observe the program                          ``RuntimeError``
+``WatchMissing``       the same, for want of packages                                  ``ImportError``
 ``InternalError``      manyhands                                                       ``RuntimeError``
 =====================  ==============================================================  =======================================
 
@@ -83,6 +85,8 @@ __all__ = [
     "TaskTimeout",
     "TravelWarning",
     "UnknownFormat",
+    "WatchFailed",
+    "WatchMissing",
     "WorkerDied",
     "WouldDeadlock",
 ]
@@ -347,6 +351,14 @@ class CannotStart(ManyhandsError, OSError):
 
 class BackendMissing(ManyhandsError, ImportError):
     """A backend is not known, or needs a package that is not installed."""
+
+
+class WatchFailed(ManyhandsError, RuntimeError):
+    """A program cannot be watched: no observer could be reached, or started."""
+
+
+class WatchMissing(WatchFailed, ImportError):
+    """The page of watching needs packages that are not installed."""
 
 
 class InternalError(ManyhandsError, RuntimeError):

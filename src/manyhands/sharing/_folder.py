@@ -14,17 +14,15 @@ import socket
 import stat
 import tempfile
 import time
-from typing import TYPE_CHECKING
 
 from manyhands import errors
+from manyhands._wire import _posix
 from manyhands.sharing import _lanes
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _SOCKET, _KEY, _LOCK = "s", "key", "lock"
 _KEY_SIZE = 32
 _NEW = ".new-"
+OBSERVER = "watch"  # the folder of who observes this user's programs
 _OLD = 60.0  # seconds, after which one that is being made is one that nobody has finished
 VARIABLE = "MANYHANDS_RUNTIME_DIR"
 
@@ -67,7 +65,7 @@ class Folder:
     def listen(self) -> socket.socket:
         """A socket in the folder, to which clients connect."""
         listening = socket.socket(socket.AF_UNIX, _lanes.KIND)
-        with _short(self.address) as path:
+        with _posix.short_path(self.address) as path:
             listening.bind(os.path.join(path, _SOCKET))
         listening.listen(1024)
         return listening
@@ -113,25 +111,12 @@ def connect(address: str) -> tuple[socket.socket, bytes]:
         key = file.read(_KEY_SIZE)
     connected = socket.socket(socket.AF_UNIX, _lanes.KIND)
     try:
-        with _short(address) as path:
+        with _posix.short_path(address) as path:
             connected.connect(os.path.join(path, _SOCKET))
     except BaseException:
         connected.close()
         raise
     return connected, key
-
-
-@contextlib.contextmanager
-def _short(path: str) -> Iterator[str]:
-    """The same folder by a path that has room in the address of a socket, which may have 107 bytes."""
-    if len(os.fsencode(path)) < 100:
-        yield path
-        return
-    descriptor = os.open(path, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
 
 
 def _entries(folder: str) -> list[os.DirEntry[str]]:
@@ -160,6 +145,8 @@ def _sweep(parent: str) -> None:
     """Remove the folders of processes that have died."""
     for entry in _entries(parent):
         with contextlib.suppress(OSError):
+            if entry.name == OBSERVER:
+                continue
             if entry.is_symlink():  # a name
                 if not os.path.exists(entry.path):
                     os.unlink(entry.path)

@@ -1,34 +1,53 @@
-"""Finding the observer of this user, or starting it; and having this program watched."""
+"""Finding the observer of this user, or starting it; having this program watched, and leaving."""
 
 from __future__ import annotations
 
 import atexit
 import contextlib
 import fcntl
+import importlib.util
 import json
 import os
 import secrets
+import select
 import subprocess
 import sys
+import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from manyhands import errors
 from manyhands._engine import _watched
-from manyhands._probe import _probe
+from manyhands._probe import _link, _probe, _segment
 from manyhands.sharing import _folder
+from manyhands.watch import _choices, _commands
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _START = 20.0  # seconds in which an observer is there
-_FOLDER, SOCKET, LOCK, PAGE, LOG = "watch", "s", "lock", "page", "log"
+_LEAVES_WITHIN = 1.0  # seconds
+_SAVED_WITHIN = 60.0  # seconds
+_TRIES = 5  # an observer may leave just when it has been found
+LOCK, LOG = "lock", "log"
+PACKAGES = ("starlette", "uvicorn")
 
 
 class Observer(NamedTuple):
-    """Where the observer is. ``url``: of its page; empty if it has none, and then ``why``."""
+    """Where the observer is.
+
+    Attributes:
+        address: of its socket.
+        url: of its page; empty if it has none.
+        frame: of its page for a frame in a notebook, which sends no cookies.
+        why: there is no page.
+        id: no other observer has it.
+    """
 
     address: str
     url: str
+    frame: str
     why: str
+    id: str
 
 
 def folder() -> str:
@@ -37,65 +56,82 @@ def folder() -> str:
     Raises:
         ShareRefused: others may write to it.
     """
-    path = os.path.join(_folder.base(), _FOLDER)
+    path = os.path.abspath(os.path.join(_folder.base(), _folder.OBSERVER))
     with contextlib.suppress(FileExistsError):
         os.mkdir(path, 0o700)
     return path
 
 
 @contextlib.contextmanager
-def _alone(path: str) -> Iterator[None]:
-    """No other program looks for an observer, or starts one, in there."""
-    lock = os.open(os.path.join(path, LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(lock)
+def alone() -> Iterator[str]:
+    """The folder, in which no other program looks for an observer or starts one, and from which no observer leaves, meanwhile."""
+    while True:
+        path = folder()
+        with contextlib.suppress(FileNotFoundError):  # an observer has removed it
+            lock = os.open(os.path.join(path, LOCK), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                if os.path.samestat(os.fstat(lock), os.stat(os.path.join(path, LOCK))):
+                    yield path
+                    return
+            finally:
+                fcntl.flock(lock, fcntl.LOCK_UN)  # a child that another thread has forked may have the descriptor, too
+                os.close(lock)
 
 
 def find(path: str) -> Observer | None:
-    """The observer that lives there."""
-    import socket  # noqa: PLC0415 - 2 ms
+    """The observer that lives there.
 
-    address = os.path.join(path, SOCKET)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as trying:
-        try:
-            trying.connect(address)
-        except OSError:
-            return None
+    Raises:
+        WatchFailed: it is that of another version of manyhands.
+    """
+    address = os.path.join(path, _commands.SOCKET)
     try:
-        with open(os.path.join(path, PAGE), encoding="utf-8") as file:
+        _link.connect(address).close()
+        with open(os.path.join(path, _commands.PAGE), encoding="utf-8") as file:
             said = json.load(file)
     except (OSError, ValueError):
         return None
-    return Observer(address, said["url"], said["why"])
+    if said["version"] != _segment.VERSION:
+        raise errors.WatchFailed("another version of manyhands is watching programs of yours; it ends some seconds after the last of them")
+    return Observer(address, said["url"], said["frame"], said["why"], said["id"])
 
 
 def observer(**settings: Any) -> Observer:
-    """The observer of this user; it is started if there is none.
+    """The observer of this user; it is started if there is none. ``settings``: for one that is started, see ``observer._main``.
 
     Raises:
         WatchFailed: it did not start.
     """
-    path = folder()
-    with _alone(path):
+    with alone() as path:
         return find(path) or _start(path, settings)
 
 
 def _start(path: str, settings: dict[str, Any]) -> Observer:
     """A process that outlives this one, and is not its child for long."""
     heard, said = os.pipe()
-    command = [sys.executable, "-P", "-c", _PROGRAM, os.path.dirname(os.path.dirname(os.path.dirname(__file__))), str(said), path, json.dumps(settings)]
-    with open(os.path.join(path, LOG), "ab") as log:
-        subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[said], check=False)
-    os.close(said)
-    with open(heard, encoding="utf-8") as file:
-        answer = file.readline()
-    found = find(path) if answer else None
+    try:
+        home = os.path.dirname(os.path.dirname(os.path.dirname(__file__)))
+        command = [sys.executable, "-P", "-W", "ignore", "-c", _PROGRAM, home, str(said), path, json.dumps(settings)]
+        try:
+            with open(os.open(os.path.join(path, LOG), os.O_CREAT | os.O_TRUNC | os.O_WRONLY | os.O_CLOEXEC, 0o600), "wb") as log:
+                subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[said], check=False)
+        finally:
+            os.close(said)
+        answer = _heard(heard)
+    finally:
+        os.close(heard)
+    found = find(path) if answer == b"ready\n" else None
     if found is None:
-        raise RuntimeError(f"the observer did not start; {os.path.join(path, LOG)} tells why")
+        raise errors.WatchFailed(answer.decode() or f"the observer did not start; {os.path.join(path, LOG)} tells why")
     return found
+
+
+def _heard(heard: int) -> bytes:
+    """What an observer that is started has to say, when it is there or has given up."""
+    poll = select.poll()
+    poll.register(heard, select.POLLIN)
+    return os.read(heard, 4096) if poll.poll(_START * 1000) else b""
 
 
 # The first process ends at once, so that who started it has no child that it does not know of.
@@ -110,22 +146,135 @@ _main.run(int(sys.argv[1]), sys.argv[2], sys.argv[3])
 """
 
 
-def join(**settings: Any) -> Observer:
-    """Have this program watched, with all its pools."""
-    found = observer(**settings)
-    run = secrets.token_hex(8)
-    name = os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] not in {"", "-c"} else "python"
-    if _probe.start(found.address, role="program", name=name, program=name, run=run) is not None:
-        _watched.joining = {"address": found.address, "run": run}
-        atexit.register(_leave)
-    return found
+# ---------------------------------------------------------------- this program
 
 
-def _leave() -> None:
+class _State:
+    joining = threading.Lock()  # one thread joins, or leaves
+    is_hooked = False  # into the end of the program, and into forks
+    observer: str | None = None  # which one this program, or the one that it was forked by, has joined
+    saving = ""  # what the observer keeps of the run is to be there when the program ends
+    ending: tuple[str, str] | None = None  # if that is known better than from what Python keeps
+
+
+_state = _State()
+
+
+def is_watched() -> bool:
+    """Whether this program is."""
+    return _probe.here() is not None and _watched.joining is not None
+
+
+def join(choices: _choices.Choices, **settings: Any) -> Observer:
+    """Have this program watched, with all its pools; or, if it is, as it has been chosen now.
+
+    Raises:
+        WatchMissing: the page needs packages that are not installed.
+        WatchFailed: no observer could be reached or started.
+    """
+    if not choices.terminal:
+        _check_packages()
+    with _state.joining:
+        return _joined(choices, settings)
+
+
+def _joined(choices: _choices.Choices, settings: dict[str, Any]) -> Observer:
+    for _ in range(_TRIES):
+        found = observer(port=choices.port, host=choices.host, **settings)
+        if not found.url and not choices.terminal:
+            raise errors.WatchMissing(found.why)
+        if _greet(found, choices):
+            return found
+    raise errors.WatchFailed("the observer does not answer; the next call starts another, if it has ended by then")
+
+
+def _check_packages() -> None:
+    if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
+        raise errors.WatchMissing(f"watching needs {' and '.join(missing)}: pip install 'manyhands[watch]'")
+
+
+def _greet(found: Observer, choices: _choices.Choices) -> bool:
+    """Whether the observer knows of this program from now on."""
+    told = choices.told()
+    told["open"] = _choices.wants_browser(choices.browser, is_terminal=sys.stderr is not None and sys.stderr.isatty())
     probe = _probe.here()
-    if probe is None:
-        return
-    kind = getattr(sys, "last_type", None)
-    state = "done" if kind is None else "interrupted" if issubclass(kind, KeyboardInterrupt) else "failed"
-    probe.tell({"bye": state, "how": "" if kind is None else f"{kind.__name__}: {getattr(sys, 'last_value', '')}"})
+    if probe is not None and _state.observer in {None, found.id}:  # None: it is a worker, which was told by its program
+        probe.tell({"choices": told})
+        _state.saving = choices.save or _state.saving
+        return True
     _probe.stop()
+    run = secrets.token_hex(8)
+    name = choices.name or _program()
+    probe = _probe.start(found.address, role="program", name=name, program=name, run=run, cwd=_here(), choices=told)
+    if probe is None:
+        return False
+    _watched.joining = {"address": found.address, "run": run, "wants": probe.wants}
+    _state.observer, _state.saving = found.id, choices.save or ""
+    if not _state.is_hooked:
+        _state.is_hooked = True
+        atexit.register(_leave_at_exit)
+        os.register_at_fork(after_in_child=_forget)
+    return True
+
+
+def _forget() -> None:
+    """In a forked child: it has no run of its own."""
+    _state.joining, _state.saving, _state.ending = threading.Lock(), "", None
+
+
+def _here() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # it has been removed
+        return ""
+
+
+def _program() -> str:
+    return os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] not in {"", "-c"} else "python"
+
+
+def leave(state: str, how: str) -> None:
+    """This program is watched no more, and its workers are not from when they are told, with their next task."""
+    if not _state.joining.acquire(timeout=_LEAVES_WITHIN):
+        return  # another thread waits for an observer, and the program ends: nobody waits for it
+    try:
+        probe, joined, _watched.joining = _probe.here(), _watched.joining, None
+        if probe is not None:
+            probe.tell({"bye": state, "how": how})
+        _probe.stop()  # also one whose observer has gone
+        if probe is not None and _state.saving and joined is not None:
+            _wait_for_file(str(joined["run"]), _state.saving)
+            _state.saving = ""
+    finally:
+        _state.joining.release()
+
+
+def _wait_for_file(run: str, path: str) -> None:
+    """What is kept of a run is there when the program has ended, unless the observer has."""
+    said = _commands.ask("saved", run, _SAVED_WITHIN) or {"why": "the observer has gone"}
+    how = f"this run could not be kept: {said['why']}" if said["why"] else f"this run is kept in {path}"
+    if sys.stderr is not None:
+        sys.stderr.write(f"manyhands: {how}\n")
+
+
+def ending(kind: type[BaseException] | None, error: BaseException | None) -> tuple[str, str]:
+    """The state of a run that has ended so, and how it ended."""
+    if kind is None or (issubclass(kind, SystemExit) and not getattr(error, "code", 0)):
+        return "done", ""
+    if issubclass(kind, SystemExit):
+        return "failed", f"exit status {getattr(error, 'code', 1)}"
+    said = f"{kind.__name__}: {error}" if str(error) else kind.__name__
+    return ("interrupted" if issubclass(kind, KeyboardInterrupt) else "failed"), said
+
+
+def note_ending(error: BaseException) -> None:
+    """The program ends by this exception."""
+    _state.ending = ending(type(error), error)
+
+
+def _leave_at_exit() -> None:
+    if _state.ending is not None:
+        leave(*_state.ending)
+        return
+    kind = None if hasattr(sys, "ps1") else getattr(sys, "last_type", None)  # who types goes on after errors
+    leave(*ending(kind, getattr(sys, "last_value", None)))

@@ -39,6 +39,8 @@ class Heat:
 
     def __init__(self) -> None:
         self.files: dict[str, dict[int, Line]] = {}
+        self.paths: list[str] = []  # of the files; what a page calls them by is the place in here
+        self._numbers: dict[str, int] = {}
 
     def seen(self, stack: tuple[Place, ...], at: int, lasted: int) -> None:
         """A thread was at a stack, whose innermost frame is the first, for so many nanoseconds until ``at``."""
@@ -65,17 +67,26 @@ class Heat:
         """The files, hottest first."""
         found = [
             FileHeat(
-                path, sum(line.hits for line in lines.values()), sum(line.own for line in lines.values()), max(line.last for line in lines.values())
+                path,
+                sum(line.hits for line in lines.values()),
+                sum(line.own for line in lines.values()),
+                max(line.last for line in lines.values()),
             )
             for path, lines in self.files.items()
         ]
         return sorted(found, key=lambda file: (file.own, file.hits), reverse=True)
+
+    def number(self, path: str) -> int:
+        """What a page calls a file by."""
+        return self._numbers[path]
 
     def _line(self, place: Place) -> Line:
         path, number = place
         lines = self.files.get(path)
         if lines is None:
             lines = self.files[path] = {}
+            self._numbers[path] = len(self.paths)
+            self.paths.append(path)
         line = lines.get(number)
         if line is None:
             line = lines[number] = Line()

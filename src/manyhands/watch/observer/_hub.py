@@ -1,7 +1,7 @@
 """Where the processes that are watched are connected: it greets them, reads their memory, and tells the model.
 
-Everything runs in one event loop. Messages are read when they come; memory is read some times a second, after the messages: what a record
-names may be told a little later. The end of a connection is the end of its process.
+Everything runs in one event loop. Messages are read when they come; memory is read some times a second while any process is connected,
+after the messages: what a record names may be told a little later. The end of a connection is the end of its process.
 """
 
 from __future__ import annotations
@@ -10,20 +10,26 @@ import asyncio
 import contextlib
 import json
 import os
-import socket
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from manyhands._probe import _link, _segment
+from manyhands._probe import _link, _probe, _segment
 from manyhands.watch.observer import _machine
-from manyhands.watch.observer._model import Process, Run
+from manyhands.watch.observer._model import Run
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
+    from manyhands.watch.observer._model import Process
+
 TICK = 0.1  # seconds between two looks at the memory of all
+RATE = 20.0  # looks of a process at its threads, a second
 _MACHINE = 1.0  # seconds between two looks at what the kernel tells of a process
 _PACKET = 1 << 16
+_MOST_ENDED = 20  # runs that are kept
+_SETTLES = 0.3  # seconds until a process that has hung up has ended, unless it has become another program
 DIED = "it was killed, or crashed"
 
 
@@ -35,14 +41,16 @@ class Connection:
         self.reader = reader
         self.process = process
         self.has_said_how = False
+        self.is_ending = False
+        self.ending = _machine.Ending(process.pid, connected)
         self._asked_machine = 0.0
         self._processor = 0.0
 
-    def catch_up(self, now: float) -> None:
-        """Read what the process has told since the last time."""
+    def catch_up(self, now: float) -> bool:
+        """Read what the process has told since the last time; whether that was anything."""
         process = self.process
         process.read(self.reader.read())
-        process.figures = self.reader.figures()
+        before, process.figures = process.figures[_segment.HEAD], self.reader.figures()
         process.lost = self.reader.lost
         if now - self._asked_machine >= _MACHINE:
             used = _machine.processor_time(process.pid)
@@ -50,38 +58,62 @@ class Connection:
                 process.cpu = max(0.0, used - self._processor) / (now - self._asked_machine)
             self._asked_machine, self._processor = now, used
             process.memory = _machine.memory(process.pid)
+        return process.figures[_segment.HEAD] != before
 
-    def ask(self, message: dict[str, Any]) -> None:
-        """Ask the process for something. Nothing happens if it does not listen."""
-        with contextlib.suppress(OSError):
+    def ask(self, message: dict[str, Any]) -> bool:
+        """Ask the process for something; whether it may hear of it."""
+        try:
             self.socket.send(_link.packed(message))
+        except OSError:  # it has ended, or does not listen
+            return False
+        return True
+
+    def close(self) -> None:
+        """It has gone."""
+        self.socket.close()
+        self.reader.close()
+        self.ending.close()
 
 
 class Hub:
-    """``wants(hello)`` gives what a process is asked for when it comes.
+    """All runs, and who is connected.
 
     Attributes:
-        runs: by their tokens, those that have ended as well.
+        activity: grows when a process has told anything.
+        runs: by their tokens, the last of those that have ended as well.
         connections: to those that live, by run and process id.
-        changed: called after each look.
+        looked: called after each look.
+        changed: called when a run has begun or ended.
+        opened: called when a run wants its page to be opened.
+        ended: called with a run that has ended.
+        questions: what is answered to who is not watched, by the key of the question.
+        takers: who takes over the connection of one who asks for more than an answer.
     """
 
-    def __init__(self, listening: socket.socket, wants: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    def __init__(self, listening: socket.socket) -> None:
         self._listening = listening
-        self._wants = wants
+        self.activity = 0
         self.runs: dict[str, Run] = {}
         self.connections: dict[tuple[str, int], Connection] = {}
-        self.last_end = time.monotonic()  # when the last run ended, while there is none
+        self.looked: list[Callable[[], None]] = []
         self.changed: list[Callable[[], None]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.opened: list[Callable[[], object]] = []
+        self.ended: list[Callable[[Run], None]] = []
+        self.questions: dict[str, Callable[[Any], dict[str, Any]]] = {}
+        self.takers: dict[str, Callable[[socket.socket], None]] = {}
+        self._has_come = asyncio.Event()
 
     async def serve(self) -> None:
         """Greet who comes, and look at all that are there; until cancelled."""
-        self._listening.setblocking(False)  # noqa: FBT003 - the standard library's signature
+        self._listening.setblocking(False)
         accepting = asyncio.create_task(self._accept())
         try:
             while True:
-                await asyncio.sleep(TICK)
+                if self.connections:
+                    await asyncio.sleep(TICK)
+                else:
+                    self._has_come.clear()
+                    await self._has_come.wait()
                 self.look()
         finally:
             accepting.cancel()
@@ -90,11 +122,13 @@ class Hub:
         """Read the memory of all."""
         now = time.monotonic()
         for connection in list(self.connections.values()):
-            self._read_messages(connection)
-            connection.catch_up(now)
+            if not connection.is_ending:
+                self._read_messages(connection)
+            if not connection.is_ending:
+                self.activity += connection.catch_up(now)
         for run in self.runs.values():
             run.catch_up()
-        for tell in self.changed:
+        for tell in self.looked:
             tell()
 
     @property
@@ -102,35 +136,105 @@ class Hub:
         """Whether any run is under way."""
         return any(run.ended is None for run in self.runs.values())
 
+    def overview(self) -> list[dict[str, Any]]:
+        """The runs in short."""
+        now = time.monotonic_ns()
+        return [
+            {
+                "id": run.token,
+                "name": run.name,
+                "state": run.state,
+                "how": run.how,
+                "elapsed": ((now if run.ended is None else run.ended) - run.begun) / 1e9,
+                "processes": sum(process.gone is None for process in run.processes.values()),
+            }
+            for run in self.runs.values()
+        ]
+
+    def of(self, run: Run) -> list[Connection]:
+        """The connections of a run."""
+        return [connection for (token, _), connection in self.connections.items() if token == run.token]
+
+    # ------------------------------------------------------------ greeting
+
     async def _accept(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            connected, _ = await loop.sock_accept(self._listening)
-            connected.setblocking(False)  # noqa: FBT003 - as above
+            try:
+                connected, _ = await loop.sock_accept(self._listening)
+            except OSError:  # no descriptors left: some may be soon
+                await asyncio.sleep(TICK)
+                continue
+            connected.setblocking(False)
             loop.add_reader(connected, self._greet, connected)
 
     def _greet(self, connected: socket.socket) -> None:
-        """A process says who it is."""
-        loop = asyncio.get_running_loop()
-        loop.remove_reader(connected)
+        """A process says who it is, or asks for something."""
+        asyncio.get_running_loop().remove_reader(connected)
         try:
             hello, fd = _link.welcome(connected)
-            try:
-                reader = _segment.Reader(fd)
-            finally:
-                os.close(fd)
-            now = time.monotonic_ns()
-            token, pid = str(hello["run"]), int(hello["pid"])
-            run = self.runs.get(token)
-            if run is None:
-                run = self.runs[token] = Run(token, str(hello.get("program", "")), now)
-            connection = Connection(connected, reader, run.greet(hello, now))
-            connected.send(_link.packed(self._wants(hello)))
+            if fd is None:
+                self._answer(connected, hello)
+            else:
+                self._take_in(connected, hello, fd)
         except (OSError, ValueError, KeyError, TypeError):
             connected.close()
+
+    def _answer(self, connected: socket.socket, question: dict[str, Any]) -> None:
+        (key, value), *_ = question.items()
+        if key in self.takers:
+            self.takers[key](connected)
             return
-        self.connections[token, pid] = connection
-        loop.add_reader(connected, self._read_messages, connection)
+        with connected:
+            connected.send(_link.packed(self.questions[key](value)))
+
+    def _take_in(self, connected: socket.socket, hello: dict[str, Any], fd: int) -> None:
+        try:
+            if hello.get("version") != _segment.VERSION:
+                connected.send(_link.packed({"refused": "another version of manyhands is watching"}))
+                raise ValueError("another version")
+            reader = _segment.Reader(fd)
+        finally:
+            os.close(fd)
+        now = time.monotonic_ns()
+        run = self._run(hello, now)
+        connection = Connection(connected, reader, run.greet(hello, now))
+        with contextlib.suppress(OSError):  # it has ended already, which is seen when it is read
+            connected.send(_link.packed(self._wants(run)))
+        self.connections[_key(connection)] = connection
+        asyncio.get_running_loop().add_reader(connected, self._read_messages, connection)
+        self._has_come.set()
+        self._tell()
+
+    def _run(self, hello: dict[str, Any], now: int) -> Run:
+        token = str(hello["run"])
+        self.activity += 1
+        run = self.runs.get(token)
+        if run is None:
+            run = self.runs[token] = Run(token, str(hello.get("program", "")), now)
+            self._forget_old()
+        if "choices" in hello:
+            self._choose(run, hello["choices"])
+        return run
+
+    def _choose(self, run: Run, choices: dict[str, Any]) -> None:
+        """The program has said how it wants to be watched."""
+        run.choices = {**run.choices, **choices}
+        for connection in self.of(run):
+            connection.ask(self._wants(run))
+        if run.choices.pop("open", False):
+            for tell in self.opened:
+                tell()
+
+    def _wants(self, run: Run) -> dict[str, Any]:
+        return {"rate": RATE, **{key: run.choices[key] for key in _probe.WANTED if key in run.choices}}
+
+    def _forget_old(self) -> None:
+        ended = [token for token, run in self.runs.items() if run.ended is not None and not self.of(run)]
+        for token in ended[: max(0, len(ended) - _MOST_ENDED)]:
+            del self.runs[token]
+
+    # ------------------------------------------------------------ hearing
 
     def _read_messages(self, connection: Connection) -> None:
         try:
@@ -143,30 +247,69 @@ class Hub:
         self._end(connection)
 
     def _hear(self, connection: Connection, message: dict[str, Any]) -> None:
-        if "bye" in message:
-            connection.has_said_how = True
-            if connection.process.role == "program":
-                connection.process.run.end(time.monotonic_ns(), str(message["bye"]), str(message.get("how", "")))
-        else:
-            with contextlib.suppress(KeyError, ValueError, TypeError):
-                connection.process.hear(message)
+        process = connection.process
+        self.activity += 1
+        with contextlib.suppress(KeyError, ValueError, TypeError):
+            if "choices" in message:
+                self._choose(process.run, message["choices"])
+            elif "bye" in message:
+                connection.has_said_how = True
+                if process.role == "program":
+                    self._end_run(connection, str(message["bye"]), str(message.get("how", "")))
+                    self._tell()
+            else:
+                process.hear(message)
+
+    # ------------------------------------------------------------ ends
 
     def _end(self, connection: Connection) -> None:
-        """The process has gone."""
-        process = connection.process
-        key = process.run.token, process.pid
-        if self.connections.get(key) is not connection:
-            return
-        del self.connections[key]
-        asyncio.get_running_loop().remove_reader(connection.socket)
-        connection.socket.close()
+        """The process has hung up. The kernel does that for it before it can be told how it has ended."""
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(connection.socket)
+        connection.is_ending = True
         connection.catch_up(time.monotonic())
-        connection.reader.close()
-        now = time.monotonic_ns()
-        how = "" if connection.has_said_how else DIED
-        if process.gone is None:
-            process.end(now, how)
+        how = "" if connection.has_said_how else connection.ending.told()
+        if how is not None or connection.ending.fd is None:
+            self._settle(connection, how)
+            return
+        settle = partial(self._settle_late, connection)
+        loop.add_reader(connection.ending.fd, settle)
+        loop.call_later(_SETTLES, settle)
+
+    def _settle_late(self, connection: Connection) -> None:
+        if connection.ending.fd is not None:
+            asyncio.get_running_loop().remove_reader(connection.ending.fd)
+            self._settle(connection, connection.ending.told())
+
+    def _settle(self, connection: Connection, how: str | None) -> None:
+        """The process has gone; ``how`` None: nobody knows."""
+        process = connection.process
+        if self.connections.get(_key(connection)) is connection:
+            del self.connections[_key(connection)]
+        self.activity += 1
+        process.end(time.monotonic_ns(), how or "")
         if process.role == "program":
-            process.run.end(now, "died", how)
-        if not self.is_watching:
-            self.last_end = time.monotonic()
+            state = "done" if how == "" else "failed" if how is not None and how.startswith("exit") else "died"
+            self._end_run(connection, state, DIED if how is None else how)
+        connection.close()
+        self._tell()
+
+    def _end_run(self, connection: Connection, state: str, how: str) -> None:
+        run = connection.process.run
+        if run.ended is not None:
+            return
+        for each in self.of(run):  # what they have done by now belongs to it
+            each.catch_up(time.monotonic())
+        run.catch_up()
+        run.end(time.monotonic_ns(), state, how)
+        for tell in self.ended:
+            tell(run)
+
+    def _tell(self) -> None:
+        """A run, or a process, has come or gone."""
+        for tell in (*self.looked, *self.changed):
+            tell()
+
+
+def _key(connection: Connection) -> tuple[str, int]:
+    return connection.process.run.token, connection.process.pid

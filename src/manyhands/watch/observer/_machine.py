@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import os
+import socket
+import struct
+
+from manyhands.watch.observer._endings import ended_by
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -26,3 +32,67 @@ def processor_time(pid: int) -> float:
         return (int(fields[11]) + int(fields[12])) / _TICKS
     except (OSError, ValueError, IndexError):
         return 0.0
+
+
+class Ending:
+    """How a process ends, told from outside it, whoever its parent is.
+
+    Attributes:
+        fd: of the process: readable when it has ended; None: there is none.
+    """
+
+    def __init__(self, pid: int, connected: socket.socket) -> None:
+        self._pid = pid
+        self.fd: int | None = None
+        with contextlib.suppress(OSError, AttributeError):  # it has ended already; or this is no Linux
+            self.fd = _of_peer(connected) or os.pidfd_open(pid)
+
+    def told(self) -> str | None:
+        """In words, see :func:`ended_by`; None: it has not ended, or nobody knows any more."""
+        status = self._before_it_is_waited_for()
+        if status is None:
+            status = self._after_that()
+        return None if status is None else ended_by(os.waitstatus_to_exitcode(status))
+
+    def _before_it_is_waited_for(self) -> int | None:
+        try:
+            with open(f"/proc/{self._pid}/stat", encoding="utf-8", errors="replace") as file:
+                fields = file.read().rpartition(")")[2].split()
+            state, status = fields[0], int(fields[49])
+        except (OSError, ValueError, IndexError):
+            return None
+        return status if state in "ZXx" or status else None
+
+    def _after_that(self) -> int | None:
+        if self.fd is None:
+            return None
+        info = bytearray(_INFO.size)
+        _INFO.pack_into(info, 0, _ASKED, 0)
+        try:
+            fcntl.ioctl(self.fd, _GET_INFO, info)
+        except OSError:  # the kernel is older than 6.15, or it has not ended
+            return None
+        given, status = _INFO.unpack(info)
+        return status if given & _ASKED else None
+
+    def close(self) -> None:
+        """Forget it."""
+        if self.fd is not None:
+            os.close(self.fd)
+            self.fd = None
+
+
+def _of_peer(connected: socket.socket) -> int | None:
+    """The descriptor of the process at the other end, also if it has ended by now; None: the kernel is older than 6.5."""
+    try:
+        return connected.getsockopt(socket.SOL_SOCKET, _PEER)
+    except OSError:
+        return None
+
+
+_PEER = 77  # SO_PEERPIDFD
+
+# PIDFD_GET_INFO of the kernel: what is asked for; and how the process has ended, behind 52 bytes of what nobody asks for here.
+_INFO = struct.Struct("<Q52xi")
+_GET_INFO = 3 << 30 | 64 << 16 | 0xFF << 8 | 11
+_ASKED = 1 << 3  # PIDFD_INFO_EXIT

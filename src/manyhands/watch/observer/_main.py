@@ -4,66 +4,174 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
+import importlib.util
 import json
 import os
+import secrets
 import signal
 import socket
-import time
-from typing import TYPE_CHECKING, Any
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from manyhands._probe import _link
+from manyhands._probe import _link, _segment
+from manyhands._wire import _posix
+from manyhands.watch import _commands, _starting
 from manyhands.watch.observer._hub import Hub
+from manyhands.watch.observer._life import Life
+from manyhands.watch.observer._saving import save
+from manyhands.watch.observer._site import Site, bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_STAYS = 5.0  # seconds after the last run has ended and nobody looks
+_IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE)  # Ctrl-C in the terminal is for the program
+
+
+class Settings(NamedTuple):
+    """What who starts it has chosen.
+
+    Attributes:
+        port, host: of the page; 0: a port that is free.
+        stays: seconds after the last run has ended and nobody looks.
+    """
+
+    port: int = 0
+    host: str = "127.0.0.1"
+    stays: float = 5.0
 
 
 def run(said: int, folder: str, settings: str) -> None:
-    """Observe, until nobody needs it. A line in ``said`` tells when it is there."""
-    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+    """Observe, until nobody needs it. What is written to ``said``: "ready", or why there will be none."""
+    os.umask(0o077)
+    os.chdir("/")
+    for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
-    asyncio.run(_observe(said, folder, json.loads(settings)))
+    chosen = Settings(**json.loads(settings))
+    try:
+        page = bound(chosen.host, chosen.port)
+    except OSError as error:
+        _say(said, f"{chosen.host}:{chosen.port} cannot be the address of the page: {error.strerror or error}")
+        return
+    asyncio.run(_observe(said, folder, chosen, page, _listen(folder)))
 
 
-async def _observe(said: int, folder: str, settings: dict[str, Any]) -> None:
-    listening = _listen(os.path.join(folder, "s"))
-    hub = Hub(listening, lambda _: {"rate": 20.0})
-    page = os.path.join(folder, "page")
-    url, why, lookers = await _serve_page(hub, settings)
-    with open(os.open(page, os.O_CREAT | os.O_TRUNC | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
-        json.dump({"url": url, "why": why, "pid": os.getpid()}, file)
-    os.write(said, b"ready\n")
-    os.close(said)
-    serving = asyncio.create_task(hub.serve())
-    idle_since = time.monotonic()
-    while not serving.done():
-        await asyncio.sleep(0.5)
-        if hub.is_watching or hub.connections or lookers():
-            idle_since = time.monotonic()
-        elif time.monotonic() - idle_since > _STAYS:
-            break
-    for name in (os.path.join(folder, "s"), page):
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-    serving.cancel()
+async def _observe(said: int, folder: str, settings: Settings, page: socket.socket, listening: socket.socket) -> None:
+    life = Life(settings.stays)
+    hub = Hub(listening)
+    site = Site(hub, settings.host, page, life)
+    hub.changed.append(life.note)
+    hub.ended.append(save)
+    hub.questions.update(_questions(hub))
+    hub.takers.update({"look": site.broadcast.tell, "end": life.end_for})
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, life.end_now)
+    serving = [asyncio.create_task(hub.serve())]
+    facts = {"url": "", "frame": "", "why": _missing()}
+    if facts["why"]:
+        page.close()
+    else:
+        facts |= {"url": site.url, "frame": site.frame}
+        hub.opened.append(site.open)
+        serving.append(asyncio.create_task(site.serve()))
+    _write_page(folder, facts)
+    _say(said, "ready\n")
+    leaving = False
+    try:
+        while not leaving:
+            await _first(*serving, asyncio.ensure_future(life.end(lambda: hub.is_watching or bool(site.lookers))))
+            leaving = _cleared(folder) or life.is_over
+    finally:
+        for task in serving:
+            task.cancel()
+        listening.close()
 
 
-def _listen(address: str) -> socket.socket:
-    with contextlib.suppress(OSError):
-        os.unlink(address)
-    listening = socket.socket(socket.AF_UNIX, _link.KIND)
-    listening.bind(address)
-    os.chmod(address, 0o600)
+async def _first(*tasks: asyncio.Future[None]) -> None:
+    """Until one of them has ended. What fails ends the observer."""
+    done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in done:
+        task.result()
+
+
+def _questions(hub: Hub) -> dict[str, Callable[[Any], dict[str, Any]]]:
+    """What other programs of this user may ask for, without being watched."""
+
+    def open_page(_: object) -> dict[str, Any]:
+        for open_it in hub.opened:
+            open_it()
+        return {}
+
+    def saved(token: object) -> dict[str, Any]:
+        hub.look()  # it may have said that it ends, and nobody has heard it
+        run = hub.runs.get(str(token))
+        return {"why": "the observer does not know of it" if run is None else run.unsaved}
+
+    return {
+        "runs": lambda _: {"runs": hub.overview()},
+        "open": open_page,
+        "saved": saved,
+    }
+
+
+def _missing() -> str:
+    """Why there is no page."""
+    missing = [name for name in _starting.PACKAGES if importlib.util.find_spec(name) is None]
+    if not missing:
+        return ""
+    return f"{sys.executable}, which has started the observer, lacks {' and '.join(missing)}: pip install 'manyhands[watch]'"
+
+
+def _listen(folder: str) -> socket.socket:
+    """The socket that programs join by. One that is there is that of a dead one: who starts an observer has looked."""
+    with _posix.short_path(folder) as short:
+        address = os.path.join(short, _commands.SOCKET)
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(address)
+        listening = socket.socket(socket.AF_UNIX, _link.KIND)
+        listening.bind(address)
     listening.listen(1024)
     return listening
 
 
-async def _serve_page(hub: Hub, settings: dict[str, Any]) -> tuple[str, str, Callable[[], int]]:
-    """The address of the page, or why there is none; and what tells how many look at it."""
+def _write_page(folder: str, facts: dict[str, Any]) -> None:
+    path = os.path.join(folder, _commands.PAGE)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    with open(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "w", encoding="utf-8") as file:
+        json.dump({**facts, "id": secrets.token_hex(8), "pid": os.getpid(), "version": _segment.VERSION}, file)
+
+
+def _say(said: int, text: str) -> None:
+    with contextlib.suppress(OSError):  # who has started it may have ended
+        os.write(said, text.encode())
+    os.close(said)
+
+
+def _cleared(folder: str) -> bool:
+    """Whether the folder has been taken away. It is not while a program looks for an observer there, which is about to join."""
     try:
-        from manyhands.watch.observer import _server  # noqa: PLC0415 - it is an extra
-    except ImportError as error:
-        return "", f"the page needs what {error.name} brings: pip install 'manyhands[watch]'", lambda: 0
-    return await _server.start(hub, settings)
+        lock = os.open(os.path.join(folder, _starting.LOCK), os.O_RDWR | os.O_CLOEXEC)
+    except FileNotFoundError:  # somebody has taken it away
+        return True
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    else:
+        _clear(folder)
+    finally:
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        os.close(lock)
+    return True
+
+
+def _clear(folder: str) -> None:
+    with contextlib.suppress(OSError, ValueError, KeyError), open(os.path.join(folder, _commands.PAGE), encoding="utf-8") as file:
+        if json.load(file)["pid"] != os.getpid():  # the folder had been taken away, and another has made it anew
+            return
+    for name in (_commands.SOCKET, _commands.PAGE, _starting.LOG, _starting.LOCK):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(folder, name))
+    with contextlib.suppress(OSError):  # others of this user's have something in there
+        os.rmdir(folder)
+        os.rmdir(os.path.dirname(folder))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from manyhands._probe import _segment as told
+from manyhands.watch.observer._endings import ended_by
 from manyhands.watch.observer._heat import Heat, Place
 from manyhands.watch.observer._timeline import FAILED, Timeline
 
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 _RATE_OVER = 10 * NS  # how far back the rate of tasks looks
+_MOST_PROCESSES = 400
 _MOST_ERRORS = 200
+_STATUS = 256  # added to what WORKER_ENDED tells, since words have no sign
 _BUSY_SHARE = 10  # a thread that used a tenth of the time was busy
 
 
@@ -122,6 +125,7 @@ class Process:
         self.heat = Heat()
         self.busy = 0  # nanoseconds in which any of its threads that count was seen to work
         self.lost = 0
+        self.stacks_told = 0  # how often it has written its whole stack down
         self.figures: tuple[int, ...] = (0,) * told.FIGURES
         self.memory = 0
         self.cpu = 0.0
@@ -155,6 +159,13 @@ class Process:
             self.stacks[message["stack"]] = [(int(code), int(line)) for code, line in message["frames"]]
         elif "error" in message:
             self.run.failed(message, self)
+        elif "stacked" in message:
+            self.stacks_told += 1
+        elif "am" in message:
+            self.role = str(message["am"].get("role", self.role))
+            self.name = str(message["am"].get("name", "")) or f"{self.role} {self.pid}"
+        elif "source" in message:
+            self.run.sources.setdefault(str(message["source"]), str(message["is"]))
 
     def read(self, records: Iterable[Record]) -> None:
         """Records of it, in order."""
@@ -176,8 +187,10 @@ class Process:
         return [(self.codes[code][0], line, self.codes[code][1]) for code, line in self.stacks.get(stack, ()) if code in self.codes]
 
     def end(self, at: int, how: str = "") -> None:
-        """It has gone."""
-        self.gone, self.how, self.task = at, how, None
+        """It has gone; ``how``, if that was no regular end. Several may tell."""
+        if self.gone is None:
+            self.gone, self.task = at, None
+        self.how = self.how or how
 
     # ------------------------------------------------------------ records
 
@@ -246,8 +259,9 @@ class Process:
     def _worker_ended(self, record: Record) -> None:
         process = self.run.processes.get(record.a)
         if process is not None:
-            process.end(record.at)
-            self.run.later.append((self.text(record.c), lambda said: setattr(process, "how", said)))
+            process.end(record.at, ended_by(record.b - _STATUS) if record.b else "")
+            if record.c:
+                self.run.later.append((self.text(record.c), lambda said: setattr(process, "how", said)))
 
     def _progress(self, record: Record) -> None:
         call = self.run.calls.get((self.pid, record.a))
@@ -276,6 +290,10 @@ class Run:
         self.processes: dict[int, Process] = {}
         self.calls: dict[tuple[int, int], Call] = {}
         self.heat = Heat()
+        self.choices: dict[str, Any] = {}  # of who watches it, see manyhands.watch
+        self.sources: dict[str, str] = {}  # texts of code that is in no file, by the names of such files
+        self.unsaved = ""  # why what was to be kept of it is not
+        self.folder = ""  # that the program was started in
         self.timelines: dict[int, Timeline] = {}
         self.errors: dict[tuple[str, str], Failure] = {}
         self.cache: dict[str, list[int]] = {}  # hits, misses, nanoseconds saved
@@ -287,8 +305,17 @@ class Run:
 
     def greet(self, hello: dict[str, Any], at: int) -> Process:
         """A process of it has come."""
+        if len(self.processes) >= _MOST_PROCESSES:
+            self._forget_gone()
         process = self.processes[int(hello["pid"])] = Process(self, hello, at)
+        self.folder = str(hello.get("cwd", self.folder))
         return process
+
+    def _forget_gone(self) -> None:
+        """Half of those that have gone, the oldest first. A program may fork without end."""
+        gone = [pid for pid, process in self.processes.items() if process.gone is not None and process.role != "program"]
+        for pid in gone[: (len(gone) + 1) // 2]:
+            del self.processes[pid]
 
     def function(self, name: Text) -> int:
         """The number of a function's name, in timelines."""

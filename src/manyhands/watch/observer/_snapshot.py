@@ -44,7 +44,13 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
         "calls": [_call(call, run, now) for call in calls[-_MOST_CALLS:]],
         "lanes": [_lane(process, run, now) for process in run.processes.values()],
         "files": [
-            {"path": file.path, "hits": file.hits, "own": file.own / NS, "last": (file.last - run.begun) / NS}
+            {
+                "id": run.heat.number(file.path),
+                "path": file.path,
+                "hits": file.hits,
+                "own": file.own / NS,
+                "last": (file.last - run.begun) / NS,
+            }
             for file in run.heat.by_file()[:_MOST_FILES]
         ],
         "stacks": _stacks(run),
@@ -59,8 +65,12 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
             }
             for failure in sorted(run.errors.values(), key=lambda failure: failure.count, reverse=True)[:_MOST_ERRORS]
         ],
-        "cache": [{"function": name, "hits": hits, "misses": misses, "saved": saved / NS} for name, (hits, misses, saved) in run.cache.items()],
+        "cache": [
+            {"function": name, "hits": hits, "misses": misses, "saved": saved / NS} for name, (hits, misses, saved) in run.cache.items()
+        ],
         "shared": [{"object": name, "calls": count, "waited": waited / NS} for name, (count, waited) in run.shared.items()],
+        "control": bool(run.choices.get("control")),
+        "level": run.choices.get("level", "sample"),
         "lost": sum(process.lost for process in run.processes.values()),
     }
 
@@ -97,7 +107,12 @@ def _lane(process: Process, run: Run, now: int) -> dict[str, Any]:
         "tasks": run.tasks_of(process.pid),
         "task": None
         if task is None
-        else {"number": task.number, "function": str(task.function), "arguments": str(task.arguments), "for": max(0, now - task.since) / NS},
+        else {
+            "number": task.number,
+            "function": str(task.function),
+            "arguments": str(task.arguments),
+            "for": max(0, now - task.since) / NS,
+        },
         "stack": [list(frame) for frame in process.frames(stack)] if stack else [],
         "silent": max(0.0, (now - process.figures[told.LOOKED]) / NS) if process.figures[told.LOOKED] and process.gone is None else 0.0,
     }

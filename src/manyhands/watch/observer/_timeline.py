@@ -27,7 +27,7 @@ class Bar(NamedTuple):
     begin: int
     end: int
     busy: int
-    count: int
+    count: int  # type: ignore[assignment] # the field, not the method of tuples
     function: int
     flags: int
     first: int
@@ -99,7 +99,9 @@ class Timeline:
     def __len__(self) -> int:
         return len(self._levels[0].end)
 
-    def add(self, begin: int, end: int, *, count: int = 1, function: int = 0, flags: int = 0, first: int = 0, busy: int | None = None) -> None:
+    def add(
+        self, begin: int, end: int, *, count: int = 1, function: int = 0, flags: int = 0, first: int = 0, busy: int | None = None
+    ) -> None:
         """Tasks have ended. Whatever tells of it, they are kept in the order of their ends."""
         self.count += count
         last = self._levels[0].end[-1] if len(self) else 0

@@ -1,0 +1,228 @@
+"""What the page asks for, and what it is told. Everybody who gets here has been let in, see ``_security.py``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from manyhands.watch.observer import _exports, _questions
+from manyhands.watch.observer._security import Guard
+from manyhands.watch.observer._sources import Sources
+from manyhands.watch.observer._static import Files
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from starlette.requests import Request
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+    from manyhands.watch.observer._broadcast import Broadcast
+    from manyhands.watch.observer._hub import Connection, Hub
+    from manyhands.watch.observer._keys import Keys
+    from manyhands.watch.observer._model import Run
+
+_LONGEST_POST = 1 << 16
+_WIDEST = 10_000  # pixels of a timeline
+_NOT_BUILT = "The files of the page are not in this installation of manyhands.\n"
+_STACK_WITHIN = 1.0  # seconds
+
+
+def application(hub: Hub, broadcast: Broadcast, keys: Keys, admitted: Callable[[], None]) -> ASGIApp:
+    """The page and what belongs to it, behind its guard."""
+    pages = Pages(hub, broadcast)
+    routes = [
+        Route("/events", pages.events),
+        Route("/timeline", pages.timeline),
+        Route("/files", pages.files),
+        Route("/source", pages.source),
+        Route("/stack", pages.stack),
+        Route("/control", pages.control, methods=["POST"]),
+        *(Route(f"/{name}", pages.export) for name in _exports.KINDS),
+        Route("/{name:path}", pages.file),
+    ]
+    return Guard(Starlette(routes=routes, exception_handlers={HTTPException: _told}), keys, admitted)
+
+
+async def serve(app: ASGIApp, listening: socket.socket) -> None:
+    """Serve, until cancelled.
+
+    ``uvicorn.Server.serve`` would take over the signals, and wake up ten times a second to see whether it should end.
+    """
+    config = uvicorn.Config(app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False)
+    config.load()
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listening])
+    try:
+        await asyncio.Event().wait()
+    finally:
+        for each in server.servers:
+            each.close()
+
+
+async def _told(_: Request, error: Exception) -> Response:
+    if not isinstance(error, HTTPException):
+        raise error
+    return PlainTextResponse(f"{error.detail}\n", error.status_code, error.headers)
+
+
+class Events(StreamingResponse):
+    """Server-sent events to one who looks."""
+
+    def __init__(self, broadcast: Broadcast) -> None:
+        super().__init__(broadcast.events(), media_type="text/event-stream")
+        self._broadcast = broadcast
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Until the other side has gone."""
+        with self._broadcast.looking():
+            await super().__call__(scope, receive, send)
+
+
+class Pages:
+    """One method for each address."""
+
+    def __init__(self, hub: Hub, broadcast: Broadcast) -> None:
+        self._hub = hub
+        self._broadcast = broadcast
+        self._files = Files()
+        self._sources = Sources()
+
+    async def events(self, _: Request) -> Response:
+        """How all runs are, again and again."""
+        return Events(self._broadcast)
+
+    async def timeline(self, request: Request) -> Response:
+        """Tasks over time, in as much detail as a picture so wide can show."""
+        begin, end = _number(request, "from", 0.0), _number(request, "to", float("inf"))
+        width = min(_WIDEST, max(1, int(_number(request, "width", 1000.0))))
+        return _json(_questions.timeline(self._run(request), begin, end, width, time.monotonic_ns()))
+
+    async def files(self, request: Request) -> Response:
+        """All files, the hottest first."""
+        return _json(_questions.files(self._run(request)))
+
+    async def source(self, request: Request) -> Response:
+        """A file that has been seen at work, with its heat."""
+        run = self._run(request)
+        number = _whole(request, "file")
+        process = run.processes.get(_whole(request, "pid")) if "pid" in request.query_params else None
+        if not 0 <= number < len(run.heat.paths) or (process is None and "pid" in request.query_params):
+            raise HTTPException(404, "There is no such file or process.")
+        path = run.heat.paths[number]
+        source = await asyncio.to_thread(_questions.source, self._sources, run, path)
+        return _json(_questions.heat(run, process, path, source))
+
+    async def stack(self, request: Request) -> Response:
+        """The whole stack of a process, now."""
+        connection = self._connection(self._run(request), _whole(request, "pid"))
+        process = connection.process
+        told = process.stacks_told
+        if not connection.ask({"stack": 1}):
+            raise HTTPException(404, "It has ended, or does not listen.")
+        deadline = asyncio.get_running_loop().time() + _STACK_WITHIN
+        while process.stacks_told == told and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.02)
+        return _json({"text": connection.reader.stack()})
+
+    async def control(self, request: Request) -> Response:
+        """Cancel a task; pause a worker, let it go on, replace it."""
+        asked = await _posted(request)
+        run = self._hub.runs.get(str(asked.get("run")))
+        if run is None:
+            raise HTTPException(404, "There is no such run.")
+        if not run.choices.get("control"):
+            raise HTTPException(403, "Control is not switched on: watch(control=True) does that.")
+        pid = asked.get("pid")
+        connection = self._connection(run, pid if isinstance(pid, int) else -1)
+        program = next((each for each in self._hub.of(run) if each.process.role == "program"), connection)
+        message = _questions.order(asked.get("do"), connection.process)
+        if message is None:
+            raise HTTPException(400, "It can be asked to cancel, pause, resume or restart.")
+        if not (program if "restart" in message else connection).ask(message):
+            raise HTTPException(404, "It has ended, or does not listen.")
+        return _json({"done": True})
+
+    async def export(self, request: Request) -> Response:
+        """A run as a file that is kept."""
+        run = self._run(request)
+        kind = _exports.KINDS[request.url.path.strip("/")]
+        parts = kind.made(run, time.monotonic_ns())
+        if parts is None:
+            raise HTTPException(501, "This version of manyhands has no such file.")
+        headers = {"Content-Disposition": f'attachment; filename="{_exports.file_name(run, kind)}"'}
+        return StreamingResponse(_in_turn(parts), media_type=kind.media_type, headers=headers)
+
+    async def file(self, request: Request) -> Response:
+        """A file of the page itself."""
+        found = self._files.find(request.path_params["name"])
+        if found is None:
+            raise HTTPException(404, "There is no such page." if request.path_params["name"] else _NOT_BUILT.strip())
+        headers = {"ETag": found.tag, "Cache-Control": "no-cache"}
+        if request.headers.get("if-none-match") == found.tag:
+            return Response(status_code=304, headers=headers)
+        return Response(found.content, media_type=found.kind, headers=headers)
+
+    def _run(self, request: Request) -> Run:
+        run = self._hub.runs.get(request.query_params.get("run", ""))
+        if run is None:
+            raise HTTPException(404, "There is no such run.")
+        return run
+
+    def _connection(self, run: Run, pid: int) -> Connection:
+        connection = self._hub.connections.get((run.token, pid))
+        if connection is None:
+            raise HTTPException(404, "There is no such process.")
+        return connection
+
+
+async def _in_turn(parts: Any) -> Any:
+    """Parts of a file, with all else in between: what they are made of is changed by nobody else while one is made."""
+    for part in parts:
+        yield part
+        await asyncio.sleep(0)
+
+
+async def _posted(request: Request) -> dict[str, Any]:
+    body = b""
+    async for part in request.stream():
+        body += part
+        if len(body) > _LONGEST_POST:
+            raise HTTPException(413, "That is too long.")
+    try:
+        asked = json.loads(body)
+    except ValueError:
+        asked = None
+    if not isinstance(asked, dict):
+        raise HTTPException(400, "That is no JSON object.")
+    return asked
+
+
+def _json(value: object) -> Response:
+    return JSONResponse(value)
+
+
+def _number(request: Request, name: str, default: float) -> float:
+    try:
+        value = float(request.query_params.get(name, default))
+    except ValueError:
+        value = float("nan")
+    if value != value:
+        raise HTTPException(400, f"{name} is no number.")
+    return value
+
+
+def _whole(request: Request, name: str) -> int:
+    try:
+        return int(request.query_params.get(name, ""))
+    except ValueError:
+        raise HTTPException(400, f"{name} is no whole number.") from None
