@@ -37,7 +37,10 @@ def _clipped(number: int) -> int:
     return doubled
 
 
-_TEXT = "\n".join(f'{{"id": {number}, "name": "item {number % 97}", "tags": ["a{number % 7}", "b"], "price": {number % 1000}.5}}' for number in range(4000))
+_TEXT = "\n".join(
+    f'{{"id": {number}, "name": "item {number % 97}", "tags": ["a{number % 7}", "b"], "price": {number % 1000}.5}}'
+    for number in range(4000)
+)
 
 
 def orders() -> dict[str, Any]:

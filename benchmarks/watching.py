@@ -1,7 +1,9 @@
-"""What watching costs: ``python -m benchmarks.watching``. Slow-down of tight loops and of a realistic body, by level, beside heartrate and VizTracer.
+"""What watching costs: ``python -m benchmarks.watching``. Slow-down of tight loops and of a realistic body, by level, beside heartrate
+and VizTracer.
 
 Each contender is a process of its own that stays; all are asked in turn, again and again, to do a piece of work once, and the time of each
-is divided by that of an unwatched process just before. Medians of these ratios. heartrate and VizTracer are taken along where they are installed.
+is divided by that of an unwatched process just before. Medians of these ratios. heartrate and VizTracer are taken along where they are
+installed.
 """
 
 from __future__ import annotations
@@ -22,9 +24,12 @@ LEVELS = ("sample", "touch", "auto", "exact")
 PEERS = ("heartrate", "viztracer")
 TARGETS = {"sample": 1.01, "touch": 1.07, "auto": 1.1, "exact": 5.0}
 
+
 def main() -> None:
     """Print a table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.watching", description="what watching costs, beside heartrate and VizTracer")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.watching", description="what watching costs, beside heartrate and VizTracer"
+    )
     parser.add_argument("--rounds", type=int, default=41, help="how often each does each piece of work (default: 41)")
     parser.add_argument("--only", nargs="+", choices=["bare", *LEVELS, *PEERS], help="these contenders only")
     parser.add_argument("--child", help=argparse.SUPPRESS)

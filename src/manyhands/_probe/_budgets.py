@@ -26,7 +26,9 @@ class Budgeted(Counter):
     What a list holds is what is left of each line's budget. ``cost``: what counting one line takes.
     """
 
-    def __init__(self, no_more: object, cost: Measured, budget: int = FIRST_BUDGET, clock: Callable[[], int] = time.process_time_ns) -> None:
+    def __init__(
+        self, no_more: object, cost: Measured, budget: int = FIRST_BUDGET, clock: Callable[[], int] = time.process_time_ns
+    ) -> None:
         super().__init__()
         self._no_more = no_more
         self._clock = clock
@@ -93,7 +95,9 @@ class Budgeted(Counter):
             again = max((before - left[marked] for left, marked, before in self._marks), default=None)
             hot = self._hot.get(id(code)) or _HotCode(code, self._cost)
             counts = hot.counts(self._given, self.files)
-            events = sum(each.weigh(each.counts(self._given, self.files), self.weights) for each in list(self._hot.values()) if each is not hot)
+            events = sum(
+                each.weigh(each.counts(self._given, self.files), self.weights) for each in list(self._hot.values()) if each is not hot
+            )
             self._closed.append((hot, Closing(line, at, events + hot.weigh(counts, self.weights), counts, again)))
         return self._no_more
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
 _OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
@@ -37,9 +38,9 @@ def chooser(asked: Mapping[str, Any] | Sequence[str] | Callable[[str], object] |
     if callable(asked):
         function = asked
         return lambda path: bool(function(path))
-    asked = {"contains": asked} if isinstance(asked, list | tuple) else asked or {}
-    also = frozenset(asked.get("also", ()))
-    choose = _rule(asked)
+    rule: Mapping[str, Any] = asked if isinstance(asked, Mapping) else {"contains": asked} if asked else {}
+    also = frozenset(rule.get("also", ()))
+    choose = _rule(rule)
     return lambda path: path in also or choose(path)
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import struct
+import threading
 from collections import deque
 from typing import Any
 
@@ -33,6 +34,7 @@ class Link:
         self.socket = connected
         connected.setblocking(False)
         self._waiting: deque[bytes] = deque()
+        self._sending = threading.Lock()  # the thread that samples sends, and at the end of the process whoever ends it
         self.unsaid = 0
 
     def tell(self, message: dict[str, Any]) -> None:
@@ -49,7 +51,7 @@ class Link:
             OSError: it is gone.
         """
         waiting = self._waiting
-        with contextlib.suppress(BlockingIOError):
+        with self._sending, contextlib.suppress(BlockingIOError):
             while waiting:
                 self.socket.send(waiting[0])
                 waiting.popleft()

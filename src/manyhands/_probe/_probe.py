@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sys
@@ -80,12 +81,20 @@ class Probe:
 
                 self._levels = Levels(self.writer, self.names, self.link.tell)
                 self.sampler.before.append(self._levels.look)
+                _tell_counts_at_end()
             self._levels.start(*wanted)
             self._counted = wanted
 
     def _count_in(self, files: Any) -> None:
         if not callable(self._counted[1]):  # a function of this process's own is not to be sent, nor known of elsewhere
             self.count_lines(self._counted[0], files)
+
+    def finish_counting(self) -> None:
+        """Count no more, and tell what has been counted: the process ends."""
+        if self._levels is not None:
+            self._levels.stop()
+            with contextlib.suppress(OSError):
+                self.link.flush()
 
     def introduce(self, about: dict[str, Any]) -> None:
         """It is something else than was said: a child that was forked has become a worker."""
@@ -148,6 +157,7 @@ class _State:
     probe: Probe | None = None
     starting = threading.Lock()
     is_followed = False  # whether children that are forked are watched as well
+    tells_counts = False  # whether counts of lines are told when the process ends
 
 
 _state = _State()
@@ -191,6 +201,22 @@ def _drop() -> None:
     probe, _state.probe = _state.probe, None
     if probe is not None and probe.pid == os.getpid():
         probe.stop()
+
+
+def _tell_counts_at_end() -> None:
+    """Also a child of multiprocessing's, which does not end as programs do."""
+    if not _state.tells_counts:
+        _state.tells_counts = True
+        atexit.register(_tell_counts)
+    process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+    if process is not None and util is not None and process.parent_process() is not None:
+        util.Finalize(None, _tell_counts, exitpriority=-100)
+
+
+def _tell_counts() -> None:
+    probe = here()
+    if probe is not None:
+        probe.finish_counting()
 
 
 def _in_child() -> None:

@@ -49,7 +49,7 @@ LEVELS = ("off", "sample", "touch", "auto", "exact")
 # Kinds of records, and what their words are; times are nanoseconds of the monotonic clock, texts and stacks numbers of :mod:`._naming`.
 SAMPLE = 1  # thread, stack, processor time of the thread since the last one, task
 THREAD = 2  # thread, its name (text), 1 if it has ended
-LINES = 3  # file (number of code without a name), line, how often since the last record of it; of an estimate: standard deviation (else 0), bias
+LINES = 3  # file (code without a name), line, runs since the last record of it; of an estimate, standard deviation (else 0) and bias
 TASK_BEGUN = 4  # number, function (text), arguments (text; 0: not shown)
 TASK_ENDED = 5  # number, begun when, 1 if it failed, error (text)
 CALL_BEGUN = 6  # call, function (text), how many tasks + 1 (0: not known), workers, backend (text)

@@ -26,7 +26,9 @@ _COST_ERROR = 0.2  # how wrong the cost of counting a line may be
 class Windowed(Counter):
     """Each line is counted until all together have run so often as the budget says. ``cost``: what counting one takes."""
 
-    def __init__(self, no_more: object, cost: Measured, budget: int = FIRST_BUDGET, clock: Callable[[], int] = time.process_time_ns) -> None:
+    def __init__(
+        self, no_more: object, cost: Measured, budget: int = FIRST_BUDGET, clock: Callable[[], int] = time.process_time_ns
+    ) -> None:
         super().__init__()
         self._no_more = no_more
         self._clock = clock

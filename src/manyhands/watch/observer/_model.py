@@ -216,7 +216,7 @@ class Process:
         file, _, _ = self.codes.get(record.a, ("", "", 0))
         if file:
             for heat in (self.heat, self.run.heat):
-                heat.counted((file, record.b), record.c, record.at, is_estimate=bool(record.d))
+                heat.counted((file, record.b), record.c, record.at, error=record.d, bias=record.e)
 
     def _task_begun(self, record: Record) -> None:
         self.task = Task(record.a, self.text(record.b), self.text(record.c), record.at)
@@ -290,6 +290,9 @@ class Run:
         self.processes: dict[int, Process] = {}
         self.calls: dict[tuple[int, int], Call] = {}
         self.heat = Heat()
+        self.has_program = (
+            False  # whether any of its processes is the program, whose end is that of the run; else it is that of the last one
+        )
         self.choices: dict[str, Any] = {}  # of who watches it, see manyhands.watch
         self.sources: dict[str, str] = {}  # texts of code that is in no file, by the names of such files
         self.unsaved = ""  # why what was to be kept of it is not
@@ -382,6 +385,10 @@ class Run:
         failure.last = int(message.get("at", process.run.begun))
         if "task" in message and len(failure.tasks) < 20:
             failure.tasks.append(int(message["task"]))
+
+    def resume(self) -> None:
+        """Another process of it has come, when all seemed to have gone."""
+        self.ended, self.state, self.how = None, "running", ""
 
     def end(self, at: int, state: str, how: str) -> None:
         """The program has gone."""
