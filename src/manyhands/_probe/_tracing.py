@@ -52,6 +52,15 @@ class Means:
         if threading.gettrace() is None:
             threading.settrace(self._called)
         in_main_thread(self._switch_on)
+        if threading.current_thread() is not threading.main_thread() and self._is_within():
+            self._switch_on()
+
+    def _is_within(self) -> bool:
+        """Whether the thread that calls runs code that is counted."""
+        frame: FrameType | None = sys._getframe()  # noqa: SLF001 - as above
+        while frame is not None and frame.f_code.co_filename not in self._chosen:
+            frame = frame.f_back
+        return frame is not None
 
     def stop(self) -> None:
         """No line is counted any more. Other threads than this one and the main thread notice at their next call."""
