@@ -82,7 +82,7 @@ def test_the_calling_file_and_those_with_the_comment_are_counted_in_all_workers(
 )
 def test_workers_that_call_it_in_their_initializer_are_one_run_on_one_page(folder, pool):
     code = f"""
-    import concurrent.futures, multiprocessing, sys, time
+    import concurrent.futures, multiprocessing, os, time
     import manyhands
     def begin():
         manyhands.watch.trace(port=0)
@@ -91,7 +91,8 @@ def test_workers_that_call_it_in_their_initializer_are_one_run_on_one_page(folde
         with {pool}(2, initializer=begin) as workers:
             list(workers.map(work, [10] * 15))
             list(workers.map(time.sleep, [0.1] * 4))
-            time.sleep(60)
+            while not os.path.exists({str(folder / "end")!r}):
+                time.sleep(0.05)
     """
     with program(folder, code) as process:
         page = pages.announced(process)
@@ -100,7 +101,7 @@ def test_workers_that_call_it_in_their_initializer_are_one_run_on_one_page(folde
         event = next(page.events())
         assert [each["id"] for each in event["runs"]] == [run["id"]]
         assert {lane["role"] for lane in run["lanes"]} == {"worker"}
-        process.terminate()
+        (folder / "end").touch()
         assert page.until(lambda run: run["state"] != "running" and run["state"])
 
 
