@@ -14,7 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from types import CodeType
 
 _LONGEST = 1_000_000  # lines of a file
@@ -79,6 +79,10 @@ class Counter:
 
     def is_done(self, code: CodeType) -> bool:
         """Whether nothing new can be told of code."""
+        return False
+
+    def have_all_run(self, file: str, lines: Iterable[int]) -> bool:
+        """Whether nothing new can be told of these lines."""
         return False
 
     def open(self, places: list[tuple[str, int]]) -> None:
@@ -159,6 +163,10 @@ class Touch(Counter):
     def is_closed(self, file: str, line: int) -> bool:
         return self.files[file][line] > 0
 
+    def have_all_run(self, file: str, lines: Iterable[int]) -> bool:
+        counts = self.files[file]
+        return all(counts[line] for line in lines)
+
     def is_done(self, code: CodeType) -> bool:
         # Looked at when it is called for the first, second, fourth, eighth time and so on.
         _, calls = self._calls.get(id(code), (code, 0))
@@ -167,7 +175,7 @@ class Touch(Counter):
         if not calls & (calls - 1):
             counts = self.files[code.co_filename]
             lines = {line for _, _, line in code.co_lines() if line is not None and line != code.co_firstlineno}
-            if all(line < len(counts) and counts[line] for line in lines):
+            if max(lines, default=0) < len(counts) and self.have_all_run(code.co_filename, lines):
                 calls = -2
         if len(self._calls) < _MOST_CODES or id(code) in self._calls:
             self._calls[id(code)] = code, calls + 1

@@ -37,6 +37,7 @@ else:
 COUNTED = ("touch", "auto", "exact")
 _FIRST, _INTERVAL = 40_000_000, 200_000_000  # nanoseconds between two times that counts are told: at first, and later
 _LONGER = 1.3
+_SETTLES = 5  # times that counts are told, for each time that is looked which code has run to its last line
 _MOST_RECORDS = _segment.RECORDS // 4  # of one time
 _MOST_THREADS = 64
 _UNLIMITED = 1 << 40
@@ -63,6 +64,7 @@ class Levels:
         self._untold: deque[News] = deque()
         self._told = 0  # when counts were
         self._interval: float = _FIRST
+        self._windows = 0
         self._cost = _NOTHING
 
     @property
@@ -131,6 +133,9 @@ class Levels:
     def _end_window(self, counter: Counter) -> None:
         self._take(counter)
         self._means.again(counter.again)
+        self._windows += 1
+        if self._windows % _SETTLES == 0 and isinstance(counter, _counts.Touch):
+            self._means.settle()
         frames = list(self._frames(counter))
         counter.open([(frame.f_code.co_filename, _line_of(frame)) for frame in frames])
         if frames:

@@ -116,6 +116,14 @@ class Means:
             self._disarm(code)
             self._arm(code)
 
+    def settle(self) -> None:
+        """Ask for nothing more of code of which nothing new can be told: what is asked for costs a little, even where it is not told."""
+        for entry in list(self._armed.values()):
+            code = entry.code() if entry.events else None
+            if code is not None and self._counter.have_all_run(code.co_filename, entry.told):
+                self._disarm(code)
+                entry.events = 0
+
     def _codes(self) -> list[CodeType]:
         return [code for armed in list(self._armed.values()) if (code := armed.code()) is not None]
 
@@ -136,7 +144,7 @@ class Means:
             self.uncounted += 1
             return
         number, armed = id(code), self._armed
-        armed[number] = entry = _Armed(weakref.ref(code, functools.partial(armed.pop, number)), lines)
+        armed[number] = entry = _Armed(weakref.ref(code, functools.partial(armed.pop, number)), lines, code.co_firstlineno)
         entry.events = self._events(code, entry)
         self._arm(code)
 
@@ -166,15 +174,17 @@ class _Armed:
     Attributes:
         lines: its offsets at which one begins, each with its number.
         loops: offsets to which is jumped back in the same line, with that.
+        told: lines that run if it does. The first one may have nothing but its beginning.
         events: what is told of it.
     """
 
-    __slots__ = ("code", "events", "lines", "loops")
+    __slots__ = ("code", "events", "lines", "loops", "told")
 
-    def __init__(self, code: weakref.ref[CodeType], lines: list[tuple[int, int]]) -> None:
+    def __init__(self, code: weakref.ref[CodeType], lines: list[tuple[int, int]], first: int) -> None:
         self.code = code
         self.lines = lines
         self.loops: dict[int, int] = {}
+        self.told = frozenset(line for _, line in lines if line != first) or frozenset((first,))
         self.events = 0
 
     def line(self, offset: int) -> int:

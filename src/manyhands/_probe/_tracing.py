@@ -75,6 +75,9 @@ class Means:
         if threading.current_thread() is threading.main_thread() and sys.gettrace() is self._called:
             sys.settrace(None)
 
+    def settle(self) -> None:
+        """Ask for nothing more of code of which nothing new can be told: that is asked each time it is called."""
+
     def again(self, _codes: list[CodeType]) -> None:
         """A new window opens."""
         if self._is_on:
