@@ -9,6 +9,7 @@ installed.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import os
 import statistics
@@ -61,7 +62,8 @@ def measure(names: list[str], rounds: int, folder: str) -> dict[str, dict[str, l
                         found[work][name].append(_ask(children[name], work) / bare)
     finally:
         for child in children.values():
-            child.stdin.close()
+            with contextlib.suppress(BrokenPipeError):
+                child.stdin.close()
             child.wait()
     return found
 
@@ -74,7 +76,7 @@ def _enough(ratios: list[float], rounds: int) -> int:
 def _child(name: str, folder: str) -> Any:
     command = [sys.executable, "-m", "benchmarks.watching", "--child", name]
     pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL, "text": True}
-    child = subprocess.Popen(command, env={**os.environ, "MANYHANDS_RUNTIME_DIR": folder}, **pipes)
+    child = subprocess.Popen(command, env={**os.environ, "MANYHANDS_RUNTIME_DIR": folder, "PYTHONHASHSEED": "0"}, **pipes)
     child.stdout.readline()  # it is ready
     return child
 
@@ -114,12 +116,12 @@ def _serve(name: str) -> None:
 def _be_watched(name: str) -> Any:
     if name in LEVELS:
         from manyhands._probe import _probe
-        from manyhands.watch import _starting
+        from manyhands.watch import _choices, _starting
 
-        _starting.join()
+        _starting.join(_choices.Choices(level=name, terminal=True))
         probe = _probe.here()
         assert probe is not None, "the observer did not start"
-        probe.count_lines(name)
+        assert probe.counts() == name, "lines cannot be counted"
         return probe
     if name == "heartrate":
         import heartrate

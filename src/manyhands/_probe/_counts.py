@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from types import CodeType
 
 _LONGEST = 1_000_000  # lines of a file
-_MOST_CODES = 10_000
 
 
 Place = tuple[str, int]  # a file, and a line of it
@@ -75,10 +74,6 @@ class Counter:
 
     def is_closed(self, file: str, line: int) -> bool:
         """Whether a line is not to be counted just now."""
-        return False
-
-    def is_done(self, code: CodeType) -> bool:
-        """Whether nothing new can be told of code."""
         return False
 
     def have_all_run(self, file: str, lines: Iterable[int]) -> bool:
@@ -144,7 +139,7 @@ def _exactly(files: dict[str, list[int]]) -> tuple[Callable[[CodeType, int], obj
 class Touch(Counter):
     """Which lines have run, and when first. ``no_more``: what tells that a place in the code is not to be asked about again."""
 
-    def __init__(self, no_more: object) -> None:
+    def __init__(self, no_more: object, _cost: object = None) -> None:
         super().__init__()
         files = self.files
         self._first: deque[tuple[str, int, int, int]] = deque()
@@ -158,7 +153,6 @@ class Touch(Counter):
             return no_more
 
         self.count = count
-        self._calls: dict[int, tuple[CodeType, int]] = {}
 
     def is_closed(self, file: str, line: int) -> bool:
         return self.files[file][line] > 0
@@ -166,20 +160,6 @@ class Touch(Counter):
     def have_all_run(self, file: str, lines: Iterable[int]) -> bool:
         counts = self.files[file]
         return all(counts[line] for line in lines)
-
-    def is_done(self, code: CodeType) -> bool:
-        # Looked at when it is called for the first, second, fourth, eighth time and so on.
-        _, calls = self._calls.get(id(code), (code, 0))
-        if calls < 0:
-            return True
-        if not calls & (calls - 1):
-            counts = self.files[code.co_filename]
-            lines = {line for _, _, line in code.co_lines() if line is not None and line != code.co_firstlineno}
-            if max(lines, default=0) < len(counts) and self.have_all_run(code.co_filename, lines):
-                calls = -2
-        if len(self._calls) < _MOST_CODES or id(code) in self._calls:
-            self._calls[id(code)] = code, calls + 1
-        return calls < 0
 
     def news(self) -> list[News]:
         return [News(*self._first.popleft()) for _ in range(len(self._first))]

@@ -27,11 +27,14 @@ if TYPE_CHECKING:
     from manyhands._probe._segment import Writer
 
 _means: Any
+_Touch: Any
 if sys.version_info >= (3, 12):
     from manyhands._probe import _lines as _means
     from manyhands._probe._budgets import Budgeted as _Budgeted
+    from manyhands._probe._counts import Touch as _Touch
 else:
     from manyhands._probe import _tracing as _means
+    from manyhands._probe._windows import Seen as _Touch
     from manyhands._probe._windows import Windowed as _Budgeted
 
 COUNTED = ("touch", "auto", "exact")
@@ -44,10 +47,11 @@ _UNLIMITED = 1 << 40
 _NOTHING = Measured(0.0, 0.0)
 
 
-def _counter(level: str, cost: Measured, **settings: Any) -> Counter:
-    if level == "auto":
-        return _Budgeted(_means.NO_MORE, cost, **settings)
-    return _counts.Touch(_means.TOUCHED) if level == "touch" else _counts.Exact()
+def _counter(level: str, cost: Measured) -> Counter:
+    if level == "exact":
+        return _counts.Exact()
+    counter: Counter = (_Budgeted if level == "auto" else _Touch)(_means.NO_MORE, cost)
+    return counter
 
 
 class Levels:
@@ -111,7 +115,7 @@ class Levels:
     def _count(self, level: str) -> str:
         """The level that is in force then."""
         try:
-            self._cost = _NOTHING if level == "touch" else _means.cost(_counter(level, Measured(1.0, 1.0), budget=_UNLIMITED))
+            self._cost = _means.cost(_counts.Exact() if level == "exact" else _Budgeted(_means.NO_MORE, _NOTHING, _UNLIMITED))
             self._counter = _counter(level, self._cost)
             self._means = _means.Means(self._counter, self._chosen)
             self._means.start()

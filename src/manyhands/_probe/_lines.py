@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from manyhands._probe._files import Chosen
 
 monitoring: Any = getattr(sys, "monitoring", None)  # none in Python 3.11, where this is not used but looked through
-NO_MORE = TOUCHED = monitoring.DISABLE  # what a counter returns when a line is to be counted no more
+NO_MORE = monitoring.DISABLE  # what a counter returns when a line is to be counted no more
 # Since Python 3.13, a line that begins where its function does is only told of to a tool that is called for the function's start as well.
 _WITH_START = sys.version_info >= (3, 13)
 _OF_JUMPS, _OF_STARTS = 2.0, 2.0  # what these lines cost beside others, measured

@@ -85,6 +85,10 @@ class Probe:
             self._levels.start(*wanted)
             self._counted = wanted
 
+    def counts(self) -> str:
+        """The level that is in force: "sample" also where lines cannot be counted."""
+        return _segment.LEVELS[self.writer.words[_segment.LEVEL]]
+
     def _count_in(self, files: Any) -> None:
         if not callable(self._counted[1]):  # a function of this process's own is not to be sent, nor known of elsewhere
             self.count_lines(self._counted[0], files)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from manyhands._probe._counts import Counter
 
 NO_MORE = object()  # what a counter returns when no line is to be counted any more
-TOUCHED = None  # what it returns when this one need not be
 _USUAL = _cost.Measured(200.0, 25.0)
 _DEEPEST = 1000  # frames of a stack that is under way when counting begins
 
@@ -121,8 +120,7 @@ class Means:
             if not self._is_on:
                 sys.settrace(None)
             return None
-        code = frame.f_code
-        return self._line if self._is_counted(code) and not self._counter.is_done(code) else None
+        return self._line if self._is_counted(frame.f_code) else None
 
 
 def _liner(counter: Counter, tracing: Means) -> Callable[..., Any]:

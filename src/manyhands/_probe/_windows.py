@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from manyhands._probe._cost import Measured
 
+_MUCH = 100_000  # lines at first, so that what begins is seen whole
 _COST_ERROR = 0.2  # how wrong the cost of counting a line may be
 
 
@@ -79,3 +80,16 @@ class Windowed(Counter):
             if count or error:
                 news.append(News(*place, count, 0, max(1, error), round(count * bias)))
         return news
+
+
+class Seen(Windowed):
+    """Which lines have run, as far as windows show it: tracing slows down all that runs, also where nothing new can come."""
+
+    def __init__(self, no_more: object, cost: Measured) -> None:
+        super().__init__(no_more, cost, _MUCH)
+        self._seen: set[Place] = set()
+
+    def news(self) -> list[News]:
+        found = [each for each in super().news() if (each.file, each.line) not in self._seen and not each.error]
+        self._seen.update((each.file, each.line) for each in found)
+        return [each._replace(runs=1) for each in found]
