@@ -114,10 +114,11 @@ def _serve(name: str) -> None:
 
 
 def _be_watched(name: str) -> Any:
-    if name in LEVELS:
-        from manyhands._probe import _probe
-        from manyhands.watch import _choices, _starting
+    # What is imported takes part in each garbage collection; a program that uses manyhands has it, watched or not.
+    from manyhands._probe import _levels, _probe  # noqa: F401
+    from manyhands.watch import _choices, _starting
 
+    if name in LEVELS:
         _starting.join(_choices.Choices(level=name, terminal=True))
         probe = _probe.here()
         assert probe is not None, "the observer did not start"
