@@ -233,4 +233,5 @@ def spread(draws: deque[float]) -> float:
     if len(draws) < 3:
         return max(draws)
     mean = sum(draws) / len(draws)
-    return math.sqrt(sum((draw - mean) ** 2 for draw in draws) / (len(draws) - 1))
+    few = 1 + 2.3 / (len(draws) - 1)  # Student's factor for 95 %, beside 2
+    return few * math.sqrt(sum((draw - mean) ** 2 for draw in draws) / (len(draws) - 1))
