@@ -77,6 +77,7 @@ class Call:
         self.inputs = Readable(iter(iterables[0]) if len(iterables) == 1 else zip(*iterables, strict=False))
         # A list of results is lost anyway; an iterator gives those of the inputs that could be read.
         self.stream: TaskStream = backend.stream(plan, self.inputs.all if eager or plan.settled else iter(self.inputs), options)
+        self.recording.follow(self.stream, self.total)
         self._bar: contextlib.AbstractContextManager[object] = contextlib.nullcontext()
         if options.progress is True:
             from manyhands.progress import Bar  # noqa: PLC0415 - rich takes 50 ms

@@ -184,6 +184,7 @@ class Parallel(Counting):
             plan = plan._replace(watch=narrator.progress)
         recording = Recording(None, backend.capabilities.name, workers, plan.chunk)
         stream = self._stream = backend.stream(plan, calls.inputs(eager=plan.eager), self._options)
+        recording.follow(stream, calls.total)
         arriving = chunks(stream, calls, recording, None if narrator is None else narrator.finished)
         if self.return_as == "list":
             return all_of(arriving)

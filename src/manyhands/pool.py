@@ -94,6 +94,7 @@ class _Base:
         plan = Plan(func, star=star, settled=True, quiet=True, workers=self._processes, chunk=chunk, eager=True, total=len(inputs))
         recording = Recording(func, self._backend, self._processes, chunk)
         stream = self._stream(plan, iter(inputs))
+        recording.follow(stream, len(inputs))
         try:
             return _gather(stream, len(inputs))
         finally:

@@ -12,6 +12,7 @@ from manyhands._core import verdict
 from manyhands._core.ledger import NEVER, Ledger
 from manyhands._core.naming import function_name
 from manyhands._core.tasks import NS
+from manyhands._engine import _watched
 from manyhands._wire._cpus import cpu_count
 
 if TYPE_CHECKING:
@@ -115,19 +116,32 @@ def last_report() -> Report | None:
 
 
 class Recording:
-    """One call that is under way; ``function`` None: of several functions. ``chunk``: as the user has chosen it."""
+    """One call that is under way; ``function`` None: of several functions. ``chunk``: as the user has chosen it.
+
+    Attributes:
+        function, backend, workers, chunk: as above; ``function`` is the name.
+    """
 
     def __init__(self, function: object, backend: str, workers: int, chunk: int | None) -> None:
-        self._function = "" if function is None else function_name(function)  # no more: it may hold much
-        self._backend = backend
-        self._workers = 1 if backend == "sequential" else workers
-        self._chunk = chunk
+        self.function = "" if function is None else function_name(function)  # no more: it may hold much
+        self.backend = backend
+        self.workers = 1 if backend == "sequential" else workers
+        self.chunk = chunk
         self._begin = time.monotonic()
         self._make: Callable[[], Report] | None = None
+        self._ended: Callable[[Counts], object] | None = None
+
+    def follow(self, stream: TaskStream, total: int | None) -> None:
+        """The call has begun: whoever watches the program may look at its stream from now on."""
+        if _watched.follow is not None:
+            self._ended = _watched.follow(self, stream.counts, total)
 
     def finish(self, stream: TaskStream, *, show: bool = False) -> None:
         """It has ended; ``show`` its report."""
-        self._make = _last.make = partial(self._report, stream.counts(), time.monotonic())
+        counts = stream.counts()
+        if self._ended is not None:
+            self._ended(counts)
+        self._make = _last.make = partial(self._report, counts, time.monotonic())
         if show and sys.stderr is not None:
             sys.stderr.write(f"{_last.make()}\n")
             sys.stderr.flush()
@@ -146,7 +160,7 @@ class Recording:
         start = 0.0 if ledger.first_start == NEVER else max(0.0, ledger.first_start / NS - self._begin)
         figures = verdict.Figures(
             tasks=counts.ended,
-            workers=self._workers,
+            workers=self.workers,
             processors=cpu_count(),
             wall=wall,
             busy=busy,
@@ -156,14 +170,14 @@ class Recording:
             collecting=ledger.collecting / NS,
             away=ledger.away / NS,
             slowest=max((each for each, _ in slowest), default=0.0),
-            fixed=self._chunk,
+            fixed=self.chunk,
             sent=ledger.sent,
             hired=ledger.hired,
         )
         return Report(
-            function=self._function,
-            backend=self._backend,
-            workers=self._workers,
+            function=self.function,
+            backend=self.backend,
+            workers=self.workers,
             tasks=counts.ended,
             failed=counts.failed,
             wall=wall,

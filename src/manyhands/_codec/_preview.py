@@ -7,6 +7,7 @@ known to be harmless are replaced by stand-ins which only remember their names a
 from __future__ import annotations
 
 import io
+import mmap
 import pickle
 import reprlib
 from typing import TYPE_CHECKING, Any
@@ -152,6 +153,16 @@ def preview(payload: Bytes, buffers: Sequence[Bytes] = ()) -> Any:
     """Something that looks like what is behind ``payload``."""
     # Copies of the buffers: nothing that is shown may change them.
     return _Previewer(io.BytesIO(payload), buffers=[bytes(buffer) for buffer in buffers]).load()
+
+
+def outline(payload: Bytes, sizes: Sequence[int]) -> Any:
+    """The same with zeros in place of the buffers, whose sizes are given: they take up no memory until somebody reads them."""
+    return _Previewer(io.BytesIO(payload), buffers=[mmap.mmap(-1, size) if size else b"" for size in sizes]).load()
+
+
+def is_stand_in(kind: type) -> bool:
+    """Whether its instances only look like something: their ``repr`` is that of this module."""
+    return issubclass(kind, _StandIn)
 
 
 def show(value: object) -> str:

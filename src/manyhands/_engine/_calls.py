@@ -14,7 +14,7 @@ from manyhands._engine import _parcels
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from manyhands._core.policy import Policy
     from manyhands._engine._parcels import Message, Placed
@@ -23,12 +23,19 @@ if TYPE_CHECKING:
 # Nanoseconds below which a task is not timed on its own.
 _QUICK = 5000
 
+# Of calls, in all pools of this process, and of those that need none.
+numbers = itertools.count(1)
+
 # Where a task ran, when it started, and how long it took: pid, nanoseconds on the monotonic clock, nanoseconds.
 Ran = tuple[int | None, int, int]
 
 
 class Sink(Protocol):
     """Where a call's results go. Called by whoever drives the pool."""
+
+    @property
+    def work(self) -> Mapping[int, list[int]]:
+        """What :meth:`account` was told: of each worker, how many tasks and nanoseconds. May be asked by any thread."""
 
     def take(self, batch: Batch, offset: int, frame: Frame, worker: int) -> bool:
         """What ``deliver`` does, in the middle of a turn, unless that would run code of the user's: False, nothing is raised."""
@@ -131,12 +138,12 @@ class Form:
 
     def show(self, item: object) -> str:
         """The arguments of one item, shortened, as they would stand in a call. Runs no code of the user's."""
-        return _shown(*self._arguments(item))
+        return _shown(*self.arguments(item))
 
-    def _arguments(self, item: object) -> Any:
-        """Something that looks like what the function is called with: by position, by name."""
+    def arguments(self, item: object, look: Callable[[Any, Any], Any] | None = None) -> Any:
+        """Something that looks like what the function is called with: by position, by name. ``look(payload, buffers)`` makes it."""
         flags = self.flags
-        value: Any = item if flags & _frames.ONE_PICKLE else _preview.preview(*_parcels.fetched(*item))  # type: ignore[misc]
+        value: Any = item if flags & _frames.ONE_PICKLE else (look or _look)(*item)  # type: ignore[misc]
         return value if flags & _frames.KEYWORDS else (value if flags & _frames.STAR else (value,), {})
 
 
@@ -145,8 +152,8 @@ class Through(Form):
 
     __slots__ = ()
 
-    def _arguments(self, item: object) -> Any:
-        (*_, args, kwargs), _ = super()._arguments(item)
+    def arguments(self, item: object, look: Callable[[Any, Any], Any] | None = None) -> Any:
+        (*_, args, kwargs), _ = super().arguments(item, look)
         return args, kwargs
 
 
@@ -167,8 +174,12 @@ class Batched(Form):
         return f"{_preview.name(function)}({_shown(args, kwargs)}){more if len(calls) > 1 else ''}"
 
     def _calls(self, item: object) -> list[Any]:
-        (calls, *_), _ = self._arguments(item)
+        (calls, *_), _ = self.arguments(item)
         return calls  # type: ignore[no-any-return]
+
+
+def _look(payload: Any, buffers: Any) -> Any:
+    return _preview.preview(*_parcels.fetched(payload, buffers))
 
 
 def _shown(args: Sequence[object], kwargs: dict[str, object]) -> str:

@@ -18,6 +18,7 @@ from manyhands._core import events, scheduler
 from manyhands._core.living import Living
 from manyhands._core.overdue import HELD
 from manyhands._core.scheduler import Scheduler
+from manyhands._core.slowest import LEAST
 from manyhands._core.tasks import NS
 from manyhands._engine import _parcels
 from manyhands._engine._crew import Crew
@@ -363,11 +364,19 @@ class Dispatcher:
             return
         batch, offset = found
         self.outcomes.results(batch, offset, frame, peer.pid)  # type: ignore[arg-type]
-        self._account(peer, batch, frame)
-        for observe in self.observers:
-            name = batch.form.function.name  # type: ignore[attr-defined]
-            first, seconds = batch.first + offset, frame.b / NS
-            observe(events.TasksDone(batch.call.number, name, first, frame.count, peer.pid, frame.a / NS, seconds))
+        if self.observers and (frame.b >= LEAST or not batch.first + offset):
+            done = events.TasksDone(
+                batch.call.number,
+                batch.form.function.name,  # type: ignore[attr-defined]
+                batch.first + offset,
+                frame.count,
+                peer.pid,
+                frame.a,
+                frame.b,
+            )
+            for observe in self.observers:
+                observe(done)
+        self._account(peer, batch, frame)  # afterwards: what is in the accounts has been told, as far as it is told at all
 
     def _failed(self, peer: Peer, frame: Frame, now: int) -> None:
         found = self.scheduler.reported(peer.worker, frame.ordinal, 1, now)

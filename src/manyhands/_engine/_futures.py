@@ -317,10 +317,14 @@ class Future(concurrent.futures.Future[T]):
 class FutureSink:
     """Gives results to the futures that are their batches' tags.
 
-    ``promised`` are those that have not ended.
+    ``promised`` are those that have not ended. ``work``: for each worker by its pid, how many tasks and how many nanoseconds, as long as
+    somebody asks (``keeps_accounts``, of all): an executor may live long, and wear out many workers.
     """
 
+    keeps_accounts = False
+
     def __init__(self) -> None:
+        self.work: dict[int, list[int]] = {}
         self.on_death: Callable[[BaseException], object] | None = None  # called when a task has ended its worker
         self.promised: set[Future[Any]] = set()
         self._lost: deque[Future[Any]] = deque()  # whose callbacks have not been called
@@ -352,6 +356,8 @@ class FutureSink:
         future: Future[object] = batch.tag  # type: ignore[assignment]
         if ran is not None:
             future._ran(*ran)  # noqa: SLF001 - one of the two that know how a task ran
+            if ran[0] is not None and isinstance(error, errors.TaskTimeout | errors.WorkerDied):
+                self.account(ran[0], 1, ran[2])  # what returns or raises is accounted for where it is reported
         future.set_exception(error)
         if self.on_death is not None and isinstance(error, errors.WorkerDied):
             self.on_death(error)
@@ -361,7 +367,10 @@ class FutureSink:
         future._end(_CANCELLED)  # noqa: SLF001 - set_exception would not make it cancelled()
 
     def account(self, worker: int, tasks: int, nanoseconds: int) -> None:
-        return  # nobody asks; and an executor may live long, and wear out many workers
+        if self.keeps_accounts:
+            work = self.work.setdefault(worker, [0, 0])
+            work[0] += tasks
+            work[1] += nanoseconds
 
     def lost(self, error: BaseException) -> None:
         for future in self.promised.copy():

@@ -174,12 +174,13 @@ class Outcomes:
     def _finish(self, piece: Batch, error: BaseException, ran: Ran | None) -> None:
         """A task has failed: again, or for good."""
         call: PoolCall = piece.call  # type: ignore[assignment]
-        line = attempt_line(piece.attempt, error)
+        again = call.policy.repeats(error, piece.attempt) and not (piece.first >= call.end or piece.cancelled or self.ending)
         for observe in self._observers:
             name = piece.form.function.name  # type: ignore[attr-defined]
-            observe(events.TaskFailed(call.number, name, piece.first, piece.attempt, line, time.monotonic()))
-        if call.policy.repeats(error, piece.attempt) and not (piece.first >= call.end or piece.cancelled or self.ending):
-            call.history.setdefault(piece.first, []).append(line)
+            at, describe = time.monotonic_ns(), partial(_calls.describe, piece)
+            observe(events.TaskFailed(call.number, name, piece.first, piece.attempt, error, again, ran, at, describe))
+        if again:
+            call.history.setdefault(piece.first, []).append(attempt_line(piece.attempt, error))
             delay = call.policy.delay(piece.attempt)
             piece.attempt += 1
             self._again(piece, time.monotonic_ns() + delay if delay else 0)

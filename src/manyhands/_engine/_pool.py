@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import signal
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands import errors
-from manyhands._engine import _parcels, _settings, _watched
+from manyhands._engine import _calls, _parcels, _settings, _watched
 from manyhands._engine._calls import PoolCall
 from manyhands._engine._cancelling import Cancelling
 from manyhands._engine._dispatcher import Dispatcher
@@ -21,7 +20,7 @@ from manyhands._engine._set_up import Hooks, SetUp
 from manyhands._wire import _cpus, _frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from manyhands._core.policy import Policy
     from manyhands._core.tasks import Batch
@@ -44,6 +43,15 @@ _SUBMITTED_TOO_LATE = "the pool was shut down while this was being submitted"
 # How long a worker that was told to leave may take for what the user's code does at exit, unless that is a ``worker_exit``.
 _LEAVE = 5.0
 _NO_HOOKS = Hooks()
+
+
+class Working(NamedTuple):
+    """A worker, and its task: the ``place``-th of a batch, begun at a time of the monotonic clock, in nanoseconds."""
+
+    pid: int
+    batch: Batch
+    place: int
+    since: int
 
 
 class ProcessPool:
@@ -83,7 +91,6 @@ class ProcessPool:
         self.post: Callable[[Batch], None] = self._dispatcher.post
         self.nudge: Callable[[], None] = self._dispatcher.nudge
         self._depot: Depot | None = None
-        self._calls = itertools.count(1)
         self._functions = Functions(self._let_go, self._place_function)
         if hooks.initializer is not None:
             from manyhands._codec import _main_globals  # noqa: PLC0415 - most pools have none
@@ -95,6 +102,7 @@ class ProcessPool:
             self._dispatcher.crew.initializer = (payload, ()) if small else self._place_function(payload, views)
         self.settle()
         self._dispatcher.observers += _watched.observers
+        _watched.pools.add(self)
         self._ending = threading.Lock()  # one thread ends it
         self._nudged = 0  # when a submission was last taken up at once
 
@@ -179,7 +187,7 @@ class ProcessPool:
         """
         self.check_open()
         self._widen(limit)
-        call = PoolCall(next(self._calls), sink, policy, limit=limit, priority=priority)
+        call = PoolCall(next(_calls.numbers), sink, policy, limit=limit, priority=priority)
         self._dispatcher.calls.add(call)
         return call
 
@@ -301,17 +309,41 @@ class ProcessPool:
         """Process ids of the workers that live."""
         return [peer.pid for peer in list(self._dispatcher.peers.values()) if peer.pid is not None]
 
+    def width(self, limit: int) -> int:
+        """How many workers a call may have that asks for so many."""
+        return min(limit, self._dispatcher.limit or _cpus.cpu_count())
+
+    def calls(self) -> Iterator[PoolCall]:
+        """Those that somebody may still wait for."""
+        return iter(self._dispatcher.calls)
+
+    def working(self) -> Iterator[Working]:
+        """What the workers are doing. A snapshot, for any thread: the driver may just be moving some of it, and that is left out."""
+        workers = self._dispatcher.scheduler.workers
+        for number, peer in list(self._dispatcher.peers.items()):
+            worker = workers.get(number)
+            if worker is None or not worker.window or peer.pid is None:
+                continue
+            with contextlib.suppress(RuntimeError, ValueError, IndexError):  # ValueError: its slot has been closed
+                ordinal, since = peer.slot.started_at()
+                run = worker.window[0]
+                place = ordinal - run.ordinal
+                if run.done <= place < run.count:
+                    yield Working(peer.pid, run.batch, place, since)
+
     def watch_for_losses(self, tell: Callable[[BaseException], object]) -> None:
         """Have ``tell`` called when a worker has ended that nobody had told to, and no task with it."""
         self._dispatcher.outcomes.on_lost_worker = tell
 
-    def observe(self, observer: Callable[[object], None]) -> None:
+    def observe(self, observer: Callable[[Any], None]) -> None:
         """Have ``observer`` told what happens: see ``_core.events``."""
-        self._dispatcher.observers.append(observer)
+        if observer not in self._dispatcher.observers:
+            self._dispatcher.observers.append(observer)
 
-    def unobserve(self, observer: Callable[[object], None]) -> None:
-        """Stop telling ``observer``."""
-        self._dispatcher.observers.remove(observer)
+    def unobserve(self, observer: Callable[[Any], None]) -> None:
+        """Stop telling ``observer``, if it is told."""
+        with contextlib.suppress(ValueError):
+            self._dispatcher.observers.remove(observer)
 
     def hire(self, count: int) -> None:
         """Start workers until there are ``count``, within the limit, though there is no work for them yet.

@@ -115,7 +115,7 @@ class Staffing:
         elif kind == "started":
             peer.started(detail)  # type: ignore[arg-type]
             for observe in self._observers:
-                observe(events.WorkerStarted(detail, time.monotonic()))  # type: ignore[arg-type]
+                observe(events.WorkerStarted(detail, time.monotonic_ns()))  # type: ignore[arg-type]
         elif kind == "orphaned":
             peer.orphaned()
         elif kind == "exited":
@@ -137,7 +137,7 @@ class Staffing:
         blame = scheduler.DEADLY if too_large else int(ready and not retiring)
         culprit, reason = self.scheduler.died(peer.worker, peer.slot.started(), now, blame=blame)
         for observe in self._observers:
-            observe(events.WorkerEnded(peer.pid, status, time.monotonic()))
+            observe(events.WorkerEnded(peer.pid, *_last_words(peer, reason if culprit is not None else "", status), now))
         if culprit is not None and too_large:
             self._outcomes.failed([culprit], self._too_large)
         elif culprit is not None:
@@ -163,6 +163,16 @@ class Staffing:
             others, self.stillborn = self.stillborn - 1, 0
             doing = f"before it ran anything, as did {others} others; so no worker can run"
             self._fail_ready(lambda task: peer.obituary(f"{doing} {task}", status))
+
+
+def _last_words(peer: Peer, reason: str, status: int | None) -> tuple[str, bool]:
+    """How a worker has ended, and whether that was meant."""
+    stopped = {
+        scheduler.TIMEOUT: "stopped: its task took longer than it may",
+        scheduler.CANCELLED: "stopped: its task was cancelled",
+    }
+    how = stopped.get(reason) or peer.end_in_words(status)
+    return how, not how or peer.dismissed or reason in stopped
 
 
 def _setup_error(task: str, failure: object) -> BaseException:

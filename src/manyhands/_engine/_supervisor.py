@@ -160,6 +160,14 @@ class Peer:
         message = f"worker {self.pid} {how} {doing}"
         return errors.WorkerDied(message, pid=self.pid, exit_code=status, cause=cause, stack=stack)
 
+    def end_in_words(self, status: int | None) -> str:
+        """How it has ended, and why, as far as that is known; empty: as it should."""
+        if status == 0 and not (self.garbled or self.cut_off):
+            return ""
+        how, cause = self._explain(status)
+        how = how.removeprefix("was ")
+        return f"{how}: {cause}" if cause else how
+
     def _explain(self, status: int | None) -> tuple[str, str]:
         if self.dismissed:
             return "was stopped", "its pool was shut down, or told to end its workers"

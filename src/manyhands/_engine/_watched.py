@@ -5,20 +5,43 @@ The program's side is set by :mod:`manyhands.watch`; a worker's side is loaded w
 
 from __future__ import annotations
 
+import importlib
 import os
 import types
+
+from manyhands._core.living import Living
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import Any
 
-# How workers join, and who is told what happens in pools that are made; nothing and nobody while the program is not watched.
+    from manyhands._engine._pool import ProcessPool
+
+# How workers join, and who is told what happens in pools; nothing and nobody while the program is not watched.
 joining: dict[str, Any] | None = None
 observers: list[Callable[[Any], None]] = []
+# Told of each call that begins: what notes its cost, what gives its counts, how many tasks. What it gives is called with the last counts.
+follow: Callable[[Any, Callable[[], Any], int | None], Callable[[Any], object]] | None = None
+pools: Living[ProcessPool] = Living()
+leave: Callable[[], object] | None = None  # tells no more, in a worker
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
 OURS = tuple(_PACKAGE + name for name in ("_engine", "_codec", "_wire", "_probe"))  # files whose frames are no task's
+
+
+def observe(observer: Callable[[Any], None]) -> None:
+    """Have ``observer`` told what happens in all pools, those that there are as well."""
+    observers.append(observer)
+    for pool in pools:
+        pool.observe(observer)
+
+
+def unobserve(observer: Callable[[Any], None]) -> None:
+    """Stop telling ``observer``."""
+    observers.remove(observer)
+    for pool in pools:
+        pool.unobserve(observer)
 
 
 _by_option = False  # whether an option has had it watched: it does once, and not what has been stopped again
@@ -46,6 +69,8 @@ def join(told: dict[str, Any] | None, number: int | None, started: Callable[[], 
     global joining  # noqa: PLW0603 - nested calls have pools of their own, which join the same run
     joining = told
     if told is None:
+        if leave is not None:
+            leave()
         _probe.stop()
         return
     probe = _probe.start(told["address"], told["wants"], role="worker", name=f"worker {number}", run=told["run"])
@@ -53,6 +78,8 @@ def join(told: dict[str, Any] | None, number: int | None, started: Callable[[], 
         probe.sampler.task = started
         probe.sampler.own = OURS
         probe.sampler.boundaries |= set(map(id, boundaries()))
+        if "teller" in told:  # the name of a module that knows what else is to be told; it is above this one
+            importlib.import_module(told["teller"]).begin_in_worker(probe)
 
 
 def boundaries() -> Iterator[types.CodeType]:

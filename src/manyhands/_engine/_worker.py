@@ -194,7 +194,7 @@ class Worker:
     def _be_watched(self, told: dict[str, Any] | None) -> None:
         from manyhands._engine import _watched  # noqa: PLC0415 - most workers are not
 
-        _watched.join(told, worker_ids.of_process, lambda: (self._words[_slot.STARTED], self._words[_slot.START_NS]))
+        _watched.join(told, worker_ids.of_process or 0, lambda: (self._words[_slot.STARTED], self._words[_slot.START_NS]))
 
     def finish_lines(self) -> None:
         """Say what the task has written of lines that it has not ended: before its result is sent."""

@@ -10,6 +10,7 @@ ending.
 
 from __future__ import annotations
 
+import os
 import select
 import sys
 import threading
@@ -147,8 +148,11 @@ class Sampler:
     def _note(self, ident: int, frame: FrameType, thread: Any, now: int, *, is_main: bool) -> bool:
         """Whether the thread has done anything since the last look."""
         seen = self._seen.get(ident)
-        if seen is None:
-            number = getattr(thread, "native_id", None) or ident
+        # Of the main thread, a child that was forked believes that it has its parent's number.
+        number = os.getpid() if is_main else getattr(thread, "native_id", None) or ident
+        if seen is None or seen.number != number:  # one that has ended may leave its identity to the next
+            if seen is not None:
+                self._writer.write(_segment.THREAD, now, seen.number, 0, 1)
             seen = self._seen[ident] = _Seen(number, _processor_time(number))
             name = self._names.text(thread.name if thread is not None else "?")
             self._writer.write(_segment.THREAD, now, number, name)

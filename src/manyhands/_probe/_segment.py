@@ -50,17 +50,18 @@ LEVELS = ("off", "sample", "touch", "auto", "exact")
 SAMPLE = 1  # thread, stack, processor time of the thread since the last one, task
 THREAD = 2  # thread, its name (text), 1 if it has ended
 LINES = 3  # file (code without a name), line, runs since the last record of it; of an estimate, standard deviation (else 0) and bias
-TASK_BEGUN = 4  # number, function (text), arguments (text; 0: not shown)
-TASK_ENDED = 5  # number, begun when, 1 if it failed, error (text)
+# Tasks that took less than a millisecond may be told of together. A worker is a process id, or, of a thread that runs tasks, its number.
 CALL_BEGUN = 6  # call, function (text), how many tasks + 1 (0: not known), workers, backend (text)
 CALL_ENDED = 7  # call, 1 if by an error
-TASKS_DONE = 8  # call, first << 32 | how many, worker's pid, begun when, nanoseconds in them
-TASK_FAILED = 9  # call, index, attempt, error (text), worker's pid
-WORKER_BEGUN = 10  # pid, number of the worker
-WORKER_ENDED = 11  # pid, status + 256, error (text)
+TASKS_DONE = 8  # call (0: none), first << 32 | how many, worker << 32 | function (text), begun when, nanoseconds in them
+TASK_FAILED = 9  # call, index << 16 | attempt << 1 | 1 if another follows, error (text), worker << 32 | function (text), begun when
+WORKER_BEGUN = 10  # thread, its name (text): it runs tasks
+WORKER_ENDED = 11  # pid, 1 if that was meant, how (text)
 PROGRESS = 12  # call, done << 32 | failed, bytes sent, bytes received, nanoseconds preparing << 32 in ms | collecting in ms
-CACHE = 13  # function (text), 1 if it was a hit, nanoseconds saved or taken
-SHARED = 14  # object (text), calls, nanoseconds waited for it
+CACHE = 13  # function (text), hits << 32 | misses, nanoseconds saved, nanoseconds computing; since the last record of it
+SHARED = 14  # object (text), calls, waits, nanoseconds waited; since the last record of it
+LEDGER = 15  # call, tasks submitted, when the first began, ms the program was elsewhere, tasks in a message << 2 | 1 fixed << 1 | 1 hired
+RUNNING = 16  # worker, call << 32 | index, function (text), arguments (text; 0: not shown), attempt; its time is when it began
 
 
 class Record(NamedTuple):

@@ -83,7 +83,7 @@ def are_settled(iterables: Iterable[object]) -> bool:
 class Counts(NamedTuple):
     """Where a stream stands. ``work``: for each worker (pid, or name of a thread) how many tasks, and nanoseconds.
 
-    ``ledger``: what it has cost besides, where that is known.
+    ``ledger``: what it has cost besides, where that is known; ``number``: of the call in the events of its pool, if it has one.
     """
 
     submitted: int
@@ -92,6 +92,7 @@ class Counts(NamedTuple):
     busy: int
     work: Mapping[Any, list[int]]
     ledger: Ledger | None = None
+    number: int = 0
 
 
 class TaskStream(Protocol):

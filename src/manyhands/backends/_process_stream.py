@@ -92,7 +92,8 @@ class ProcessStream:
         work = dict(self._arrivals.work)
         ledger = self._arrivals.ledger
         ledger.sent, ledger.hired = self._call.sent, self._call.hired
-        return Counts(self._stream.submitted, self._arrivals.ended, self._arrivals.failures, len(self._call.running), work, ledger)
+        stream, arrivals, call = self._stream, self._arrivals, self._call
+        return Counts(stream.submitted, arrivals.ended, arrivals.failures, len(call.running), work, ledger, call.number)
 
 
 def _make_feed(pool: ProcessPool, plan: Plan, inputs: Iterator[object]) -> _feed.Feed:

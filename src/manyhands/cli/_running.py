@@ -74,7 +74,7 @@ class Program:
         if choices is None and os.environ.get("MANYHANDS_WATCH") != "1":
             return
         from manyhands.errors import WatchFailed  # noqa: PLC0415 - a script that is not watched does without
-        from manyhands.watch import _watching  # noqa: PLC0415 - as above
+        from manyhands.watch import _plain, _watching  # noqa: PLC0415 - as above
         from manyhands.watch._choices import Choices  # noqa: PLC0415 - as above
 
         choices = choices or Choices()
@@ -83,6 +83,7 @@ class Program:
         except WatchFailed as error:
             raise CannotRun(str(error)) from error
         _watching.begin_at(_execute.__code__)
+        _plain.begin()
 
     def _found(self) -> _Found:
         if self._is_module:

@@ -20,6 +20,7 @@ from manyhands._engine import _watched
 from manyhands._probe import _link, _probe, _segment
 from manyhands.sharing import _folder
 from manyhands.watch import _choices, _commands
+from manyhands.watch import _joined as _telling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -212,7 +213,8 @@ def _greet(found: Observer, choices: _choices.Choices, part: Part | None) -> boo
     probe = _probe.start(found.address, **about, program=program, run=run, cwd=_here(), choices=told)
     if probe is None:
         return False
-    _watched.joining = {"address": found.address, "run": run, "wants": probe.wants}
+    _watched.joining = {"address": found.address, "run": run, "wants": probe.wants, "teller": _telling.__name__}
+    _telling.begin(probe)
     _state.observer, _state.saving = found.id, choices.save or ""
     if not _state.is_hooked:
         _state.is_hooked = True
@@ -254,6 +256,7 @@ def leave(state: str, how: str) -> None:
         return  # another thread waits for an observer, and the program ends: nobody waits for it
     try:
         probe, joined, _watched.joining = _probe.here(), _watched.joining, None
+        _telling.end()
         if probe is not None:
             probe.tell({"bye": state, "how": how})
         _probe.stop()  # also one whose observer has gone

@@ -162,6 +162,7 @@ class Runner(Dispatching, Logger):
             self._running = False
             self._terminate_and_reset()
             raise
+        recording.follow(stream, self.n_tasks)
         results = self._results(stream, n_jobs, recording)
         if not self.return_generator:
             return all_of(results)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from manyhands.watch.observer._model import Process
+    from manyhands.watch.observer._process import Process
 
 TICK = 0.1  # seconds between two looks at the memory of all
 RATE = 20.0  # looks of a process at its threads, a second
@@ -30,6 +30,7 @@ _MACHINE = 1.0  # seconds between two looks at what the kernel tells of a proces
 _PACKET = 1 << 16
 _MOST_ENDED = 20  # runs that are kept
 _SETTLES = 0.3  # seconds until a process that has hung up has ended, unless it has become another program
+_NS = 1e9
 DIED = "it was killed, or crashed"
 
 
@@ -44,7 +45,7 @@ class Connection:
         self.is_ending = False
         self.ending = _machine.Ending(process.pid, connected)
         self._asked_machine = 0.0
-        self._processor = 0.0
+        self._machine = _machine.Look(process.pid)
 
     def catch_up(self, now: float) -> bool:
         """Read what the process has told since the last time; whether that was anything."""
@@ -53,11 +54,8 @@ class Connection:
         before, process.figures = process.figures[_segment.HEAD], self.reader.figures()
         process.lost = self.reader.lost
         if now - self._asked_machine >= _MACHINE:
-            used = _machine.processor_time(process.pid)
-            if self._asked_machine:
-                process.cpu = max(0.0, used - self._processor) / (now - self._asked_machine)
-            self._asked_machine, self._processor = now, used
-            process.memory = _machine.memory(process.pid)
+            self._asked_machine = now
+            process.seen(int(now * _NS), *self._machine.look(now))
         return process.figures[_segment.HEAD] != before
 
     def ask(self, message: dict[str, Any]) -> bool:

@@ -12,6 +12,38 @@ from manyhands.watch.observer._endings import ended_by
 
 _PAGE = os.sysconf("SC_PAGE_SIZE")
 _TICKS = os.sysconf("SC_CLK_TCK")
+_AT_WORK = 0.1  # share of a processor that a thread uses which is at work
+_MOST_THREADS = 256
+
+
+class Look:
+    """Looks at a process now and then. Where there is no /proc, there is nothing to be seen."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._at = 0.0
+        self._used = 0.0
+        self._threads: dict[str, float] = {}  # processor time
+
+    def look(self, now: float) -> tuple[int, float, int]:
+        """Bytes of memory of its own; processors that it has used since the last look; how many of its threads did."""
+        first, since = not self._at, now - self._at
+        self._at = now
+        before, (self._used, threads) = self._used, _times(f"/proc/{self._pid}/stat")
+        cpu = 0.0 if first or not since else max(0.0, self._used - before) / since
+        at_work = 0 if cpu < _AT_WORK else 1
+        if threads > 1 and (at_work or first):
+            at_work = self._look_at_threads(since)
+        return memory(self._pid), cpu, at_work
+
+    def _look_at_threads(self, since: float) -> int:
+        folder = f"/proc/{self._pid}/task"
+        try:
+            names = os.listdir(folder)[:_MOST_THREADS]
+        except OSError:
+            return 0
+        before, self._threads = self._threads, {name: _times(f"{folder}/{name}/stat")[0] for name in names}
+        return sum(used - before[name] > _AT_WORK * since for name, used in self._threads.items() if name in before)
 
 
 def memory(pid: int) -> int:
@@ -24,14 +56,14 @@ def memory(pid: int) -> int:
     return (resident - shared) * _PAGE
 
 
-def processor_time(pid: int) -> float:
-    """Seconds of processor time that a process has taken; 0 where that cannot be told."""
+def _times(path: str) -> tuple[float, int]:
+    """Seconds of processor time that a process or a thread has taken, and how many threads the process has; 0 where that cannot be told."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+        with open(path, encoding="utf-8", errors="replace") as file:
             fields = file.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        return (int(fields[11]) + int(fields[12])) / _TICKS, int(fields[17])
     except (OSError, ValueError, IndexError):
-        return 0.0
+        return 0.0, 0
 
 
 class Ending:

@@ -6,27 +6,41 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from manyhands.watch.observer import _sources
-from manyhands.watch.observer._snapshot import innermost_busy
+from manyhands.watch.observer._timeline import CACHED
 
 if TYPE_CHECKING:
-    from manyhands.watch.observer._model import Process, Run
+    from manyhands.watch.observer._model import Run
+    from manyhands.watch.observer._process import Process
 
 NS = 1_000_000_000
+_QUICK = 0.2  # of the time that a result took to compute: what took less was loaded
 _PAUSES = {"pause": True, "resume": False}
 
 
 def timeline(run: Run, begin: float, end: float, width: int, now: int) -> dict[str, Any]:
-    """Tasks between two times."""
+    """Tasks between two times, by worker, in as much detail as a picture of so many pixels can show.
+
+    Tasks of cached functions that took a small part of what it takes to compute a result have come from the store, and say so.
+    """
     latest = ((now if run.ended is None else run.ended) - run.begun) / NS + 1
     first, last = (run.begun + int(max(0.0, min(at, latest)) * NS) for at in (begin, end))
+    numbers: dict[str, int] = {}
+    by_name = [numbers.setdefault(str(name), len(numbers)) for name in run.functions]
+    stored = {_short(name): known.saved / known.hits * _QUICK for name, known in run.cache.items() if known.hits}
+    most = [stored.get(_short(str(name)), 0.0) for name in run.functions]
     lanes = []
-    for pid, line in list(run.timelines.items()):
-        bars = [
-            [(bar.begin - run.begun) / NS, (bar.end - run.begun) / NS, bar.busy / NS, bar.count, bar.function, bar.flags, bar.first]
-            for bar in line.bars(first, last, width)
-        ]
-        lanes.append({"pid": pid, "bars": bars})
-    return {"functions": [str(name) for name in run.functions], "lanes": lanes}
+    for worker, tasks in list(run.timelines.items()):
+        bars = []
+        for bar in tasks.bars(first, last, width):
+            flags = bar.flags | (CACHED if bar.busy < most[bar.function] * bar.count else 0)
+            times = [(at - run.begun) / NS for at in (bar.begin, bar.end)]
+            bars.append([*times, bar.busy / NS, bar.count, by_name[bar.function], flags, bar.first])
+        lanes.append({"pid": worker, "bars": bars})
+    return {"functions": list(numbers), "lanes": lanes}
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
 
 
 def files(run: Run) -> list[dict[str, Any]]:
@@ -71,7 +85,7 @@ def _here(run: Run, path: str) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for process in run.processes.values():
         if process.gone is None:
-            line = next((line for file, line, _ in process.frames(innermost_busy(process)) if file == path), None)
+            line = next((line for file, line, _ in process.frames(process.stack_now()) if file == path), None)
             if line is not None:
                 found.setdefault(str(line), []).append(process.pid)
     return found
@@ -80,7 +94,8 @@ def _here(run: Run, path: str) -> dict[str, list[int]]:
 def order(do: object, process: Process) -> dict[str, Any] | None:
     """What a process is asked for; None: nobody understands that. A worker is replaced by its program."""
     if do == "cancel":
-        return {"cancel": process.task.number if process.task else 0}
+        task = process.run.running.get(process.pid)
+        return {"cancel": 0 if task is None else task.number}
     if isinstance(do, str) and do in _PAUSES:
         return {"pause": _PAUSES[do]}
     return {"restart": process.pid} if do == "restart" else None

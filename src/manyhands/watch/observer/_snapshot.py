@@ -9,40 +9,46 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._probe import _segment as told
 from manyhands.watch.observer._estimate import eta
+from manyhands.watch.observer._verdicts import verdict
 
 if TYPE_CHECKING:
-    from manyhands.watch.observer._model import Call, Process, Run
+    from manyhands.watch.observer._calls import Call, Task
+    from manyhands.watch.observer._model import Run
+    from manyhands.watch.observer._process import Process, ThreadWorker
 
 NS = 1_000_000_000
 _MOST_FILES, _MOST_STACKS, _MOST_ERRORS, _MOST_CALLS = 40, 30, 30, 20
+_MOST_GONE = 20  # lanes of processes that have ended
+_JUST_NOW = NS // 4
 
 
 def snapshot(run: Run, now: int) -> dict[str, Any]:
     """All of it but the timeline, the sources and the heat of single lines."""
     end = run.ended if run.ended is not None else now
-    calls = list(run.calls.values())
-    done, failed = sum(call.done for call in calls), sum(call.failed for call in calls)
-    total = None if any(call.total is None for call in calls) or not calls else sum(call.total or 0 for call in calls)
-    current = next((call for call in reversed(calls) if call.ended is None), None)
+    shown = [*run.calls.values(), *([run.loose] if run.loose.done else [])]
+    calls = [*shown, *([run.past] if run.past.done else [])]
+    total = None if any(call.total is None and not call.submitted for call in calls) or not calls else sum(map(_total, calls))
+    current = next((call for call in reversed(shown) if call.ended is None), None)
     return {
         "id": run.token,
         "name": run.name,
         "state": run.state,
         "how": run.how,
         "elapsed": (end - run.begun) / NS,
-        "done": done,
-        "failed": failed,
+        "done": sum(call.done for call in calls),
+        "failed": sum(call.failed for call in calls),
         "total": total,
         "rate": run.rate(end),
         "eta": None if current is None or run.ended is not None else eta(run, current, now),
         "sent": sum(call.sent for call in calls),
         "received": sum(call.received for call in calls),
-        "cached": sum(hits for hits, _, _ in run.cache.values()),
-        "saved": sum(saved for _, _, saved in run.cache.values()) / NS,
+        "cached": sum(cached.hits for cached in run.cache.values()),
+        "saved": sum(cached.saved for cached in run.cache.values()) / NS,
         "cost": _cost(run, now),
         "efficiency": _efficiency(run, end),
-        "calls": [_call(call, run, now) for call in calls[-_MOST_CALLS:]],
-        "lanes": [_lane(process, run, now) for process in run.processes.values()],
+        "verdict": verdict(run, end),
+        "calls": [_call(call, run, end) for call in shown[-_MOST_CALLS:]],
+        "lanes": [*_lanes(run, now), *_lanes_of_threads(run, now)],
         "files": [
             {
                 "id": run.heat.number(file.path),
@@ -59,6 +65,7 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
                 "kind": failure.kind,
                 "message": failure.message,
                 "traceback": failure.traceback,
+                "function": failure.function,
                 "count": failure.count,
                 "last": (failure.last - run.begun) / NS,
                 "tasks": failure.tasks,
@@ -66,16 +73,24 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
             for failure in sorted(run.errors.values(), key=lambda failure: failure.count, reverse=True)[:_MOST_ERRORS]
         ],
         "cache": [
-            {"function": name, "hits": hits, "misses": misses, "saved": saved / NS} for name, (hits, misses, saved) in run.cache.items()
+            {"function": name, "hits": known.hits, "misses": known.misses, "saved": known.saved / NS, "taken": known.taken / NS}
+            for name, known in run.cache.items()
         ],
-        "shared": [{"object": name, "calls": count, "waited": waited / NS} for name, (count, waited) in run.shared.items()],
+        "shared": [
+            {"object": name, "calls": known.calls, "waits": known.waits, "waited": known.waited / NS} for name, known in run.shared.items()
+        ],
         "control": bool(run.choices.get("control")),
         "level": run.choices.get("level", "sample"),
         "lost": sum(process.lost for process in run.processes.values()),
     }
 
 
-def _call(call: Call, run: Run, now: int) -> dict[str, Any]:
+def _total(call: Call) -> int:
+    """How many tasks there are, as far as is known."""
+    return max(call.done, call.submitted if call.total is None else call.total)
+
+
+def _call(call: Call, run: Run, end: int) -> dict[str, Any]:
     return {
         "number": call.number,
         "function": str(call.function),
@@ -85,53 +100,109 @@ def _call(call: Call, run: Run, now: int) -> dict[str, Any]:
         "workers": call.workers,
         "backend": str(call.backend),
         "begun": (call.begun - run.begun) / NS,
-        "lasted": ((now if call.ended is None else call.ended) - call.begun) / NS,
-        "is_over": call.ended is not None,
+        "lasted": ((end if call.ended is None else call.ended) - call.begun) / NS,
+        "is_over": call.ended is not None or run.ended is not None,
+        "has_failed": call.has_failed,
     }
+
+
+def _lanes(run: Run, now: int) -> list[dict[str, Any]]:
+    """Of processes: all that live, and of those that have gone, the last."""
+    gone = sorted((process.gone for process in run.processes.values() if process.gone is not None), reverse=True)
+    since = gone[_MOST_GONE] if len(gone) > _MOST_GONE else 0
+    return [_lane(process, run, now) for process in run.processes.values() if process.gone is None or process.gone > since]
 
 
 def _lane(process: Process, run: Run, now: int) -> dict[str, Any]:
+    stack = process.stack_now()
     end = now if process.gone is None else process.gone
-    task = process.task
-    stack = innermost_busy(process)
-    state = "gone" if process.gone is not None else "paused" if process.figures[told.PAUSED] else "busy" if stack else "idle"
+    is_busy = process.stack_at_work() or _is_at_work(run, process.pid, now)
+    state = "gone" if process.gone is not None else "paused" if process.figures[told.PAUSED] else "busy" if is_busy else "idle"
     return {
         "pid": process.pid,
+        "process": process.pid,
         "name": process.name,
         "role": process.role,
         "state": state,
+        "died": process.has_died,
         "how": process.how,
-        "busy": min(1.0, process.busy / max(1, end - process.begun)),
+        "busy": min(1.0, worked(process, run, end) / max(1, end - process.begun)),
         "cpu": process.cpu,
         "memory": process.memory,
-        "tasks": run.tasks_of(process.pid),
-        "task": None
-        if task is None
-        else {
-            "number": task.number,
-            "function": str(task.function),
-            "arguments": str(task.arguments),
-            "for": max(0, now - task.since) / NS,
-        },
-        "stack": [list(frame) for frame in process.frames(stack)] if stack else [],
         "silent": max(0.0, (now - process.figures[told.LOOKED]) / NS) if process.figures[told.LOOKED] and process.gone is None else 0.0,
+        **_at_work(run, process.pid, process, stack, now),
     }
 
 
-def innermost_busy(process: Process) -> int:
-    """The stack of the thread that shows best what a process does: its main thread's, if that is not idle; 0: none is at work."""
-    for name in ("MainThread", None):
-        for thread in process.threads.values():
-            if thread.stack and (name is None or str(thread.name) == name):
-                return thread.stack
-    return 0
+def _lanes_of_threads(run: Run, now: int) -> list[dict[str, Any]]:
+    """Of threads that run tasks; they are told of by numbers that no process has."""
+    return [
+        {
+            "pid": number,
+            "process": worker.process.pid,
+            "name": str(worker.name),
+            "role": "thread",
+            "state": "gone" if worker.process.gone is not None else "busy" if _is_at_work(run, number, now) else "idle",
+            "died": False,
+            "how": "",
+            "busy": min(1.0, run.timeline(number).busy / max(1, (worker.process.gone or now) - worker.begun)),
+            "cpu": 0.0,
+            "memory": 0,
+            "silent": 0.0,
+            **_at_work(run, number, worker.process, _stack_of(worker), now),
+        }
+        for number, worker in run.thread_workers.items()
+    ]
+
+
+def _is_at_work(run: Run, worker: int, now: int) -> bool:
+    """Whether a worker is at a task that has taken some time, or quick ones follow one another."""
+    done = run.timelines.get(worker)
+    return worker in run.running or (done is not None and now - done.end < _JUST_NOW)
+
+
+def _stack_of(worker: ThreadWorker) -> int:
+    thread = worker.process.threads.get(worker.thread)
+    return 0 if thread is None else thread.stack
+
+
+def _at_work(run: Run, worker: int, process: Process, stack: int, now: int) -> dict[str, Any]:
+    """What a worker has done, and what it is at."""
+    task = run.running.get(worker)
+    done = run.timelines.get(worker)
+    return {
+        "tasks": 0 if done is None else done.count,
+        "function": "" if done is None or not done.count else str(run.functions[done.function]),
+        "task": None if task is None else _task(task, now),
+        "stack": [list(frame) for frame in process.frames(stack)] if stack else [],
+    }
+
+
+def _task(task: Task, now: int) -> dict[str, Any]:
+    return {
+        "number": task.number,
+        "call": task.call,
+        "attempt": task.attempt,
+        "function": str(task.function),
+        "arguments": str(task.arguments),
+        "for": max(0, now - task.since) / NS,
+    }
+
+
+def worked(process: Process, run: Run, now: int) -> int:
+    """Nanoseconds that a process has worked: in tasks, where it runs any, with the one that it is at; else as it was seen."""
+    done = run.timelines.get(process.pid)
+    task = run.running.get(process.pid)
+    if done is None and task is None:
+        return process.busy
+    return (0 if done is None else done.busy) + (0 if task is None else max(0, now - task.since))
 
 
 def _stacks(run: Run) -> list[dict[str, Any]]:
     """Where everybody is, equal stacks once."""
     found: dict[tuple[tuple[str, int, str], ...], list[int]] = {}
     for process in run.processes.values():
-        if process.gone is None and (stack := innermost_busy(process)):
+        if process.gone is None and (stack := process.stack_now()):
             found.setdefault(tuple(process.frames(stack)), []).append(process.pid)
     ordered = sorted(found.items(), key=lambda item: len(item[1]), reverse=True)[:_MOST_STACKS]
     return [{"count": len(pids), "pids": pids, "frames": [list(frame) for frame in frames]} for frames, pids in ordered]
@@ -145,7 +216,10 @@ def _cost(run: Run, now: int) -> float:
 
 
 def _efficiency(run: Run, end: int) -> float | None:
-    """Share of the workers' time that went into tasks."""
-    workers = [process for process in run.processes.values() if process.role == "worker"]
-    lived = sum((end if process.gone is None else process.gone) - process.begun for process in workers)
-    return min(1.0, sum(process.busy for process in workers) / lived) if lived > 0 else None
+    """Share of the workers' time that went into tasks, while calls were under way."""
+    calls = [call for call in run.calls.values() if call.workers and call.work]
+    there = sum(call.workers * ((end if call.ended is None else call.ended) - call.begun) for call in calls)
+    if there <= 0:
+        return None
+    at_work = sum(max(0, end - task.since) for task in run.running.values())
+    return min(1.0, (sum(call.busy for call in calls) + at_work) / there)

@@ -1,15 +1,22 @@
-"""Tasks of a run over time, by worker. Pure."""
+"""Tasks of a run over time, by worker. Pure.
+
+Each task takes 40 bytes, and another 6 in blocks: eight tasks make a block, eight blocks a larger one, and so on. A picture is made of the
+largest blocks that are narrower than a pixel of it, so that it takes as long as it is wide, however many tasks there are.
+"""
 
 from __future__ import annotations
 
 from array import array
-from bisect import bisect_left
-from typing import NamedTuple
+from bisect import bisect_right
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FAILED, CACHED = 1, 2  # flags
-_FACTOR = 8  # of the length of a bucket, from one level to the next
-_LEVELS = 9
-_SHORTEST = 10_000  # nanoseconds of a bucket of the lowest level
+_TOGETHER = 8
+_SHIFT = 3  # of the number of a task, to that of its block
+_MOST = (1 << 32) - 1
 
 
 class Bar(NamedTuple):
@@ -19,7 +26,7 @@ class Bar(NamedTuple):
         begin, end: in nanoseconds.
         busy: nanoseconds of tasks in between.
         count: how many tasks.
-        function: of the task that took longest.
+        function: of those of them that took longest together.
         flags: of any of them.
         first: the number of the first of them.
     """
@@ -33,89 +40,117 @@ class Bar(NamedTuple):
     first: int
 
 
-class _Level:
-    """Bars, in order: no two of them end in the same bucket."""
+def merged(bars: list[Bar]) -> Bar:
+    """One in the place of several, which are in order."""
+    longest = max(bars, key=lambda bar: bar.busy)
+    flags = 0
+    for bar in bars:
+        flags |= bar.flags
+    count = min(_MOST, sum([bar.count for bar in bars]))
+    return Bar(
+        min([bar.begin for bar in bars]), bars[-1].end, sum([bar.busy for bar in bars]), count, longest.function, flags, bars[0].first
+    )
 
-    __slots__ = ("begin", "busy", "end", "first", "length", "longest", "what")
 
-    def __init__(self, length: int) -> None:
-        self.length = length
+class _Row:
+    """Bars, in the order of their ends."""
+
+    __slots__ = ("begin", "busy", "end", "first", "what")
+
+    def __init__(self) -> None:
         self.begin, self.end, self.busy = array("Q"), array("Q"), array("Q")
         self.what, self.first = array("Q"), array("Q")  # function << 40 | how many << 8 | flags
-        self.longest = 0  # nanoseconds of the one task that the last bar is named for
+
+    def __len__(self) -> int:
+        return len(self.end)
 
     def add(self, bar: Bar) -> None:
-        if self.end and self.length and self.end[-1] // self.length == bar.end // self.length:
-            self._merge(bar)
-            return
         self.begin.append(bar.begin)
         self.end.append(bar.end)
         self.busy.append(bar.busy)
-        self.what.append(_packed(bar.function, bar.count, bar.flags))
+        self.what.append(bar.function << 40 | min(bar.count, _MOST) << 8 | bar.flags)
         self.first.append(bar.first)
-        self.longest = bar.end - bar.begin
 
-    def _merge(self, bar: Bar) -> None:
-        what = self.what[-1]
-        function, count, flags = what >> 40, what >> 8 & 0xFFFFFFFF, what & 0xFF
-        if bar.end - bar.begin > self.longest:
-            function, self.longest = bar.function, bar.end - bar.begin
-        self.begin[-1] = min(self.begin[-1], bar.begin)
-        self.end[-1] = bar.end
-        self.busy[-1] += bar.busy
-        self.what[-1] = _packed(function, count + bar.count, flags | bar.flags)
-
-    def bars(self, begin: int, end: int) -> list[Bar]:
-        found = []
-        for index in range(bisect_left(self.end, begin), len(self.end)):
-            what = self.what[index]
-            bar = Bar(
-                self.begin[index], self.end[index], self.busy[index], what >> 8 & 0xFFFFFFFF, what >> 40, what & 0xFF, self.first[index]
-            )
-            if bar.begin < end:
-                found.append(bar)
-            elif bar.begin - end > self.length:
-                break
-        return found
-
-
-def _packed(function: int, count: int, flags: int) -> int:
-    return function << 40 | min(count, 0xFFFFFFFF) << 8 | flags
+    def __getitem__(self, index: int) -> Bar:
+        what = self.what[index]
+        return Bar(self.begin[index], self.end[index], self.busy[index], what >> 8 & _MOST, what >> 40, what & 0xFF, self.first[index])
 
 
 class Timeline:
-    """Tasks of one worker: as they were, and at levels of detail, each of which has buckets eight times as long as the one before.
-
-    Of a million tasks, it takes 40 bytes each for the lowest level, and little for the others.
+    """Tasks of one worker.
 
     Attributes:
         count: how many tasks.
+        busy: nanoseconds in them.
     """
 
     def __init__(self) -> None:
-        self._levels = [_Level(0), *(_Level(_SHORTEST * _FACTOR**n) for n in range(_LEVELS))]
+        self._rows = [_Row()]  # tasks, blocks of them, blocks of blocks
         self.count = 0
+        self.busy = 0
 
     def __len__(self) -> int:
-        return len(self._levels[0].end)
+        return len(self._rows[0])
+
+    @property
+    def function(self) -> int:
+        """Of the last of them, if there is any."""
+        return self._rows[0].what[-1] >> 40
+
+    @property
+    def end(self) -> int:
+        """When the last of them ended."""
+        return self._rows[0].end[-1] if len(self) else 0
 
     def add(
         self, begin: int, end: int, *, count: int = 1, function: int = 0, flags: int = 0, first: int = 0, busy: int | None = None
     ) -> None:
         """Tasks have ended. Whatever tells of it, they are kept in the order of their ends."""
         self.count += count
-        last = self._levels[0].end[-1] if len(self) else 0
-        end = max(end, last)
-        bar = Bar(min(begin, end), end, end - begin if busy is None else busy, count, function, flags, first)
-        for level in self._levels:
-            level.add(bar)
+        end = max(end, self.end)
+        begin = min(begin, end)
+        took = end - begin if busy is None else busy
+        self.busy += took
+        self._rows[0].add(Bar(begin, end, took, count, function, flags, first))
+        self._make_blocks()
+
+    def _make_blocks(self) -> None:
+        level = 0
+        while len(self._rows[level]) % _TOGETHER == 0:
+            row = self._rows[level]
+            level += 1
+            if level == len(self._rows):
+                self._rows.append(_Row())
+            self._rows[level].add(merged([row[index] for index in range(len(row) - _TOGETHER, len(row))]))
 
     def bars(self, begin: int, end: int, width: int) -> list[Bar]:
         """What is between two times, in as much detail as a picture of so many pixels can show."""
         pixel = max(1, (end - begin) // max(1, width))
-        level = self._levels[0]
-        for coarser in self._levels[1:]:
-            if coarser.length > pixel:
-                break
-            level = coarser
-        return level.bars(begin, end)
+        found: list[Bar] = []
+        waiting: list[Bar] = []  # what is to be drawn as one
+        for bar in self._narrow(begin, end, pixel):
+            if waiting and bar.end - waiting[0].begin > pixel:
+                found.append(merged(waiting))
+                waiting.clear()
+            waiting.append(bar)
+        if waiting:
+            found.append(merged(waiting))
+        return found
+
+    def _narrow(self, begin: int, end: int, pixel: int) -> Iterator[Bar]:
+        """Tasks, and blocks that are no wider than a pixel."""
+        tasks = self._rows[0]
+        at = bisect_right(tasks.end, begin)
+        if at and at == len(tasks) and tasks.end[-1] == begin:
+            return
+        while at < len(tasks) and tasks.begin[at] < end:
+            level = 0
+            while level + 1 < len(self._rows) and self._is_narrow(at, level + 1, pixel):
+                level += 1
+            yield self._rows[level][at >> _SHIFT * level]
+            at += 1 << _SHIFT * level
+
+    def _is_narrow(self, at: int, level: int, pixel: int) -> bool:
+        """Whether a block of a level begins with a task, is whole, and no wider than a pixel."""
+        row, index = self._rows[level], at >> _SHIFT * level
+        return index << _SHIFT * level == at and index < len(row) and row.end[index] - row.begin[index] <= pixel

@@ -1,0 +1,96 @@
+"""A process has joined a run that is watched: what it tells from then on, besides where its threads are.
+
+In the program, and in its workers, which load this by its name: a task may make calls of its own, use caches and share objects. A child
+that is forked begins anew.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+from typing import TYPE_CHECKING
+
+from manyhands._engine import _watched
+from manyhands._probe import _probe
+from manyhands.watch._telling import Teller
+from manyhands.watch._uses import Uses
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from manyhands._probe._probe import Probe
+
+
+class _State:
+    teller: Teller | None = None
+    uses: Uses | None = None
+    is_followed = False  # whether forked children are
+    more: list[Callable[[], object]] = []  # noqa: RUF012 - called at each look
+
+
+_state = _State()
+
+
+def teller() -> Teller | None:
+    """What tells of this process, if it is watched."""
+    return _state.teller
+
+
+def begin(probe: Probe) -> None:
+    """Tell what happens in this process."""
+    end()
+    _state.teller = Teller(probe)
+    _state.uses = Uses(probe)
+    _state.uses.start()
+    _state.teller.looks += [_state.uses.look, *_state.more]
+    _state.teller.start()
+    _watched.leave = end
+    if not _state.is_followed:
+        _state.is_followed = True
+        os.register_at_fork(after_in_child=_begin_anew)  # after the probe has
+
+
+def end() -> None:
+    """Tell no more."""
+    if _state.uses is not None:
+        _state.uses.stop()
+        _state.uses = None
+    if _state.teller is not None:
+        _state.teller.stop()
+        _state.teller = None
+
+
+def when_begun(look: Callable[[], object]) -> None:
+    """Have ``look`` called at each look."""
+    _state.more.append(look)
+    if _state.teller is not None:
+        _state.teller.looks.append(look)
+
+
+def begin_in_worker(probe: Probe) -> None:
+    """In a worker, which may have been one before."""
+    if _state.teller is None or _state.teller.probe is not probe:
+        begin(probe)
+        atexit.register(leave, probe)
+
+
+def leave(probe: Probe, status: int = 0) -> None:
+    """This process ends. Of a status, the observer is told by the kernel."""
+    if _probe.here() is probe:
+        end()
+        if not status:
+            probe.tell({"bye": "left"})
+        _probe.stop()
+
+
+def _begin_anew() -> None:
+    before, _state.teller = _state.teller, None
+    if before is None:
+        return
+    before.abandon()
+    if _state.uses is not None:
+        _state.uses.stop()
+        _state.uses = None
+    probe = _probe.here()
+    if probe is not None:
+        begin(probe)

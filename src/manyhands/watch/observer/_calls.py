@@ -1,0 +1,184 @@
+"""What is known of calls, tasks and failures. Pure; times are nanoseconds of the monotonic clock."""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from manyhands._core.ledger import NEVER
+
+if TYPE_CHECKING:
+    from manyhands.watch.observer._process import Text
+
+NS = 1_000_000_000
+_LEAST_WINDOW = 10 * NS  # how far back a rate looks, at least
+_MOST_NOTED = 4096
+_MOST_TASKS = 20  # of a failure, by number
+
+
+class Rate:
+    """Tasks a second, lately."""
+
+    def __init__(self, begun: int) -> None:
+        self._begun = begun
+        self._total = 0
+        self._noted: deque[tuple[int, int]] = deque(maxlen=_MOST_NOTED)  # when, how many there were before
+
+    def note(self, at: int, count: int) -> None:
+        """So many have ended."""
+        if self._noted and at - self._noted[-1][0] < NS // 20:  # one entry for what comes nearly at once
+            at = self._noted[-1][0]
+        else:
+            self._noted.append((at, self._total))
+        self._total += count
+
+    def lately(self, now: int, window: int = _LEAST_WINDOW) -> float:
+        """Over so many nanoseconds, or since the begin where that was later."""
+        begin = max(self._begun, now - window)
+        before = next((total for at, total in self._noted if at >= begin), self._total)
+        return (self._total - before) * NS / max(NS // 5, now - begin)
+
+
+class Spread:
+    """How long tasks take, and how much they differ, told of in groups of which only the sum is known."""
+
+    def __init__(self) -> None:
+        self.tasks = 0
+        self.busy = 0
+        self._groups = 0
+        self._mean = 0.0  # nanoseconds a task
+        self._squares = 0.0
+
+    def note(self, count: int, busy: int) -> None:
+        """So many tasks took so long together."""
+        self.tasks += count
+        self.busy += busy
+        self._groups += 1
+        each = busy / count
+        before = each - self._mean
+        self._mean += before * count / self.tasks
+        self._squares += before * (each - self._mean) * count
+
+    @property
+    def mean(self) -> float:
+        """Nanoseconds that a task takes."""
+        return self._mean
+
+    @property
+    def variation(self) -> float:
+        """The standard deviation over the mean. The mean of a group varies less than its tasks, by the root of their number."""
+        if self._groups < 2 or self._mean <= 0:
+            return 0.0
+        return math.sqrt(self._squares / (self._groups - 1)) / self._mean
+
+
+@dataclass
+class Task:
+    """One that runs. ``call``: the number of its call in its program; 0: of none."""
+
+    number: int
+    function: Text
+    arguments: Text
+    since: int
+    call: int = 0
+    attempt: int = 1
+
+
+@dataclass
+class Call:
+    """One ``map``, ``Parallel`` and so on.
+
+    Attributes:
+        total: how many tasks; None: not known yet.
+        ended: when; None: it is under way.
+        submitted: how many tasks have been read from the inputs.
+        preparing, collecting, away: milliseconds that the program spent on inputs, on results, and elsewhere.
+        first_start: when the first task began.
+        chunk: the most tasks in a message; ``is_fixed``: the user has chosen that.
+        hired: workers were started for it.
+        work: by worker, how many tasks and nanoseconds.
+        spread: how long its tasks take.
+        slowest: nanoseconds of the task that took longest, and its number.
+    """
+
+    number: int
+    function: Text
+    total: int | None
+    workers: int
+    backend: Text
+    begun: int
+    done: int = 0
+    failed: int = 0
+    ended: int | None = None
+    has_failed: bool = False
+    submitted: int = 0
+    sent: int = 0
+    received: int = 0
+    preparing: int = 0
+    collecting: int = 0
+    away: int = 0
+    first_start: int = NEVER
+    chunk: int = 0
+    is_fixed: bool = False
+    hired: bool = False
+    work: dict[int, list[int]] = field(default_factory=dict)
+    spread: Spread = field(default_factory=Spread)
+    slowest: tuple[int, int] = (0, 0)
+
+    def __post_init__(self) -> None:
+        self.rate = Rate(self.begun)
+
+    def worked(self, worker: int, first: int, count: int, busy: int) -> None:
+        """Tasks have ended in a worker, well or badly."""
+        work = self.work.setdefault(worker, [0, 0])
+        work[0] += count
+        work[1] += busy
+        self.spread.note(count, busy)
+        self.slowest = max(self.slowest, (busy // count, first))
+
+    def progressed(self, at: int, done: int, failed: int) -> None:
+        """So many have ended, altogether."""
+        if done > self.done:
+            self.rate.note(at, done - self.done)
+        self.done, self.failed = done, failed
+
+    def absorb(self, other: Call) -> None:
+        """Be a sum of calls."""
+        self.done, self.failed = self.done + other.done, self.failed + other.failed
+        self.submitted += other.done if other.total is None else other.total
+        self.sent, self.received = self.sent + other.sent, self.received + other.received
+
+    @property
+    def busy(self) -> int:
+        """Nanoseconds in tasks that have ended."""
+        return self.spread.busy
+
+
+@dataclass
+class Failure:
+    """Errors that are alike: of one type, whose texts differ in numbers alone.
+
+    Attributes:
+        kind, message, traceback: of the first of them.
+        function: whose tasks they are.
+        count: how often.
+        last: when it came last.
+        tasks: numbers of some tasks.
+    """
+
+    kind: str
+    message: str
+    traceback: str = ""
+    function: str = ""
+    count: int = 0
+    last: int = 0
+    tasks: list[int] = field(default_factory=list)
+
+    def came(self, at: int, task: int | None) -> None:
+        """Once more."""
+        self.count += 1
+        self.last = max(self.last, at)
+        if task is not None and len(self.tasks) < _MOST_TASKS and task not in self.tasks:
+            self.tasks.append(task)

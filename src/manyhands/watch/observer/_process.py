@@ -1,0 +1,312 @@
+"""What is known of a process that is watched: its threads and stacks, and what it tells of the run. Pure.
+
+Records name texts, code and stacks by numbers of this process; what they are is told by messages, which may come later.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from manyhands._probe import _segment as told
+from manyhands.watch.observer._calls import Call, Task
+from manyhands.watch.observer._heat import Heat, Place
+from manyhands.watch.observer._timeline import FAILED
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from manyhands._probe._segment import Record
+    from manyhands.watch.observer._model import Run
+
+NS = 1_000_000_000
+_LOW = 0xFFFFFFFF
+_BUSY_SHARE = 10  # a thread that used a tenth of the time was busy
+
+
+class Text:
+    """A text that a process has named by its number; it may tell later what that is."""
+
+    __slots__ = ("_number", "_texts")
+
+    def __init__(self, texts: dict[int, str], number: int) -> None:
+        self._texts = texts
+        self._number = number
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it has been told."""
+        return self._number in self._texts
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """The same for the same number of the same process."""
+        return id(self._texts), self._number
+
+    def __bool__(self) -> bool:
+        return self._number != 0
+
+    def __str__(self) -> str:
+        return self._texts.get(self._number, "")
+
+
+@dataclass
+class Thread:
+    """A thread of a watched process, and what it has done since it was seen last."""
+
+    name: Text
+    stack: int = 0
+    since: int = 0
+    is_computing: bool = False
+
+
+@dataclass
+class ThreadWorker:
+    """Threads of a process that run tasks, one after the other: ``thread`` is the last of them, by its number."""
+
+    process: Process
+    name: Text
+    thread: int
+    begun: int
+
+
+class Process:
+    """A process that has a probe."""
+
+    def __init__(self, run: Run, hello: dict[str, Any], at: int) -> None:
+        self.run = run
+        self.pid = int(hello["pid"])
+        self.parent = int(hello.get("parent", 0))
+        self.role = str(hello.get("role", "process"))
+        self.name = str(hello.get("name", "")) or f"{self.role} {self.pid}"
+        self.begun = at
+        self.gone: int | None = None
+        self.was_ended = False  # by its pool, or it left
+        self.has_died = False  # and was not meant to
+        self.how = ""
+        self.texts: dict[int, str] = {0: ""}
+        self.codes: dict[int, tuple[str, str, int]] = {}
+        self.stacks: dict[int, list[tuple[int, int]]] = {0: []}
+        self.threads: dict[int, Thread] = {}
+        self.heat = Heat()
+        self.busy = 0  # nanoseconds in which any of its threads that count was seen to work
+        self.lost = 0
+        self.stacks_told = 0  # how often it has written its whole stack down
+        self.figures: tuple[int, ...] = (0,) * told.FIGURES
+        self.memory = 0
+        self.cpu = 0.0
+        self.at_work = 0  # threads that use a processor, those that Python knows nothing of as well
+        self.memories: deque[tuple[int, int]] = deque(maxlen=600)  # when, bytes
+        self._answers: dict[int, Callable[[Record], None]] = {
+            told.SAMPLE: self._sample,
+            told.THREAD: self._thread,
+            told.LINES: self._lines,
+            told.CALL_BEGUN: self._call_begun,
+            told.CALL_ENDED: self._call_ended,
+            told.TASKS_DONE: self._tasks_done,
+            told.TASK_FAILED: self._task_failed,
+            told.WORKER_BEGUN: self._worker_begun,
+            told.WORKER_ENDED: self._worker_ended,
+            told.PROGRESS: self._progress,
+            told.LEDGER: self._ledger,
+            told.RUNNING: self._running,
+            told.CACHE: self._cache,
+            told.SHARED: self._shared,
+        }
+
+    def text(self, number: int) -> Text:
+        """What it has given a number."""
+        return Text(self.texts, number)
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """A message from it. What it does not know how to say is left alone."""
+        if "text" in message:
+            self.texts[message["text"]] = str(message["is"])
+        elif "code" in message:
+            self.codes[message["code"]] = (str(message["file"]), str(message["name"]), int(message["line"]))
+        elif "stack" in message:
+            self.stacks[message["stack"]] = [(int(code), int(line)) for code, line in message["frames"]]
+        elif "error" in message:
+            self.run.failed(message)
+        elif "machine" in message and self.role == "program":  # a worker has a share of it
+            self.run.processors = max(1, int(message["machine"]["processors"]))
+        elif "stacked" in message:
+            self.stacks_told += 1
+        elif "am" in message:
+            self.role = str(message["am"].get("role", self.role))
+            self.name = str(message["am"].get("name", "")) or f"{self.role} {self.pid}"
+        elif "source" in message:
+            self.run.sources.setdefault(str(message["source"]), str(message["is"]))
+
+    def read(self, records: Iterable[Record]) -> None:
+        """Records of it, in order."""
+        for record in records:
+            answer = self._answers.get(record.kind)
+            if answer is not None:
+                answer(record)
+
+    def seen(self, at: int, memory: int, cpu: float, at_work: int) -> None:
+        """What the kernel tells of it: bytes, processors that it uses, and how many of its threads use one."""
+        self.memory, self.cpu, self.at_work = memory, cpu, at_work
+        if memory:
+            self.memories.append((at, memory))
+
+    def places(self, stack: int) -> tuple[Place, ...]:
+        """Files and lines of a stack, the innermost first."""
+        found = []
+        for code, line in self.stacks.get(stack, ()):
+            if code in self.codes:
+                found.append((self.codes[code][0], line))
+        return tuple(found)
+
+    def frames(self, stack: int) -> list[tuple[str, int, str]]:
+        """Files, lines and names of a stack, the innermost first."""
+        return [(self.codes[code][0], line, self.codes[code][1]) for code, line in self.stacks.get(stack, ()) if code in self.codes]
+
+    def end(self, at: int, how: str = "") -> None:
+        """It has gone; ``how``, if that was no regular end. Several may tell."""
+        if self.gone is None:
+            self.gone = at
+            self.run.running.pop(self.pid, None)
+        self.how = self.how or how
+        self.has_died = bool(self.how) and not self.was_ended
+
+    def explain(self, how: str) -> None:
+        """How it has ended, by who knows best."""
+        self.how = how or self.how
+        self.has_died = bool(self.how) and not self.was_ended
+
+    # ------------------------------------------------------------ what its threads do
+
+    def _sample(self, record: Record) -> None:
+        thread = self.threads.get(record.a)
+        if thread is None:
+            thread = self.threads[record.a] = Thread(self.text(0))
+        lasted = max(0, record.at - thread.since) if thread.since else 0
+        places = self.places(thread.stack)
+        thread.is_computing = record.c * _BUSY_SHARE > lasted
+        if places and (thread.is_computing or (record.d and record.a == self.pid)):  # a task may also wait, in the main thread
+            self.heat.seen(places, record.at, lasted)
+            self.run.heat.seen(places, record.at, lasted)
+            self.busy += lasted
+        thread.stack, thread.since = record.b, record.at
+
+    def stack_now(self) -> int:
+        """Of the thread that shows best where it is: the main thread's, if that is not idle; 0: none."""
+        main = self.threads.get(self.pid)
+        return main.stack if main is not None and main.stack else self.stack_at_work()
+
+    def stack_at_work(self) -> int:
+        """The same, of a thread that does something: that is at a task, or computes; 0: there is none."""
+        main = self.threads.get(self.pid)
+        if main is not None and main.stack and (self.role == "worker" or self.pid in self.run.running):
+            return main.stack
+        looked = self.figures[told.LOOKED]
+        at_work = [thread for thread in self.threads.values() if thread.stack and thread.is_computing and looked - thread.since < NS]
+        if main is not None and main in at_work:
+            return main.stack
+        return max(at_work, key=lambda thread: thread.since).stack if at_work else 0
+
+    def _thread(self, record: Record) -> None:
+        if record.c:
+            self.threads.pop(record.a, None)
+        else:
+            self.threads[record.a] = Thread(self.text(record.b))
+
+    def _lines(self, record: Record) -> None:
+        file, _, _ = self.codes.get(record.a, ("", "", 0))
+        if file:
+            for heat in (self.heat, self.run.heat):
+                heat.counted((file, record.b), record.c, record.at, error=record.d, bias=record.e)
+
+    # ------------------------------------------------------------ tasks
+
+    def _running(self, record: Record) -> None:
+        call, number = record.b >> 32, record.b & _LOW
+        self.run.running[record.a] = Task(number, self.text(record.c), self.text(record.d), record.at, call, record.e)
+
+    def _tasks_done(self, record: Record) -> None:
+        run = self.run
+        worker, function = record.c >> 32, self.text(record.c & _LOW)
+        first, count = record.b >> 32, record.b & _LOW
+        call = self._call(record.a, record.d) if record.a else None
+        run.timeline(worker).add(record.d, record.at, count=count, function=run.function(function), first=first, busy=record.e)
+        run.ended_before(worker, record.at)
+        if call is None:
+            run.loose_done(record.at, count, record.d)
+            call = run.loose
+        call.function = call.function or function
+        call.worked(worker, first, count, record.e)
+
+    def _task_failed(self, record: Record) -> None:
+        run = self.run
+        worker, function, index = record.d >> 32, self.text(record.d & _LOW), record.b >> 16
+        if record.e:
+            run.timeline(worker).add(record.e, record.at, function=run.function(function), flags=FAILED, first=index)
+            run.ended_before(worker, record.at)
+        call = self._call(record.a, record.e or record.at) if record.a else run.loose
+        if not record.a:
+            run.loose_done(record.at, 1, record.e, failed=1)
+        call.function = call.function or function
+        if record.e:
+            call.worked(worker, index, 1, max(0, record.at - record.e))
+        run.later.append((self.text(record.c), lambda key: run.note_failure(key, record.at, index)))
+
+    # ------------------------------------------------------------ calls and workers
+
+    def _call(self, number: int, at: int) -> Call:
+        """It may be heard of before it is said to have begun."""
+        call = self.run.calls.get((self.pid, number))
+        if call is None:
+            call = Call(number, self.text(0), None, 0, self.text(0), at)
+            self.run.add_call((self.pid, number), call)
+        return call
+
+    def _call_begun(self, record: Record) -> None:
+        call = self._call(record.a, record.at)
+        call.begun = min(call.begun, record.at)
+        call.function = self.text(record.b) or call.function
+        call.workers, call.backend = record.d or call.workers, self.text(record.e)
+        call.total = record.c - 1 if record.c else call.total
+
+    def _call_ended(self, record: Record) -> None:
+        call = self.run.calls.get((self.pid, record.a))
+        if call is not None:
+            call.ended, call.has_failed = record.at, bool(record.b)
+
+    def _progress(self, record: Record) -> None:
+        call = self.run.calls.get((self.pid, record.a))
+        if call is not None:
+            call.progressed(record.at, record.b >> 32, record.b & _LOW)
+            call.sent, call.received = record.c, record.d
+            call.preparing, call.collecting = record.e >> 32, record.e & _LOW
+
+    def _ledger(self, record: Record) -> None:
+        if not record.a:
+            self.run.loose.total = self.run.loose.done + record.b
+            return
+        call = self.run.calls.get((self.pid, record.a))
+        if call is not None:
+            call.submitted, call.first_start, call.away = record.b, record.c, record.d
+            call.chunk, call.is_fixed, call.hired = record.e >> 2, bool(record.e & 2), bool(record.e & 1)
+
+    def _worker_begun(self, record: Record) -> None:
+        known = self.run.thread_workers.get(record.a)
+        begun = record.at if known is None else known.begun
+        self.run.thread_workers[record.a] = ThreadWorker(self, self.text(record.b), record.c, begun)
+
+    def _worker_ended(self, record: Record) -> None:
+        process = self.run.processes.get(record.a)
+        if process is not None:
+            process.was_ended = bool(record.b)
+            process.end(record.at)
+            self.run.later.append((self.text(record.c), process.explain))
+
+    # ------------------------------------------------------------ caches and shared objects
+
+    def _cache(self, record: Record) -> None:
+        self.run.later.append((self.text(record.a), lambda name: self.run.note_cached(name, record)))
+
+    def _shared(self, record: Record) -> None:
+        self.run.later.append((self.text(record.a), lambda name: self.run.note_shared(name, record)))

@@ -1,0 +1,278 @@
+"""What is wrong with a run, in words, with one number and one remedy. Pure.
+
+Each rule looks at one thing and gives what it has found, or None; the first that finds something speaks. They are in the order of what
+would help most. The thresholds are guesses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from manyhands._core.verdict import duration, size
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from manyhands.watch.observer._calls import Call
+    from manyhands.watch.observer._model import Run
+    from manyhands.watch.observer._process import Process
+
+NS = 1_000_000_000
+_SOON = 1.0  # seconds, before anything is said
+_IDLE = 0.2  # share of the workers' time
+_MUCH = 0.25  # share of the time
+_GOOD = 0.85
+_TINY = 200e-6  # seconds that a task takes
+_LONG = 3.0  # times the mean
+_GROWN = 1.5  # times what it was
+_GREW = 200e6  # bytes
+_GROWING_FOR = 10.0  # seconds
+
+
+class Verdict(NamedTuple):
+    """``kind``: a word for machines; ``text``: what is, with a number; ``remedy``: what to do about it, or nothing."""
+
+    kind: str
+    text: str
+    remedy: str
+
+
+@dataclass
+class Case:
+    """One call, as it stands; times are seconds, shares are between 0 and 1.
+
+    Attributes:
+        lasted: since workers could begin.
+        idle: share of the time of the workers that there were.
+        parent: processors that the program itself uses.
+        waiting: tasks that nobody has begun, as far as is known.
+        at_work: how long each worker has been at its task.
+    """
+
+    run: Run
+    call: Call
+    now: int
+    lasted: float
+    idle: float
+    parent: float
+    waiting: int | None
+    at_work: list[float]
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has ended."""
+        return self.call.ended is not None
+
+    def share(self, milliseconds: int) -> float:
+        """Of the time since it began."""
+        return min(1.0, milliseconds / 1000 / max(1e-9, (self.now - self.call.begun) / NS))
+
+
+def verdict(run: Run, now: int) -> dict[str, str] | None:
+    """Of the call that is under way, or of the longest, when all have ended; None: it is too soon, or there is none."""
+    found = find(run, now)
+    return None if found is None else found._asdict()
+
+
+def find(run: Run, now: int) -> Verdict | None:
+    """The same."""
+    growing = _growing(run, now)
+    if growing is not None:
+        return growing
+    known = [call for call in (*run.calls.values(), run.loose) if call.workers]
+    under_way = [call for call in known if call.ended is None]
+    calls = under_way or sorted(known, key=lambda call: (call.ended or now) - call.begun)
+    if not calls:
+        return None
+    case = _case(run, calls[-1], now)
+    if case.lasted < _SOON and not (case.is_over and case.call.done):
+        return None
+    return next((found for rule in _RULES if (found := rule(case)) is not None), None)
+
+
+def _case(run: Run, call: Call, now: int) -> Case:
+    now = now if call.ended is None else call.ended
+    begun = min(now, max(call.begun, call.first_start)) if call.first_start <= now else call.begun
+    lasted = max(1e-9, (now - begun) / NS)
+    tasks = [task for task in run.running.values() if task.call == call.number] if call.ended is None else []
+    at_work = [max(0.0, (now - max(task.since, begun)) / NS) for task in tasks]
+    width = max(1, len(call.work), min(call.workers, call.submitted or call.workers)) if call.ended is None else max(1, len(call.work))
+    busy = min(1.0, (call.busy / NS + sum(at_work)) / (width * lasted))
+    program = next((process for process in run.processes.values() if process.role == "program"), None)
+    waiting = None if call.total is None else max(0, call.total - call.done - len(tasks))
+    return Case(run, call, now, lasted, 1 - busy, program.cpu if program is not None else 0.0, waiting, at_work)
+
+
+# ---------------------------------------------------------------- rules
+
+
+def _growing(run: Run, now: int) -> Verdict | None:
+    """The memory of a worker."""
+    worst: tuple[float, Process] | None = None
+    for process in run.processes.values():
+        if process.role == "program" or process.gone is not None or not process.memories:
+            continue
+        half = process.memories[len(process.memories) // 2]
+        first, last = process.memories[min(5, len(process.memories) - 1)], process.memories[-1]
+        is_long = last[0] - first[0] > _GROWING_FOR * NS
+        if is_long and last[1] > _GROWN * first[1] and last[1] - first[1] > _GREW and last[1] - half[1] > (last[1] - first[1]) / 4:
+            rate = (last[1] - first[1]) / ((last[0] - first[0]) / NS)
+            worst = max(worst or (0.0, process), (rate, process), key=lambda item: item[0])
+    if worst is None:
+        return None
+    rate, process = worst
+    text = f"the memory of {process.name} grows by {size(round(rate))} a second, to {size(process.memory)} by now"
+    return Verdict("memory", text, "see what tasks keep (caches, globals), or replace workers: max_tasks_per_child=")
+
+
+def _failing(case: Case) -> Verdict | None:
+    failed, done = case.call.failed, case.call.done
+    if done < 4 or failed < done / 2 or not case.run.errors:
+        return None
+    most = max(case.run.errors.values(), key=lambda failure: failure.count)
+    return Verdict("failing", f"{failed:,} of {done:,} tasks have failed, most with {most.kind}", "see the errors")
+
+
+def _oversubscribed(case: Case) -> Verdict | None:
+    """More threads than processors."""
+    workers = [process for process in case.run.processes.values() if process.role != "program" and process.gone is None]
+    threads = sum(process.at_work for process in workers)
+    crowded = [process for process in workers if process.at_work > 1]
+    processors = case.run.processors
+    if case.is_over or not crowded or threads <= 1.5 * processors:
+        return None
+    share = max(1, processors // max(1, len(workers)))
+    text = f"{threads} threads of {len(workers)} workers compete for {processors} processors"
+    return Verdict("oversubscribed", text, f"give numeric libraries {share} thread{'s' * (share > 1)} a worker (OMP_NUM_THREADS={share})")
+
+
+def _crowded(case: Case) -> Verdict | None:
+    """More workers than processors, and all of them compute."""
+    width, processors = len(case.call.work), case.run.processors
+    computing = sum(process.cpu for process in case.run.processes.values() if process.gone is None)
+    if case.is_over or width <= processors or computing < _GOOD * processors:
+        return None
+    return Verdict(
+        "crowded", f"{width} workers share {processors} processors", f"workers={processors} would be as fast, and take less memory"
+    )
+
+
+def _tiny(case: Case) -> Verdict | None:
+    """Tasks that are not worth a message."""
+    call = case.call
+    if not call.spread.tasks or call.spread.mean / NS >= _TINY or case.idle < _IDLE:
+        return None
+    text = f"tasks take {duration(call.spread.mean / NS)}, and workers are idle {case.idle:.0%} of the time"
+    if call.is_fixed:
+        return Verdict("tiny", text, f'send more of them together than {call.chunk}, or chunk="auto"')
+    return Verdict("tiny", text, "do more in each task")
+
+
+def _starting(case: Case) -> Verdict | None:
+    call = case.call
+    if call.first_start > case.now:
+        return None
+    until = max(0.0, (call.first_start - call.begun) / NS - call.preparing / 1000)
+    whole = (case.now - call.begun) / NS
+    if until < _MUCH * whole or until < 0.1 or not case.is_over:
+        return None
+    what = "workers were started" if call.hired else "a worker was free and had loaded the function"
+    return Verdict(
+        "starting", f"{duration(until)} of {duration(whole)} went by until {what}", "workers stay warm: the next call is quicker"
+    )
+
+
+def _parent(case: Case) -> Verdict | None:
+    """Workers wait for the program."""
+    call = case.call
+    if case.idle < _IDLE or case.waiting == 0:
+        return None
+    shares = {"preparing": case.share(call.preparing), "collecting": case.share(call.collecting), "away": case.share(call.away)}
+    what, share = max(shares.items(), key=lambda item: item[1])
+    if share < _MUCH:
+        return None
+    idle = f"workers {'were' if case.is_over else 'are'} idle {case.idle:.0%}"
+    if what == "away":
+        return Verdict(
+            "parent", f"{idle}: the program does other things for {share:.0%} of the time", "take results without doing much with each"
+        )
+    if what == "collecting":
+        return Verdict(
+            "pickling", f"{idle}: reading results takes the program {share:.0%} of its time", "return less, or arrays, which are not copied"
+        )
+    moved = f", {size(call.sent)} so far" if call.sent > 1e6 and not case.is_over else ""
+    text = f"{idle}: the parent is the bottleneck, reading and pickling inputs takes {share:.0%} of its time{moved}"
+    if call.sent > 10_000 * max(1, call.done):
+        return Verdict("pickling", text, "send less with each task, or share() what many of them need")
+    return Verdict("parent", text, "use larger chunks or share()")
+
+
+def _straggling(case: Case) -> Verdict | None:
+    """The end waits for few tasks."""
+    call, mean = case.call, case.call.spread.mean / NS
+    if case.is_over:
+        slowest = call.slowest[0] / NS
+        if slowest > _MUCH * case.lasted and case.idle > _IDLE and slowest > _LONG * mean and call.spread.tasks > 2:
+            text = f"task {call.slowest[1]} alone took {duration(slowest)} of {duration(case.lasted)}, others {duration(mean)}"
+            return Verdict("straggler", text, "start the long ones first, or divide them")
+        return None
+    if case.waiting != 0 or not case.at_work or not call.spread.tasks or len(case.at_work) >= max(2, len(call.work)):
+        return None
+    longest = max(case.at_work)
+    if longest < _LONG * mean or longest < _SOON:
+        return None
+    waiting = f"{len(call.work) - len(case.at_work)} of {len(call.work)} workers wait for the last task"
+    text = f"{waiting}: it has run {duration(longest)}, others took {duration(mean)}"
+    return Verdict("straggler", text, "start the long ones first, or divide them")
+
+
+def _uneven(case: Case) -> Verdict | None:
+    """Some workers had more to do."""
+    call = case.call
+    if not case.is_over or len(call.work) < 2 or case.idle < _IDLE:
+        return None
+    longest, mean = max(busy for _, busy in call.work.values()) / NS, call.busy / len(call.work) / NS
+    if longest < (1 + _MUCH) * mean:
+        return None
+    text = f"the busiest worker worked {duration(longest)}, the others {duration((call.busy / NS - longest) / (len(call.work) - 1))}"
+    return Verdict("imbalance", text, "use more and smaller tasks" + (", in smaller chunks" if call.is_fixed and call.chunk > 1 else ""))
+
+
+def _few(case: Case) -> Verdict | None:
+    call = case.call
+    if call.total is None or not 0 < call.total < call.workers:
+        return None
+    return Verdict("few", f"there are only {call.total} tasks for {call.workers} workers", "divide the work into more tasks")
+
+
+def _waiting(case: Case) -> Verdict | None:
+    """Idle, and none of the above."""
+    if case.idle < _IDLE or case.waiting == 0:
+        return None
+    verb = "were" if case.is_over else "are"
+    if case.parent > _GOOD:
+        text = f"workers {verb} idle {case.idle:.0%}: the parent is the bottleneck, it uses a whole processor"
+        return Verdict("parent", text, "use larger chunks or share()")
+    return Verdict("waiting", f"workers {verb} idle {case.idle:.0%}: they wait for inputs, or until results are taken", "")
+
+
+def _well(case: Case) -> Verdict | None:
+    if not case.call.work:
+        return None
+    return Verdict("good", f"well used: workers {'were' if case.is_over else 'are'} busy {1 - case.idle:.0%}", "")
+
+
+_RULES: tuple[Callable[[Case], Verdict | None], ...] = (
+    _failing,
+    _oversubscribed,
+    _tiny,
+    _parent,
+    _straggling,
+    _few,
+    _uneven,
+    _starting,
+    _crowded,
+    _waiting,
+    _well,
+)
