@@ -128,7 +128,17 @@ def as_page(everything: dict[Suite, list[Outcome]]) -> Iterator[str]:
         for name, found in chosen.items():
             for why, tests in _by_reason(found).items():
                 yield f"- {name}: {', '.join(sorted(tests))}: {why}"
+    yield from features()
     yield ""
+
+
+def features() -> Iterator[str]:
+    """What libraries without a suite do, and what there is of it here: a table for each."""
+    for library, rows in tomllib.loads((HERE / "features.toml").read_text()).items():
+        yield f"\n## What {library} does\n"
+        yield "It has no tests of its own that could be run; this list is written by hand.\n"
+        yield f"| {library} | manyhands | |\n|---|---|---|"
+        yield from (f"| {row['feature']} | {row['state']} | {row['here']} |" for row in rows)
 
 
 def _short(test: str) -> str:

@@ -8,5 +8,11 @@ stacks, errors) goes through a socket. It never runs code of the user's, and end
 ``_naming.py``      numbers for texts, code and stacks, which are told once
 ``_sources.py``     the source of what is in no file
 ``_sampling.py``    the thread that looks where the others are, some twenty times a second
+``_levels.py``      how closely lines are watched, and telling of them
+``_files.py``       in which files
+``_lines.py``       lines by ``sys.monitoring``; before Python 3.12, ``_tracing.py``: by ``sys.settrace``
+``_counts.py``      what is called for each line: which have run, or how often
+``_budgets.py``     the same within a share of the time, with what is missed by ``_estimates.py``; ``_windows.py``: for ``sys.settrace``
+``_cost.py``        what counting a line costs
 ``_probe.py``       the probe of this process: started, found again in a forked child, stopped
 """

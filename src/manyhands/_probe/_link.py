@@ -11,6 +11,7 @@ import json
 import os
 import socket
 import struct
+import threading
 from collections import deque
 from typing import Any
 
@@ -18,6 +19,7 @@ from manyhands._wire import _posix
 
 _PACKET = 60_000
 _MOST_WAITING = 100_000
+_FINISH = 0.5  # seconds that the observer may take for each of the last messages
 KIND = socket.SOCK_SEQPACKET
 
 
@@ -32,6 +34,7 @@ class Link:
         self.socket = connected
         connected.setblocking(False)
         self._waiting: deque[bytes] = deque()
+        self._sending = threading.Lock()  # the thread that samples sends, and at the end of the process whoever ends it
         self.unsaid = 0
 
     def tell(self, message: dict[str, Any]) -> None:
@@ -48,7 +51,7 @@ class Link:
             OSError: it is gone.
         """
         waiting = self._waiting
-        with contextlib.suppress(BlockingIOError):
+        with self._sending, contextlib.suppress(BlockingIOError):
             while waiting:
                 self.socket.send(waiting[0])
                 waiting.popleft()
@@ -69,6 +72,13 @@ class Link:
         """Have the thread that waits for the observer find that nothing more will come."""
         with contextlib.suppress(OSError):  # it has hung up
             self.socket.shutdown(socket.SHUT_RD)
+
+    def finish(self) -> None:
+        """Send what waits, if the observer takes it soon, and hang up."""
+        with contextlib.suppress(OSError):
+            self.socket.settimeout(_FINISH)
+            self.flush()
+        self.close()
 
     def close(self) -> None:
         """Hang up."""

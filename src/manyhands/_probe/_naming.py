@@ -28,6 +28,7 @@ class Names:
         self._tell = tell
         self._texts: dict[str, int] = {}
         self._codes: dict[int, tuple[CodeType, int]] = {}
+        self._numbers_of_files: dict[str, int] = {}
         self._lines: dict[tuple[int, int], int] = {}
         self._stacks: dict[tuple[tuple[int, int], ...], int] = {}
         self._files: set[str] = set()  # of code that has a number
@@ -81,6 +82,16 @@ class Names:
         self._codes.clear()
         self._lines.clear()
         self._stacks.clear()
+
+    def file(self, path: str) -> int:
+        """The number of a file, which is told as that of code without a name."""
+        number = self._numbers_of_files.get(path)
+        if number is None:
+            number = self._numbers_of_files[path] = self._new()
+            if path not in self._files:
+                self._note_file(path)
+            self._tell({"code": number, "file": path, "name": "", "line": 0})
+        return number
 
     def code(self, code: CodeType) -> int:
         """The number of a code object."""

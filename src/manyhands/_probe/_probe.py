@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sys
@@ -15,6 +16,8 @@ from manyhands._probe._sampling import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from manyhands._probe._levels import Levels
 
 ADDRESS = "MANYHANDS_WATCH_ADDRESS"  # of the observer, for processes that are started
 
@@ -54,9 +57,48 @@ class Probe:
             raise
         self.link = _link.Link(connected)
         self.names = Names(self.link.tell)
-        self.answers: dict[str, Callable[[Any], None]] = {}
+        self.answers: dict[str, Callable[[Any], None]] = {"level": self.count_lines, "files": self._count_in}
+        self._levels: Levels | None = None
+        self._counted: tuple[str, Any] = ("sample", None)
+        self._choosing = threading.Lock()
         self.sampler = Sampler(self.writer, self.link, self.names, self._obey, self.wants.get("rate", 20.0))
+        with contextlib.suppress(Exception):  # watching ends nothing
+            self.count_lines(self.wants.get("level", "sample"), self.wants.get("files"))
         self.sampler.start()
+
+    def count_lines(self, level: str, files: Any = ...) -> None:
+        """Watch so closely from now on, see :mod:`._levels`; not anew if that is so. ``files``: in which lines are counted.
+
+        Raises:
+            ValueError: there is no such level.
+        """
+        with self._choosing:
+            wanted = level, self._counted[1] if files is ... else files
+            if wanted == self._counted:
+                return
+            if self._levels is None:
+                from manyhands._probe._levels import Levels  # noqa: PLC0415 - most processes count no lines
+
+                self._levels = Levels(self.writer, self.names, self.link.tell)
+                self.sampler.before.append(self._levels.look)
+                _tell_counts_at_end()
+            self._levels.start(*wanted)
+            self._counted = wanted
+
+    def counts(self) -> str:
+        """The level that is in force: "sample" also where lines cannot be counted."""
+        return _segment.LEVELS[self.writer.words[_segment.LEVEL]]
+
+    def _count_in(self, files: Any) -> None:
+        if not callable(self._counted[1]):  # a function of this process's own is not to be sent, nor known of elsewhere
+            self.count_lines(self._counted[0], files)
+
+    def finish_counting(self) -> None:
+        """Count no more, and tell what has been counted: the process ends."""
+        if self._levels is not None:
+            self._levels.stop()
+            with contextlib.suppress(OSError):
+                self.link.flush()
 
     def introduce(self, about: dict[str, Any]) -> None:
         """It is something else than was said: a child that was forked has become a worker."""
@@ -86,12 +128,14 @@ class Probe:
     def stop(self) -> None:
         """Tell what has not been told, and hang up."""
         self.sampler.stop()
-        with contextlib.suppress(OSError):
-            self.link.flush()
-        self.link.close()
+        if self._levels is not None:
+            self._levels.stop()
+        self.link.finish()
 
     def abandon(self) -> None:
         """In a forked child: all of it is the parent's."""
+        if self._levels is not None:
+            self._levels.abandon()
         with contextlib.suppress(OSError):
             os.close(self.link.socket.detach())
 
@@ -117,6 +161,7 @@ class _State:
     probe: Probe | None = None
     starting = threading.Lock()
     is_followed = False  # whether children that are forked are watched as well
+    tells_counts = False  # whether counts of lines are told when the process ends
 
 
 _state = _State()
@@ -160,6 +205,22 @@ def _drop() -> None:
     probe, _state.probe = _state.probe, None
     if probe is not None and probe.pid == os.getpid():
         probe.stop()
+
+
+def _tell_counts_at_end() -> None:
+    """Also a child of multiprocessing's, which does not end as programs do."""
+    if not _state.tells_counts:
+        _state.tells_counts = True
+        atexit.register(_tell_counts)
+    process, util = sys.modules.get("multiprocessing.process"), sys.modules.get("multiprocessing.util")
+    if process is not None and util is not None and process.parent_process() is not None:
+        util.Finalize(None, _tell_counts, exitpriority=-100)
+
+
+def _tell_counts() -> None:
+    probe = here()
+    if probe is not None:
+        probe.finish_counting()
 
 
 def _in_child() -> None:

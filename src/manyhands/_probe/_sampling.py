@@ -5,7 +5,7 @@ for each thread, twenty times a second; the look itself makes the thread that ha
 nothing is looked at less and less often, down to twice a second.
 
 Processor times are asked of the kernel by the number of the thread: unlike ``pthread_getcpuclockid``, that is safe for one that is just
-    ending.
+ending.
 """
 
 from __future__ import annotations

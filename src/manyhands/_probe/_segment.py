@@ -49,7 +49,7 @@ LEVELS = ("off", "sample", "touch", "auto", "exact")
 # Kinds of records, and what their words are; times are nanoseconds of the monotonic clock, texts and stacks numbers of :mod:`._naming`.
 SAMPLE = 1  # thread, stack, processor time of the thread since the last one, task
 THREAD = 2  # thread, its name (text), 1 if it has ended
-LINES = 3  # file, line, how often since the last record of it, 1 if that is an estimate
+LINES = 3  # file (code without a name), line, runs since the last record of it; of an estimate, standard deviation (else 0) and bias
 # Tasks that took less than a millisecond may be told of together. A worker is a process id, or, of a thread that runs tasks, its number.
 CALL_BEGUN = 6  # call, function (text), how many tasks + 1 (0: not known), workers, backend (text)
 CALL_ENDED = 7  # call, 1 if by an error

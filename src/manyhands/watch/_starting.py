@@ -25,11 +25,14 @@ from manyhands.watch import _joined as _telling
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from manyhands.watch._origin import Part
+
 _START = 20.0  # seconds in which an observer is there
 _LEAVES_WITHIN = 1.0  # seconds
 _SAVED_WITHIN = 60.0  # seconds
 _TRIES = 5  # an observer may leave just when it has been found
 LOCK, LOG = "lock", "log"
+SAID = ".said"  # how files end by which the processes of a run agree who tells where the page is
 PACKAGES = ("starlette", "uvicorn")
 
 
@@ -166,8 +169,8 @@ def is_watched() -> bool:
     return _probe.here() is not None and _watched.joining is not None
 
 
-def join(choices: _choices.Choices, **settings: Any) -> Observer:
-    """Have this program watched, with all its pools; or, if it is, as it has been chosen now.
+def join(choices: _choices.Choices, part: Part | None = None, **settings: Any) -> Observer:
+    """Have this program watched, with all its pools; or, if it is, as it has been chosen now. ``part``: this process is one of a program's.
 
     Raises:
         WatchMissing: the page needs packages that are not installed.
@@ -176,15 +179,15 @@ def join(choices: _choices.Choices, **settings: Any) -> Observer:
     if not choices.terminal:
         _check_packages()
     with _state.joining:
-        return _joined(choices, settings)
+        return _joined(choices, part, settings)
 
 
-def _joined(choices: _choices.Choices, settings: dict[str, Any]) -> Observer:
+def _joined(choices: _choices.Choices, part: Part | None, settings: dict[str, Any]) -> Observer:
     for _ in range(_TRIES):
         found = observer(port=choices.port, host=choices.host, **settings)
         if not found.url and not choices.terminal:
             raise errors.WatchMissing(found.why)
-        if _greet(found, choices):
+        if _greet(found, choices, part):
             return found
     raise errors.WatchFailed("the observer does not answer; the next call starts another, if it has ended by then")
 
@@ -194,7 +197,7 @@ def _check_packages() -> None:
         raise errors.WatchMissing(f"watching needs {' and '.join(missing)}: pip install 'manyhands[watch]'")
 
 
-def _greet(found: Observer, choices: _choices.Choices) -> bool:
+def _greet(found: Observer, choices: _choices.Choices, part: Part | None) -> bool:
     """Whether the observer knows of this program from now on."""
     told = choices.told()
     told["open"] = _choices.wants_browser(choices.browser, is_terminal=sys.stderr is not None and sys.stderr.isatty())
@@ -204,9 +207,10 @@ def _greet(found: Observer, choices: _choices.Choices) -> bool:
         _state.saving = choices.save or _state.saving
         return True
     _probe.stop()
-    run = secrets.token_hex(8)
-    name = choices.name or _program()
-    probe = _probe.start(found.address, role="program", name=name, program=name, run=run, cwd=_here(), choices=told)
+    run = secrets.token_hex(8) if part is None else part.run
+    program = choices.name or (_program() if part is None else part.program)
+    about: dict[str, Any] = {"role": "program", "name": program} if part is None else {"role": "worker", "name": part.name}
+    probe = _probe.start(found.address, **about, program=program, run=run, cwd=_here(), choices=told)
     if probe is None:
         return False
     _watched.joining = {"address": found.address, "run": run, "wants": probe.wants, "teller": _telling.__name__}
@@ -216,6 +220,17 @@ def _greet(found: Observer, choices: _choices.Choices) -> bool:
         _state.is_hooked = True
         atexit.register(_leave_at_exit)
         os.register_at_fork(after_in_child=_forget)
+    return True
+
+
+def is_first(run: str) -> bool:
+    """Whether no other process has asked that of a run."""
+    try:
+        os.close(os.open(os.path.join(folder(), run + SAID), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        return False
+    except OSError:  # the observer leaves just now
+        return True
     return True
 
 

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from types import CodeType, TracebackType
 
+    from manyhands.watch._origin import Part
+
 _TALL = 720  # pixels of the frame in a notebook
 
 
@@ -114,15 +116,23 @@ def watch(
     return Watching(begin(choices))
 
 
-def begin(choices: _choices.Choices | None = None) -> _starting.Observer:
+def begin(choices: _choices.Choices | None = None, part: Part | None = None) -> _starting.Observer:
     """Join, as it has been chosen or by default, and say on standard error where the page is, if it has not been said.
+
+    ``part``: this process is one of a program that has not joined itself.
 
     Raises:
         WatchMissing, WatchFailed: as :func:`watch`.
     """
     was_watched = _starting.is_watched()
-    observer = _starting.join(choices or _choices.Choices())
-    if observer.url and not was_watched and sys.stderr is not None and "ipykernel" not in sys.modules:
+    observer = _starting.join(choices or _choices.Choices(), part)
+    if (
+        observer.url
+        and not was_watched
+        and (part is None or _starting.is_first(part.run))
+        and sys.stderr is not None
+        and "ipykernel" not in sys.modules
+    ):
         sys.stderr.write(f"manyhands: this run is shown at {observer.url}\n")
         sys.stderr.flush()
     return observer

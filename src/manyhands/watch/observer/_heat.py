@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 Place = tuple[str, int]  # a file, and a line of it
@@ -11,18 +12,28 @@ class Line:
     """What is known of one line.
 
     Attributes:
-        hits: how often it was seen, or counted.
+        seen: how often a thread was seen there.
+        runs: how often it has run, as far as that has been counted.
         time: nanoseconds that it, or what it has called, took.
         own: the part of that in which it was the innermost line.
         last: when it was seen last, in nanoseconds.
-        is_estimate: whether ``hits`` of counted lines are.
+        variance, bias: of what is estimated of ``runs``: errors that are different each time, and such as may all have one direction.
     """
 
-    __slots__ = ("hits", "is_estimate", "last", "own", "time")
+    __slots__ = ("bias", "last", "own", "runs", "seen", "time", "variance")
 
     def __init__(self) -> None:
-        self.hits = self.time = self.own = self.last = 0
-        self.is_estimate = False
+        self.seen = self.runs = self.time = self.own = self.last = self.variance = self.bias = 0
+
+    @property
+    def hits(self) -> int:
+        """How often it has run; where that has not been counted, how often it was seen."""
+        return self.runs or self.seen
+
+    @property
+    def error(self) -> float:
+        """By how much ``hits`` may be wrong; 0: it is exact, or no count."""
+        return 2 * math.sqrt(self.variance) + self.bias
 
 
 class FileHeat(NamedTuple):
@@ -50,18 +61,19 @@ class Heat:
                 continue
             been.add(place)
             line = self._line(place)
-            line.hits += 1
+            line.seen += 1
             line.time += lasted
             line.last = max(line.last, at)
         if stack:
             self._line(stack[0]).own += lasted
 
-    def counted(self, place: Place, count: int, at: int, *, is_estimate: bool = False) -> None:
-        """A line has run so often since it was told of last."""
+    def counted(self, place: Place, runs: int, at: int, *, error: int = 0, bias: int = 0) -> None:
+        """A line has run so often since it was told of last. Of an estimate: its standard deviation and its bias."""
         line = self._line(place)
-        line.hits += count
+        line.runs += runs
         line.last = max(line.last, at)
-        line.is_estimate |= is_estimate
+        line.variance += error * error
+        line.bias += bias
 
     def by_file(self) -> list[FileHeat]:
         """The files, hottest first."""

@@ -211,6 +211,10 @@ class Hub:
         if run is None:
             run = self.runs[token] = Run(token, str(hello.get("program", "")), now)
             self._forget_old()
+        if hello.get("role") == "program":
+            run.has_program = True
+        elif run.ended is not None and not run.has_program:
+            run.resume()
         if "choices" in hello:
             self._choose(run, hello["choices"])
         return run
@@ -289,6 +293,8 @@ class Hub:
         if process.role == "program":
             state = "done" if how == "" else "failed" if how is not None and how.startswith("exit") else "died"
             self._end_run(connection, state, DIED if how is None else how)
+        elif not process.run.has_program and not self.of(process.run):
+            self._end_run(connection, "done", "")
         connection.close()
         self._tell()
 

@@ -169,7 +169,8 @@ def _clear(folder: str) -> None:
     with contextlib.suppress(OSError, ValueError, KeyError), open(os.path.join(folder, _commands.PAGE), encoding="utf-8") as file:
         if json.load(file)["pid"] != os.getpid():  # the folder had been taken away, and another has made it anew
             return
-    for name in (_commands.SOCKET, _commands.PAGE, _starting.LOG, _starting.LOCK):
+    said = [name for name in os.listdir(folder) if name.endswith(_starting.SAID)]
+    for name in (*said, _commands.SOCKET, _commands.PAGE, _starting.LOG, _starting.LOCK):
         with contextlib.suppress(FileNotFoundError):
             os.unlink(os.path.join(folder, name))
     with contextlib.suppress(OSError):  # others of this user's have something in there

@@ -70,6 +70,9 @@ class Run:
         self.past = Call(0, nameless, None, 0, nameless, begun, ended=begun)
         self.running: dict[int, Task] = {}
         self.heat = Heat()
+        self.has_program = (
+            False  # whether any of its processes is the program, whose end is that of the run; else it is that of the last one
+        )
         self.choices: dict[str, Any] = {}  # of who watches it, see manyhands.watch
         self.sources: dict[str, str] = {}  # texts of code that is in no file, by the names of such files
         self.unsaved = ""  # why what was to be kept of it is not
@@ -183,6 +186,10 @@ class Run:
             kind, _, message = key.partition(": ")
             failure = self.errors[key] = Failure(kind, message)
         return failure
+
+    def resume(self) -> None:
+        """Another process of it has come, when all seemed to have gone."""
+        self.ended, self.state, self.how = None, "running", ""
 
     def end(self, at: int, state: str, how: str) -> None:
         """The program has gone."""

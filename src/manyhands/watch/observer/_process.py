@@ -218,7 +218,7 @@ class Process:
         file, _, _ = self.codes.get(record.a, ("", "", 0))
         if file:
             for heat in (self.heat, self.run.heat):
-                heat.counted((file, record.b), record.c, record.at, is_estimate=bool(record.d))
+                heat.counted((file, record.b), record.c, record.at, error=record.d, bias=record.e)
 
     # ------------------------------------------------------------ tasks
 

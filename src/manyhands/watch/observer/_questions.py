@@ -72,7 +72,7 @@ def heat(run: Run, process: Process | None, path: str, source: _sources.Source |
         "path": path,
         "lines": [] if source is None else source.lines,
         "heat": {
-            str(number): [line.hits, line.time / NS, line.own / NS, (line.last - run.begun) / NS, line.is_estimate]
+            str(number): [line.hits, line.time / NS, line.own / NS, (line.last - run.begun) / NS, round(line.error)]
             for number, line in sorted(lines.items())
         },
         "runnable": [] if source is None else source.runnable,

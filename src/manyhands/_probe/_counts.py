@@ -1,0 +1,165 @@
+"""How often lines have run, by file and line: what is called for each line, and what is told of it.
+
+Counts are in plain lists, one for each file, by line number. They are written by whatever thread runs a line, and read by the one that
+samples: Python's lock is only given up at the end of a call and where a loop goes back, and there is neither between reading a count and
+writing it. No code object is a key anywhere: its hash, which is one of all of its byte code, takes longer than all else.
+
+A counter of a level is called with a code object and a line, as ``sys.monitoring`` does it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+    from types import CodeType
+
+_LONGEST = 1_000_000  # lines of a file
+
+
+Place = tuple[str, int]  # a file, and a line of it
+
+
+class News(NamedTuple):
+    """A line has run ``runs`` times more, at ``at``, or just now if that is 0.
+
+    Attributes:
+        error: one standard deviation of what is estimated of that; 0: it is exact.
+        bias: by how much it may be wrong in the same direction each time.
+    """
+
+    file: str
+    line: int
+    runs: int
+    at: int = 0
+    error: int = 0
+    bias: int = 0
+
+
+class Counter:
+    """What all levels have in common.
+
+    Attributes:
+        files: by name; the lists only grow, in place.
+        count: called for each line.
+        again: code whose lines are to be counted again.
+        weights: of lines that cost more to be counted than others, by how much.
+    """
+
+    count: Callable[[CodeType, int], object]
+
+    def __init__(self) -> None:
+        self.files: dict[str, list[int]] = {}
+        self.again: list[CodeType] = []
+        self.weights: dict[Place, float] = {}
+        self._told: dict[str, list[int]] = {}
+
+    def has_room(self, file: str, lines: int) -> bool:
+        """Whether a file's lines up to that one can be counted."""
+        counts = self.files.get(file)
+        if counts is None:
+            counts = self.files[file] = []
+        missing = lines + 1 - len(counts)
+        if missing > 0:
+            if lines >= _LONGEST:
+                return False
+            counts += [0] * missing
+        return True
+
+    def favour(self, code: CodeType | None) -> None:
+        """The code that runs most, as far as is known; it is looked for first."""
+
+    def is_closed(self, file: str, line: int) -> bool:
+        """Whether a line is not to be counted just now."""
+        return False
+
+    def have_all_run(self, file: str, lines: Iterable[int]) -> bool:
+        """Whether nothing new can be told of these lines."""
+        return False
+
+    def open(self, places: list[tuple[str, int]]) -> None:
+        """A window opens: all lines are counted again. Threads are just now at these places."""
+
+    def news(self) -> list[News]:
+        """What has not been told yet; that is the end of a window. Code in :attr:`again` has to be armed for the next one.
+
+        For one thread at a time.
+        """
+        return list(self._differences())
+
+    def _differences(self) -> Iterator[News]:
+        for file, counts in list(self.files.items()):
+            now = counts[:]
+            told = self._told.get(file)
+            if now == told:
+                continue
+            told = self._told.setdefault(file, [])
+            told += [0] * (len(now) - len(told))
+            for line, count in enumerate(now):
+                if count != told[line]:
+                    yield News(file, line, count - told[line])
+                    told[line] = count
+
+
+class Exact(Counter):
+    """Each line is counted each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count, self._favour = _exactly(self.files)
+
+    def favour(self, code: CodeType | None) -> None:
+        self._favour(code)
+
+
+def _exactly(files: dict[str, list[int]]) -> tuple[Callable[[CodeType, int], object], Callable[[CodeType | None], None]]:
+    favourite: CodeType | None = None
+    favoured: list[int] = []
+
+    def count(code: CodeType, line: int) -> None:
+        if code is favourite:
+            favoured[line] += 1
+        else:
+            files[code.co_filename][line] += 1
+
+    def favour(code: CodeType | None) -> None:
+        nonlocal favourite, favoured
+        # In this order no line is counted in another file, wherever the thread is stopped.
+        favourite = None
+        if code is not None:
+            favoured = files[code.co_filename]
+            favourite = code
+
+    return count, favour
+
+
+class Touch(Counter):
+    """Which lines have run, and when first. ``no_more``: what tells that a place in the code is not to be asked about again."""
+
+    def __init__(self, no_more: object, _cost: object = None) -> None:
+        super().__init__()
+        files = self.files
+        self._first: deque[tuple[str, int, int, int]] = deque()
+        first = self._first
+
+        def count(code: CodeType, line: int) -> object:
+            file = code.co_filename
+            if not files[file][line]:
+                files[file][line] = 1
+                first.append((file, line, 1, time.monotonic_ns()))
+            return no_more
+
+        self.count = count
+
+    def is_closed(self, file: str, line: int) -> bool:
+        return self.files[file][line] > 0
+
+    def have_all_run(self, file: str, lines: Iterable[int]) -> bool:
+        counts = self.files[file]
+        return all(counts[line] for line in lines)
+
+    def news(self) -> list[News]:
+        return [News(*self._first.popleft()) for _ in range(len(self._first))]

@@ -1,0 +1,177 @@
+"""How closely this process is watched: whether lines are counted, and how.
+
+``sample``  no lines; where the threads are, some times a second
+``touch``   which lines have run, and when first
+``auto``    counted as long as that costs little, else estimated
+``exact``   each line, each time
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from manyhands._probe import _counts, _segment
+from manyhands._probe._cost import Measured, Unavailable
+from manyhands._probe._files import Chosen, chooser
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from manyhands._probe._counts import Counter, News
+    from manyhands._probe._naming import Names
+    from manyhands._probe._segment import Writer
+
+_means: Any
+_Touch: Any
+if sys.version_info >= (3, 12):
+    from manyhands._probe import _lines as _means
+    from manyhands._probe._budgets import Budgeted as _Budgeted
+    from manyhands._probe._counts import Touch as _Touch
+else:
+    from manyhands._probe import _tracing as _means
+    from manyhands._probe._windows import Seen as _Touch
+    from manyhands._probe._windows import Windowed as _Budgeted
+
+COUNTED = ("touch", "auto", "exact")
+_FIRST, _INTERVAL = 40_000_000, 200_000_000  # nanoseconds between two times that counts are told: at first, and later
+_LONGER = 1.3
+_SETTLES = 5  # times that counts are told, for each time that is looked which code has run to its last line
+_MOST_RECORDS = _segment.RECORDS // 4  # of one time
+_MOST_THREADS = 64
+_UNLIMITED = 1 << 40
+_NOTHING = Measured(0.0, 0.0)
+
+
+def _counter(level: str, cost: Measured) -> Counter:
+    if level == "exact":
+        return _counts.Exact()
+    counter: Counter = (_Budgeted if level == "auto" else _Touch)(_means.NO_MORE, cost)
+    return counter
+
+
+class Levels:
+    """How lines are counted, and telling of it; ``tell(message)`` sends what is long."""
+
+    def __init__(self, writer: Writer, names: Names, tell: Callable[[dict[str, Any]], None]) -> None:
+        self._writer = writer
+        self._names = names
+        self._tell = tell
+        self._lock = threading.Lock()  # between the thread that samples, and whoever changes the level
+        self._chosen = Chosen(chooser(None))
+        self._counter: Counter | None = None
+        self._means: Any = None
+        self._untold: deque[News] = deque()
+        self._told = 0  # when counts were
+        self._interval: float = _FIRST
+        self._windows = 0
+        self._cost = _NOTHING
+
+    @property
+    def level(self) -> str:
+        """The one that is in force."""
+        return _segment.LEVELS[self._writer.words[_segment.LEVEL]]
+
+    def start(self, level: str, files: Any = None) -> None:
+        """Count lines from now on as the level says, in these files (as :func:`._files.chooser` takes it).
+
+        Raises:
+            ValueError: there is no such level.
+        """
+        if level not in _segment.LEVELS:
+            raise ValueError(f"level={level!r}: there are {', '.join(_segment.LEVELS)}")
+        with self._lock:
+            self._stop()
+            self._chosen = Chosen(chooser(files))
+            if level in COUNTED:
+                level = self._count(level)
+            self._writer.words[_segment.LEVEL] = _segment.LEVELS.index(level)
+
+    def stop(self) -> None:
+        """Count no more, and tell what has been counted. Nothing is left switched on."""
+        with self._lock:
+            self._stop()
+
+    def abandon(self) -> None:
+        """In a forked child: what was switched on is the parent's."""
+        if self._means is not None:
+            self._means.stop()
+
+    def look(self) -> None:
+        """Tell what has been counted, if it is time to. For the thread that samples."""
+        now = time.monotonic_ns()
+        if self._counter is None or now - self._told < self._interval:
+            return
+        with self._lock:
+            self._told, self._interval = now, min(_INTERVAL, self._interval * _LONGER)
+            if self._counter is not None and not self._untold:
+                self._end_window(self._counter)
+            self._tell_some(_MOST_RECORDS)
+
+    def _count(self, level: str) -> str:
+        """The level that is in force then."""
+        try:
+            self._cost = _means.cost(_counts.Exact() if level == "exact" else _Budgeted(_means.NO_MORE, _NOTHING, _UNLIMITED))
+            self._counter = _counter(level, self._cost)
+            self._means = _means.Means(self._counter, self._chosen)
+            self._means.start()
+            self._told, self._interval = time.monotonic_ns(), _FIRST
+        except Unavailable as error:
+            self._counter = self._means = None
+            self._tell({"uncounted": str(error)})
+            return "sample"
+        return level
+
+    def _stop(self) -> None:
+        counter, means = self._counter, self._means
+        self._counter = self._means = None
+        if counter is not None:
+            means.stop()
+            self._take(counter)
+            self._tell_some(_segment.RECORDS // 2)
+
+    def _end_window(self, counter: Counter) -> None:
+        self._take(counter)
+        self._means.again(counter.again)
+        self._windows += 1
+        if self._windows % _SETTLES == 0 and isinstance(counter, _counts.Touch):
+            self._means.settle()
+        frames = list(self._frames(counter))
+        counter.open([(frame.f_code.co_filename, _line_of(frame)) for frame in frames])
+        if frames:
+            counter.favour(frames[0].f_code)
+
+    def _take(self, counter: Counter) -> None:
+        news = counter.news()
+        self._untold.extend(news)
+        lines = sum(each.runs for each in news if not each.error)
+        self._writer.words[_segment.COST] += round(lines * self._cost.counting)
+
+    def _tell_some(self, most: int) -> None:
+        now = time.monotonic_ns()
+        for _ in range(min(most, len(self._untold))):
+            file, line, runs, at, error, bias = self._untold.popleft()
+            self._writer.write(_segment.LINES, at or now, self._names.file(file), line, runs, error, bias)
+
+    def _frames(self, counter: Counter) -> Iterator[FrameType]:
+        """The innermost frames whose lines are counted, of all other threads; the main thread's first."""
+        own, main = threading.get_ident(), threading.main_thread().ident
+        stacks = sorted(sys._current_frames().items(), key=lambda item: item[0] != main)  # noqa: SLF001 - there is no other way
+        for ident, innermost in stacks[:_MOST_THREADS]:
+            frame: FrameType | None = innermost if ident != own else None
+            while frame is not None and frame.f_code.co_filename not in counter.files:
+                frame = frame.f_back
+            if frame is not None:
+                yield frame
+
+
+def _line_of(frame: FrameType) -> int:
+    """Where a frame is; of one that has just begun, its first line that is told of."""
+    code, line = frame.f_code, frame.f_lineno or 0
+    if line != code.co_firstlineno:
+        return line
+    return min((each for _, _, each in code.co_lines() if each is not None and each > line), default=line)
