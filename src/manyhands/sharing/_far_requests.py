@@ -74,6 +74,7 @@ class Service:
     """One connection. It is the teller of ``_operations.perform``."""
 
     is_far = True
+    copies_views = False
 
     def __init__(self, client: Client, lane: SealedLane, exposed: Mapping[str, Exposed]) -> None:
         self._client = client
