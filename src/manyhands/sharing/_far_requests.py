@@ -37,6 +37,7 @@ _BY_NAME = frozenset({*SPECIAL, *_SHOWING}) - {
 _FORMATTING = frozenset({"format", "format_map"})
 _BY_REFERENCE = frozenset(
     {
+        *(tuple, frozenset),  # in which there is what can be changed: all others are data
         *(list, dict, set, bytearray, deque, OrderedDict, defaultdict, Counter, types.GeneratorType, _iterating.Cursor),
         *(type({}.keys()), type({}.values()), type({}.items()), enumerate, zip, map, filter),
         *map(type, map(iter, ([], (), {}, {}.values(), {}.items(), set(), deque(), "", b"", bytearray(), range(0)))),
