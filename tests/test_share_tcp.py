@@ -266,6 +266,8 @@ def test_numbers_that_were_not_told_are_nobodys(listener, far, thing):
 def test_only_what_is_exposed(listener):
     with pytest.raises(ShareRefused, match="nothing is exposed under the name 'other'"):
         share.connect(f"{listener.address}/other", key=KEY)
+    with pytest.raises(ShareRefused, match="tcp://host:port/name"):
+        share.connect(listener.address, key=KEY)
     words = share.connect(f"{listener.address}/words", key=KEY)
     words.update("abc")
     with pytest.raises(NotExposed, match="what may be used is update"):

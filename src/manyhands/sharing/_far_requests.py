@@ -117,7 +117,8 @@ class Service:
         if operation == OPEN:
             exposed = self._exposed.get(name)
             if exposed is None:
-                raise errors.ShareRefused(f"nothing is exposed under the name {name!r:.80}")
+                said = f"nothing is exposed under the name {name!r:.80}" if name else "the address has no name: tcp://host:port/name"
+                raise errors.ShareRefused(said)
             return self.value(_Told(self._client.open(exposed)))
         self._check(operation, number, name, args)
         reply: bytes = _operations.perform(self, caller, operation, number, name, args, kwargs)
