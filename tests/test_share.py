@@ -1041,3 +1041,8 @@ def test_values_arrive_as_they_are(there, value):
 def test_what_can_be_asked_is_told_apart_by_number():
     numbers = [value for name, value in vars(_asked).items() if name.isupper() and type(value) is int and name != "ONE_WAY"]
     assert len(numbers) == len(set(numbers))
+
+
+def test_a_timeout_that_is_no_number():
+    with pytest.raises(ValueError, match=r"timeout='5' is not allowed; timeout is a number of seconds, or None"):
+        manyhands.lock(share(Counter()), timeout="5")
