@@ -15,7 +15,10 @@ from pathlib import Path
 SUPPORTED = ("3.11", "3.12", "3.13")
 ROOT = Path(__file__).parent.parent
 # What runs programs, servers, peers and crashes rather than asks anything of a Python runs on one. ALL_TESTS=1 runs everything on each.
-_ONCE = ("cli", "cli_cache", "remote_store", "examples", "store_faults", "traps_of_peers", "traps_of_caches", "types")
+_ONCE = (
+    *("cli", "cli_cache", "remote_store", "examples", "explanations", "lifecycle"),
+    *("share_machine", "store_faults", "store_machine", "traps_of_peers", "traps_of_caches", "types"),
+)
 # A Python between the oldest and the newest runs one in so many of the others.
 _IN_BETWEEN = 4
 OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
