@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import fcntl
 import gc
 import multiprocessing
 import os
@@ -844,6 +845,21 @@ def test_the_name_of_who_was_killed_is_not_told_as_one_that_there_is():
     assert str(caught.value).count("of one that dies") == 1
 
 
+def test_who_looks_whether_an_owner_lives_does_not_look_like_it():
+    program = """
+        import os, signal, manyhands
+        kept = manyhands.share([], name="of one that died")
+        print(manyhands.sharing._table.here.address, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    with scripts.started(program) as owner:
+        folder = owner.stdout.readline().strip()
+        owner.wait()
+    with open(os.path.join(folder, _folder._LOCK), "rb") as looked_at:
+        fcntl.flock(looked_at, fcntl.LOCK_SH)  # as whoever looks does for a moment
+        assert not _folder.is_lived_in(folder)
+
+
 def test_nobody_forks_while_a_new_client_is_asked_for_the_key():
     """OpenSSL's locks, which a thread may hold just then, would be held for ever in the child."""
     program = """
@@ -1025,3 +1041,8 @@ def test_values_arrive_as_they_are(there, value):
 def test_what_can_be_asked_is_told_apart_by_number():
     numbers = [value for name, value in vars(_asked).items() if name.isupper() and type(value) is int and name != "ONE_WAY"]
     assert len(numbers) == len(set(numbers))
+
+
+def test_a_timeout_that_is_no_number():
+    with pytest.raises(ValueError, match=r"timeout='5' is not allowed; timeout is a number of seconds, or None"):
+        manyhands.lock(share(Counter()), timeout="5")

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
+import queue
 import resource
 import signal
 import time
+import weakref
+from concurrent.futures import ThreadPoolExecutor
 from multiprocessing import get_context
 
 import numpy as np
 import psutil
 import pytest
+import waiting
 
 from manyhands import lock, share, snapshot
-from manyhands.sharing import _lanes, _serving
+from manyhands.sharing import _folder, _lanes, _peers, _proxies, _serving
 
 SIZE = 200_000  # numbers: more than a megabyte
 
@@ -218,3 +223,47 @@ def _begin_late(_):
 def test_who_connects_anew_after_an_interruption_was_never_gone(holder, monkeypatch):
     lock.run(holder, _begin_late)
     test_a_call_that_is_interrupted_in_the_midst_of_a_large_array(holder, monkeypatch, "receive_descriptor")
+
+
+class Nest:
+    def __init__(self):
+        self.eggs = weakref.WeakSet()
+
+    def lay(self):
+        egg = Holder()
+        self.eggs.add(egg)
+        return share.ref(egg)
+
+    def count(self):
+        return len(self.eggs)
+
+
+def test_no_room_for_a_connection_is_not_the_owners_death_and_nothing_is_kept_for_it(monkeypatch):
+    asked = queue.SimpleQueue()
+
+    def refuse(address):
+        asked.put(address)
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with share.keeper() as keeper:
+        nest = keeper.new(Nest)
+        peer = _peers.peer_at(_proxies.reference_of(nest).address)
+        eggs = [nest.lay() for _ in range(3)]
+        assert nest.count() == 3
+
+        def drop_one():
+            while peer._idle:
+                peer._idle.pop().close()
+            nest.lay()
+            return not asked.empty()
+
+        with lock(nest), ThreadPoolExecutor(1) as others:  # which holds the one connection that there is in the end
+            monkeypatch.setattr(_folder, "connect", refuse)
+            waiting.until(drop_one)
+            with pytest.raises(OSError, match="Too many open files"):
+                others.submit(nest.count).result(30)
+            eggs.clear()
+            for _ in range(4):  # so often has it been tried, of each that was dropped
+                asked.get(timeout=30)
+        monkeypatch.undo()
+        waiting.until(lambda: nest.count() == 0)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections import OrderedDict, deque
+from collections import OrderedDict, UserDict, defaultdict, deque
 from types import SimpleNamespace
 
 import pytest
 
 import manyhands
-from manyhands import share
+from manyhands import batch, share
 
 
 @dataclasses.dataclass
@@ -116,3 +116,36 @@ def test_the_class_of_a_proxy_makes_what_the_object_is(at):
         return type(items)((1, 2)), type(table)(a=1)
 
     assert at(use, share([3]), share({})) == ([1, 2], {"a": 1})
+
+
+def change_what_is_in(table):
+    for items in table.values():
+        items.append("by values")
+    for key, items in table.items():
+        items.append(key)
+    with batch(table) as calls:
+        seen = calls.values()
+    for items in seen.result():
+        items.append("in a batch")
+
+
+@pytest.mark.parametrize("make", [dict, OrderedDict, lambda **has: defaultdict(list, has)])
+def test_what_is_reached_by_views_is_the_mappings_own(at, make):
+    table = make(a=[])
+    at(change_what_is_in, share(table))
+    assert table == {"a": ["by values", "a", "in a batch"]}
+
+
+def test_a_view_in_another_process_is_that_of_a_moment():
+    table = share.new(dict, a=1, b=[2])
+    assert [table.pop(key) for key, _ in table.items()] == [1, [2]]
+    assert table == {}
+
+
+class Registry(UserDict):
+    def get(self, key, make):
+        return self[key] if key in self else make(key)
+
+
+def test_a_mapping_with_a_get_of_its_own(at):
+    assert at(lambda table: (table.get("a", str.upper), table.get("b", str.upper)), share(Registry(a=1))) == (1, "B")

@@ -139,6 +139,25 @@ def test_errors_are_those_of_the_object_where_the_class_is_pythons(far):
     assert (counted.result(), far.inc()) == (1, 2)
 
 
+def test_calls_that_are_not_waited_for(far, thing):
+    futures = [manyhands.later(far).inc() for _ in range(3)]
+    assert [future.result(30) for future in futures] == [1, 2, 3]
+    with pytest.raises(ValueError, match="no"):
+        manyhands.later(far).fail("value").result(30)
+    with lock(far):
+        assert manyhands.later(far).inc().result(30) == 4
+    manyhands.later(far, reply=False).inc()
+    assert manyhands.later(far).inc().result(30) == 6
+
+
+def test_tuples_in_which_something_can_be_changed(far, thing):
+    thing.items = {"a": [1], "b": 2}
+    for _, part in far.items.items():
+        if part != 2:
+            part.append(3)
+    assert thing.items == {"a": [1, 3], "b": 2}
+
+
 def test_transactions_and_threads(far, thing):
     def count():
         for _ in range(50):
@@ -247,6 +266,8 @@ def test_numbers_that_were_not_told_are_nobodys(listener, far, thing):
 def test_only_what_is_exposed(listener):
     with pytest.raises(ShareRefused, match="nothing is exposed under the name 'other'"):
         share.connect(f"{listener.address}/other", key=KEY)
+    with pytest.raises(ShareRefused, match="tcp://host:port/name"):
+        share.connect(listener.address, key=KEY)
     words = share.connect(f"{listener.address}/words", key=KEY)
     words.update("abc")
     with pytest.raises(NotExposed, match="what may be used is update"):

@@ -15,9 +15,12 @@ from pathlib import Path
 SUPPORTED = ("3.11", "3.12", "3.13")
 ROOT = Path(__file__).parent.parent
 # What runs programs, servers, peers and crashes rather than asks anything of a Python runs on one. ALL_TESTS=1 runs everything on each.
-_ONCE = ("cli", "cli_cache", "remote_store", "examples", "store_faults", "traps_of_peers", "traps_of_caches", "types")
-# A Python between the oldest and the newest runs one in so many of the others.
-_IN_BETWEEN = 4
+_ONCE = (
+    *("cli", "cli_cache", "remote_store", "examples", "explanations", "lifecycle"),
+    *("share_machine", "store_faults", "store_machine", "traps_of_peers", "traps_of_caches", "types"),
+)
+# Of the others they run one in so many, the same ones each time: the newest Python, and those between it and the oldest.
+_NEWEST, _IN_BETWEEN = 2, 4
 OWN = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 
@@ -71,8 +74,8 @@ def _left_out(version: str) -> list[str]:
     """What pytest is told to leave out on another Python."""
     if os.environ.get("ALL_TESTS"):
         return []
-    some = [] if version in {SUPPORTED[0], SUPPORTED[-1]} else [f"--one-in={_IN_BETWEEN}"]
-    return [*some, *(f"--ignore=tests/test_{name}.py" for name in _ONCE)]
+    share = {SUPPORTED[0]: 1, SUPPORTED[-1]: _NEWEST}.get(version, _IN_BETWEEN)
+    return [f"--one-in={share}", *(f"--ignore=tests/test_{name}.py" for name in _ONCE)]
 
 
 def own_suite() -> tuple[str, int]:

@@ -55,8 +55,11 @@ class Remote:
 
     def hold(self) -> None:
         """Have the owner know that this process has it."""
-        self.count_one()
-        _dropping.tell_of(self.peer, lambda: [self.number])
+        _dropping.tell_of(self.peer, self._counted)
+
+    def _counted(self) -> list[int]:
+        self.count_one()  # when there is a connection to say it over
+        return [self.number]
 
     def count_one(self) -> None:
         """The owner is about to be told of one more hold."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from manyhands import errors
 from manyhands._engine._futures import Future
 from manyhands.sharing import _asked, _callers, _coding, _local, _own_calls, _proxies, _streams
-from manyhands.sharing._arrivals import Local
+from manyhands.sharing._arrivals import Local, Remote
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,7 +64,7 @@ def ask_later(proxy: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, An
     future: Called[Any] | None = Called() if reply else None
     if reference.is_in_transaction():  # elsewhere it would wait for the end of that
         _own_calls.settle(future, lambda: reference.request(_asked.CALL, name, args, kwargs))
-    elif type(reference) is Local:
+    elif type(reference) is not Remote:
         _own_calls.put(future, reference, name, args, kwargs)
     else:
         _send(future, reference, name, args, kwargs)

@@ -210,6 +210,10 @@ class Machine:
         lane.close()
         self.close()
 
+    def is_in_transaction(self) -> bool:
+        """Whether the caller is in one with an object of that process."""
+        return _callers.here.number in self._pinned
+
     def close(self) -> None:
         """Close the connections that nobody uses just now."""
         while self._idle:
@@ -252,6 +256,10 @@ class Distant:
 
     def unlock(self) -> None:
         self.machine.unlock(self.number)
+
+    def is_in_transaction(self) -> bool:
+        """Whether the caller is in one, with an object of that process."""
+        return self.machine.is_in_transaction()
 
     def raised(self, error: Any) -> BaseException:
         return StopIteration() if error is None else _error_of(*error)

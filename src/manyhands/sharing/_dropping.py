@@ -9,6 +9,7 @@ import contextlib
 import queue
 import sys
 import threading
+import time
 import weakref
 from collections import defaultdict
 from functools import partial
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from manyhands.sharing._table import Entry
 
 _AT_ONCE = 1000
+_PAUSE = 0.05  # seconds, where there is no room for a connection
 _FAREWELL = 1.0  # seconds that it may take to tell what there is
 
 
@@ -83,9 +85,21 @@ class _Housekeeping:
             else:
                 came[peer] += what
         for peer, proxies in came.items():
-            tell_of(peer, partial(_held, proxies, again=False))
+            try:
+                tell_of(peer, partial(_held, proxies, again=False))
+            except OSError:
+                self._put_off([(peer, proxies, 0)])
         for peer, counts in gone.items():
-            peer.tell(ops.LET_GO, 0, (counts,))
+            try:
+                peer.tell(ops.LET_GO, 0, (counts,))
+            except OSError:
+                self._put_off([(peer, number, tuple(more)) for number, *more in counts])
+
+    def _put_off(self, notes: list[tuple[Any, ...]]) -> None:
+        """Tell it later: this process has no descriptor for a connection just now."""
+        for note in notes:
+            self.queue.put(note)
+        time.sleep(_PAUSE)
 
 
 def tell_of(peer: Peer, held: Callable[[], list[int]]) -> None:

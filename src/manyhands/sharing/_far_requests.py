@@ -37,6 +37,7 @@ _BY_NAME = frozenset({*SPECIAL, *_SHOWING}) - {
 _FORMATTING = frozenset({"format", "format_map"})
 _BY_REFERENCE = frozenset(
     {
+        *(tuple, frozenset),  # in which there is what can be changed: all others are data
         *(list, dict, set, bytearray, deque, OrderedDict, defaultdict, Counter, types.GeneratorType, _iterating.Cursor),
         *(type({}.keys()), type({}.values()), type({}.items()), enumerate, zip, map, filter),
         *map(type, map(iter, ([], (), {}, {}.values(), {}.items(), set(), deque(), "", b"", bytearray(), range(0)))),
@@ -74,6 +75,7 @@ class Service:
     """One connection. It is the teller of ``_operations.perform``."""
 
     is_far = True
+    copies_views = False
 
     def __init__(self, client: Client, lane: SealedLane, exposed: Mapping[str, Exposed]) -> None:
         self._client = client
@@ -115,7 +117,8 @@ class Service:
         if operation == OPEN:
             exposed = self._exposed.get(name)
             if exposed is None:
-                raise errors.ShareRefused(f"nothing is exposed under the name {name!r:.80}")
+                said = f"nothing is exposed under the name {name!r:.80}" if name else "the address has no name: tcp://host:port/name"
+                raise errors.ShareRefused(said)
             return self.value(_Told(self._client.open(exposed)))
         self._check(operation, number, name, args)
         reply: bytes = _operations.perform(self, caller, operation, number, name, args, kwargs)

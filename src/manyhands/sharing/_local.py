@@ -16,6 +16,7 @@ class _Teller:
     method = _coding.IS_METHOD
     async_method = _coding.IS_ASYNC_METHOD
     is_far = False
+    copies_views = False
 
     @staticmethod
     def atom(value: Any) -> Any:

@@ -54,6 +54,7 @@ class Teller(Protocol):
         """A number or a text."""
 
     is_far: bool  # whether that is another process
+    copies_views: bool  # whether views of dicts go there by value
     method: Any  # what is said of a name that is a method's
     async_method: Any  # the same, where what it returns is to be awaited
 
@@ -148,9 +149,15 @@ def _told(teller: Teller, entry: Entry, value: Any, *, by_reference: bool) -> An
     if by_reference or _values.stays(value):
         return teller.value(teller.mention(value, entry))
     try:
-        return teller.value(value)
+        return teller.value(_seen(teller, entry, value))
     except errors.NotSerializable:  # as a generator, or an object that has a lock
         return teller.value(teller.mention(value, entry))
+
+
+def _seen(teller: Teller, entry: Entry, value: Any) -> Any:
+    if type(value) in _values.VIEWS and teller.copies_views:
+        return _values.seen_from_afar(value, lambda part: teller.mention(part, entry))
+    return value
 
 
 # ---------------------------------------------------------------- attributes
@@ -244,7 +251,7 @@ def _many(teller: Teller, caller: int, entry: Entry, _: str, args: tuple[Any, ..
 
 def _part(teller: Teller, entry: Entry, name: str, result: Any) -> Any:
     is_live = name in _READING or id(result) in here.table.by_id or _values.stays(result) or _values.is_part(entry.obj, name, result)
-    return teller.mention(result, entry) if is_live else result
+    return teller.mention(result, entry) if is_live else _seen(teller, entry, result)
 
 
 # ---------------------------------------------------------------- new ones

@@ -1,4 +1,4 @@
-"""``later(c).inc()``, where the object is one of this process: the calls of a thread are run in another, one after the other."""
+"""``later(c).inc()``, for objects of this process and of other machines: the calls of a thread are run in another, one by one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from manyhands.sharing import _asked, _callers, _local
+from manyhands.sharing._arrivals import Local
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +67,7 @@ def _run(calls: queue.SimpleQueue[tuple[Any, ...] | None]) -> None:
 
 
 def _called(reference: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    if inspect.iscoroutinefunction(getattr(type(reference.entry.obj), name, None)):
+    if isinstance(reference, Local) and inspect.iscoroutinefunction(getattr(type(reference.entry.obj), name, None)):
         from manyhands.sharing import _looping  # noqa: PLC0415 - asyncio takes 40 ms
 
         return _looping.result_here(reference.entry, name, *_local.arguments(args, kwargs))

@@ -7,6 +7,7 @@ always that to the last request. A connection whose call was interrupted is read
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import threading
 from collections import deque
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _unmarshalled = _coding.unmarshalled
+_NO_ROOM = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS})
 _GIVE_UP = _coding.atom((0, ops.GIVE_UP, 0, "", (), {}))
 
 
@@ -97,7 +99,11 @@ class Peer:
         return self.request(*asked)
 
     def tell(self, operation: int, number: int = 0, args: tuple[Any, ...] | Callable[[], tuple[Any, ...]] = ()) -> bool:
-        """Say something that is not answered; False: nobody is there. ``args`` may be what gives them, when it can be said."""
+        """Say something that is not answered; False: nobody is there. ``args`` may be what gives them, when it can be said.
+
+        Raises:
+            OSError: there is no room for one more descriptor; nothing has been said.
+        """
         caller = _callers.current()
         try:
             lane = self._taken(caller)
@@ -173,12 +179,15 @@ class Peer:
 
         Raises:
             OwnerDied: nobody is there.
+            OSError: there is no room for one more descriptor.
         """
         from manyhands.sharing._table import here  # noqa: PLC0415 - it is another after a fork
 
         try:
             connected, key = _folder.connect(self.address)
         except OSError as error:
+            if error.errno in _NO_ROOM:  # here: that tells nothing of the owner
+                raise
             raise errors.OwnerDied(self.address) from error
         try:
             _handshake.as_client(connected, key, here.token)

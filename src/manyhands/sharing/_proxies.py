@@ -188,13 +188,22 @@ class _Mapping(Proxy):
 
     def get(self, /, *args: Any, **kwargs: Any) -> Any:
         """As the mapping's own; but a default is the caller's object, and no copy of it: by that ``match`` tells that there is none."""
-        if len(args) != 2 or type(args[1]) in ATOMS:
+        if len(args) != 2 or type(args[1]) in ATOMS or not (type(args[1]) is object or _gives_default(_reference(self).kind)):
             return _reference(self).request(0, "get", args, kwargs)
         found = _reference(self).request(0, "get", (args[0], _NOTHING), kwargs)
         return args[1] if type(found) is str and found == _NOTHING else found
 
 
 _NOTHING = os.urandom(16).hex()  # in the place of such a default
+
+
+def _gives_default(kind: Kind) -> bool:
+    """Whether what is given to ``get`` is a default: a class's own method may take it for anything, and use it."""
+    cls = class_of(kind)
+    return next((vars(base)["get"] for base in getattr(cls, "__mro__", ()) if "get" in vars(base)), None) in _GETTING
+
+
+_GETTING = (dict.get, collections.abc.Mapping.get, types.MappingProxyType.get)
 
 
 collections.abc.Sequence.register(_Sequence)  # which marks them, and their subclasses

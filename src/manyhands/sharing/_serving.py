@@ -131,6 +131,7 @@ class Service:
     method = _coding.METHOD
     async_method = _coding.ASYNC_METHOD
     is_far = True
+    copies_views = True
 
     def __init__(self, session: Session, lane: Lane) -> None:
         self.session = session

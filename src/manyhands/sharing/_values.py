@@ -15,9 +15,12 @@ import gc
 import io
 import sys
 import types
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from manyhands.sharing._table import is_waited_for
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ATOMS = frozenset({type(None), bool, int, float, complex, str, bytes})
 _FIXED = frozenset({type(Ellipsis), type(NotImplemented), range, decimal.Decimal, types.ModuleType})
@@ -29,6 +32,8 @@ _PLACES = ("threading", "_thread", "queue", "_queue", "socket", "ssl", "select",
 _CONTAINERS = frozenset({list, dict, collections.deque, collections.OrderedDict, collections.defaultdict, collections.Counter})
 _GIVE_PARTS = frozenset({"get", "setdefault", "__getitem__"})
 _TAKE_OUT = frozenset({"pop", "popitem", "popleft"})
+_ITEMS: frozenset[Any] = frozenset({type({}.items()), type(collections.OrderedDict().items())})
+VIEWS: frozenset[Any] = _ITEMS | {type({}.values()), type(collections.OrderedDict().values())}
 
 
 def is_immutable(value: Any) -> bool:
@@ -72,6 +77,13 @@ def is_part(obj: Any, name: str, result: Any) -> bool:
     if type(obj) in _CONTAINERS and (name in _GIVE_PARTS or name in _TAKE_OUT):
         return name in _GIVE_PARTS
     return _is_reached(obj, result)
+
+
+def seen_from_afar(view: Any, mention: Callable[[Any], Any]) -> Any:
+    """The values or items of a dict as they are now; what can be changed in them by reference, as where they are read one by one."""
+    pairs = view if type(view) in _ITEMS else enumerate(view)
+    seen = {key: value if is_immutable(value) else mention(value) for key, value in pairs}
+    return seen.items() if type(view) in _ITEMS else seen.values()
 
 
 def _is_reached(obj: Any, wanted: Any) -> bool:

@@ -8,6 +8,7 @@ import warnings
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from manyhands import errors
+from manyhands._core.options import refuse
 from manyhands.sharing import _asked as ops
 from manyhands.sharing import _words
 
@@ -164,12 +165,15 @@ class lock:
 
     Raises:
         TypeError: it is no shared object.
+        ValueError: ``timeout`` is no number.
         TimeoutError: it was not free for ``timeout`` seconds; None: wait for ever.
         OwnerDied: the process that has it is gone.
     """
 
     def __init__(self, shared: object, timeout: float | None = None) -> None:
         self._reference = _words.reference_of(shared, "lock")
+        if not (timeout is None or isinstance(timeout, int | float)):
+            raise refuse("timeout", timeout, "a number of seconds, or None to wait for ever")
         self._timeout = timeout
         self._token: Any = None
 
