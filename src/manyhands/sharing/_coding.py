@@ -175,10 +175,7 @@ def encode_request(request: tuple[Any, ...], to: str, coded: Callable[[Any, str]
     """
     args, kwargs = request[4], request[5]
     if (not args or ATOMS.issuperset(map(type, args))) and (not kwargs or ATOMS.issuperset(map(type, kwargs.values()))):
-        try:
-            return _marshalled(request, _FORMAT)
-        except ValueError:
-            return pickle.dumps(request, PROTOCOL)
+        return atom(request)
     if _are_plain(args) and _are_plain(kwargs.values()):
         return pickle.dumps(request, PROTOCOL)
     if request[1] == MANY and all(not call[2] and ATOMS.issuperset(map(type, call[1])) for call in args[0]):

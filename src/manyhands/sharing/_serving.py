@@ -172,8 +172,7 @@ class Service:
 
     def run(self) -> None:
         """Serve until the other side closes."""
-        lane, unmarshalled, one_way = self._lane, _coding.unmarshalled, _asked.ONE_WAY
-        perform, doing = _operations.perform, _operations.DOING
+        lane, perform, unmarshalled, one_way = self._lane, _operations.perform, _coding.unmarshalled, _asked.ONE_WAY
         _callers.here.service = self
         try:
             while (frame := lane.receive()) is not None:
@@ -187,11 +186,7 @@ class Service:
                         continue
                     self.undo = None  # the last reply has been read
                     _callers.here.number = caller
-                    entry = here.table.entries.get(number)
-                    if entry is None or entry.exposed is not None:
-                        reply = perform(self, caller, operation, number, name, args, kwargs)
-                    else:
-                        reply = doing[operation](self, caller, entry, name, args, kwargs)
+                    reply = perform(self, caller, operation, number, name, args, kwargs)
                 except BaseException as error:  # noqa: BLE001 - what the object raises is the caller's; so is what cannot be rebuilt here
                     reply = _coding.encode_error(error)
                     self.keep_undo(number)
@@ -199,7 +194,7 @@ class Service:
                 if self.undo is not None:
                     self.keep_undo(number)
                 lane.send(reply)
-                frame = entry = args = kwargs = reply = None  # what is large, or shared no more, is not to lie here until there is another
+                frame = args = kwargs = reply = None  # large ones are not to lie here until there is another request
         except OSError:  # it has died, perhaps with a reply unread
             self.take_back()
         finally:
