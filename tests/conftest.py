@@ -80,13 +80,16 @@ def _left(before: dict[str, object], now: dict[str, object]) -> dict[str, object
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--one-in", type=int, default=1, help="run one in so many tests: the same ones each time, spread over all files")
+    parser.addoption("--part", default="0/1", help="run part K of N, K/N; all parts together are all tests")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what ``--one-in`` says."""
+    """Leave out what ``--one-in`` and ``--part`` say."""
     divisor = config.getoption("--one-in")
-    if divisor > 1:
-        kept = [item for item in items if zlib.crc32(item.nodeid.encode()) % divisor == 0]
+    part, parts = map(int, config.getoption("--part").split("/"))
+    if divisor > 1 or parts > 1:
+        numbered = [(item, zlib.crc32(item.nodeid.encode())) for item in items]
+        kept = [item for item, number in numbered if number % divisor == 0 and number // divisor % parts == part]
         config.hook.pytest_deselected(items=[item for item in items if item not in set(kept)])
         items[:] = kept
 

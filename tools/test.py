@@ -1,16 +1,22 @@
-"""Run the suite on this Python, and meanwhile on each other supported one of this machine.
+"""Run the suite on this Python, in two halves side by side, and meanwhile on each other supported one of this machine, one after another.
 
-Each of the others gets an environment of its own, ``.venv-3.12``, and its output is shown afterwards. They run part of it, see
-``_left_out``; with ``ALL_TESTS=1`` in the environment, all of it.
+The first half is shown as it goes, the rest afterwards. Each of the others gets an environment of its own, ``.venv-3.12``. They run part
+of the suite, see ``_left_out``; with ``ALL_TESTS=1`` in the environment, all of it.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 SUPPORTED = ("3.11", "3.12", "3.13")
 ROOT = Path(__file__).parent.parent
@@ -50,24 +56,34 @@ def prepare(python: str, folder: Path) -> str:
     return own
 
 
-def suite(version: str, python: str) -> tuple[str, bool]:
-    """What the suite prints on another Python, and whether it passed."""
-    folder = ROOT / f".venv-{version}"
-    own = prepare(python, folder)
+def run(python: str, arguments: list[str], folder: Path, *, shown: bool = False) -> tuple[str, bool]:
+    """What pytest prints, shown as it goes or not, and whether all passed."""
     temporary = folder / "tmp"  # the suite looks for what it leaves there, and must not find what another one is using
-    temporary.mkdir(exist_ok=True)
-    environment = {**os.environ, "TMPDIR": str(temporary)}
-    done = subprocess.run(
-        [own, "-m", "pytest", "--quiet", *_left_out(version)],
+    temporary.mkdir(parents=True, exist_ok=True)
+    printed = []
+    with subprocess.Popen(
+        [python, "-m", "pytest", *arguments],
         cwd=ROOT,
-        env=environment,
+        env={**os.environ, "TMPDIR": str(temporary)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        check=False,
-    )
-    return done.stdout, done.returncode == 0
+    ) as running:
+        for line in running.stdout or ():
+            printed.append(line)
+            if shown:
+                print(line, end="", flush=True)
+    return "".join(printed), running.returncode == 0
+
+
+def on_others(pythons: dict[str, str]) -> dict[str, tuple[str, bool]]:
+    """Run it on other Pythons."""
+    found = {}
+    for version, python in pythons.items():
+        folder = ROOT / f".venv-{version}"
+        found[version] = run(prepare(python, folder), ["--quiet", *_left_out(version)], folder)
+    return found
 
 
 def _left_out(version: str) -> list[str]:
@@ -78,34 +94,34 @@ def _left_out(version: str) -> list[str]:
     return [f"--one-in={share}", *(f"--ignore=tests/test_{name}.py" for name in _ONCE)]
 
 
-def own_suite() -> tuple[str, int]:
-    """Run it on this Python, shown as it goes; its last line, and its status."""
-    print(f"== Python {OWN}", flush=True)
-    last = ""
-    with subprocess.Popen(
-        [sys.executable, "-m", "pytest"], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as running:
-        for line in running.stdout or ():
-            print(line, end="", flush=True)
-            last = line if line.strip() else last
-    return last, running.returncode
+def summary(outputs: Iterable[str]) -> str:
+    """The last lines of several runs as one: what is counted is added, the time is that of the longest."""
+    counts: Counter[str] = Counter()
+    seconds = 0.0
+    for output in outputs:
+        last = output.rstrip().rpartition("\n")[2]
+        for count, what in re.findall(r"(\d+) ([a-z]+)", last):
+            counts[what] += int(count)
+        seconds = max(seconds, *map(float, re.findall(r"in ([\d.]+)s", last)), 0.0)
+    told = ", ".join(f"{count} {what}" for what, count in counts.items() if what != "deselected")
+    return f"=== {told or 'nothing ran'} in {seconds:.2f}s ==="
 
 
 def main() -> int:
-    """Run them all side by side; the status is 1 if any failed."""
+    """Run all; the status is 1 if any failed."""
     others = {version: python for version in SUPPORTED if version != OWN and (python := find_python(version))}
+    folders = [Path(sys.prefix, f"half-{half}") for half in (1, 2)]
     with ThreadPoolExecutor() as threads:
-        ran = {version: threads.submit(suite, version, python) for version, python in others.items()}
-        if ran:
-            print(f"== the suite on Python {', '.join(ran)} runs meanwhile, and is shown afterwards", flush=True)
-        summary, status = own_suite()
-        for version, future in ran.items():
-            output, passed = future.result()
+        elsewhere = threads.submit(on_others, others)
+        second = threads.submit(run, sys.executable, ["--part=1/2"], folders[1])
+        print(f"== Python {OWN}, one half; the other{' and Python ' if others else ''}{', '.join(others)} meanwhile", flush=True)
+        halves = [run(sys.executable, ["--part=0/2"], folders[0], shown=True), second.result()]
+        print(f"== Python {OWN}, the other half\n{halves[1][0]}", flush=True)
+        for version, (output, passed) in elsewhere.result().items():
             print(f"== Python {version}: {'passed' if passed else 'FAILED'}\n{output}", flush=True)
-            status = status or int(not passed)
-    if ran:
-        print(f"== Python {OWN}\n{summary}", end="", flush=True)
-    return status
+    all_passed = all(passed for _, passed in (*halves, *elsewhere.result().values()))
+    print(f"== Python {OWN}\n{summary(output for output, _ in halves)}", flush=True)
+    return int(not all_passed)
 
 
 if __name__ == "__main__":
