@@ -22,6 +22,7 @@ OWN_VARIABLES = (
     "MANYHANDS_CPUS",
     "MANYHANDS_DEPTH",
     "MANYHANDS_WATCH_ADDRESS",
+    "MANYHANDS_WATCH_RUN",
 )
 START_METHODS = ("zygote", "spawn", "fork")
 
