@@ -330,7 +330,7 @@ def test_a_notebook_shows_the_page_in_a_frame():
         ({"port": True}, "a number from 1"),
         ({"host": ""}, "an address"),
         ({"host": "a b"}, "an address"),
-        ({"save": "/nowhere/at/all.html"}, "an HTML file in a folder that is there"),
+        ({"save": "/nowhere/at/all.html"}, "a file in a folder that is there"),
         ({"save": 3}, "the path"),
     ],
 )

@@ -143,6 +143,13 @@ function RunPage({ feed, state, run }: { feed: Feed; state: State; run: Snapshot
 
 function useHistory(feed: Feed, run: Snapshot): History {
   const kept = useMemo(() => new History(), []);
+  const [, hasCome] = useState(false);
+  useEffect(() => {
+    feed.history(run.id).then((before) => {
+      if (before) kept.prepend(before);
+      hasCome(true);
+    }, () => {}); // without it, the charts begin now
+  }, []);
   const history = feed.length === null ? kept : new History();
   for (const snapshot of feed.past()) history.note(snapshot);
   history.note(run);

@@ -1,6 +1,6 @@
 // Where what is shown comes from: the observer, or a report that was saved.
 
-import type { Deed, Document, FileHeat, Snapshot, SourceData, TimelineData } from "./types";
+import type { Deed, Document, Figures, FileHeat, Snapshot, SourceData, TimelineData } from "./types";
 
 export type Link = "connecting" | "live" | "lost" | "saved";
 
@@ -18,8 +18,10 @@ export interface Feed {
   /** Show a report as it was at that time. */
   seek(at: number): void;
   retry(): void;
-  /** What is known of before now, oldest first: of a report all, of a run that is observed nothing. */
+  /** What is known of before now, oldest first: of a report all, of a run that is observed nothing, but see history. */
   past(): Snapshot[];
+  /** How the figures of a run that is observed have been until now. */
+  history(run: string): Promise<Figures | null>;
   timeline(run: string, from: number, to: number, width: number): Promise<TimelineData>;
   files(run: string): Promise<FileHeat[]>;
   /** isKnown: the lines of the file are there already, only its heat is asked for. */

@@ -1,10 +1,11 @@
-// How the figures of a run have changed since the page looks; half as fine whenever there are too many. Pure.
+// How the figures of a run have changed; half as fine whenever there are too many. Pure.
 
-import type { Snapshot } from "./types";
+import type { Figures, Snapshot } from "./types";
 
 const MOST = 480;
+const NAMES = ["times", "rate", "working", "cpu", "memory"] as const;
 
-export class History {
+export class History implements Figures {
   times: number[] = [];
   rate: number[] = [];
   working: number[] = [];
@@ -25,8 +26,16 @@ export class History {
     if (this.times.length > MOST) this.thin();
   }
 
+  /** How they were before the first that was noted. */
+  prepend(before: Figures): void {
+    const first = this.times[0] ?? Infinity;
+    const known = before.times.filter((time) => time < first).length;
+    for (const name of NAMES) this[name] = [...before[name].slice(0, known), ...this[name]];
+    while (this.times.length > MOST) this.thin();
+  }
+
   private thin(): void {
-    for (const name of ["times", "rate", "working", "cpu", "memory"] as const) this[name] = this[name].filter((_, index) => index % 2 === 0);
+    for (const name of NAMES) this[name] = this[name].filter((_, index) => index % 2 === 0);
     this.apart = (this.times.at(-1)! - this.times[0]!) / MOST;
   }
 }

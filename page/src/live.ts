@@ -1,7 +1,7 @@
 // The observer, over HTTP: what happens comes as server-sent events, all else is asked for.
 
 import type { Feed, State } from "./feed";
-import type { Deed, Document, FileHeat, Snapshot, SourceData, TimelineData } from "./types";
+import type { Deed, Document, Figures, FileHeat, Snapshot, SourceData, TimelineData } from "./types";
 
 const SILENT = 13_000; // ms without news, after which the link is held to be lost
 const FIRST_WAIT = 500;
@@ -30,6 +30,10 @@ export class LiveFeed implements Feed {
 
   past(): Snapshot[] {
     return [];
+  }
+
+  async history(run: string): Promise<Figures> {
+    return get("history", { run });
   }
 
   async timeline(run: string, from: number, to: number, width: number): Promise<TimelineData> {

@@ -31,6 +31,7 @@ export interface Lane {
 }
 
 export interface Call {
+  id?: string;
   number: number;
   function: string;
   total: number | null;
@@ -59,6 +60,7 @@ export interface Stack {
 }
 
 export interface Failure {
+  id?: number;
   kind: string;
   message: string;
   traceback: string;
@@ -121,6 +123,15 @@ export interface TimelineData {
 }
 
 export type LineHeat = [hits: number, time: number, own: number, last: number, isEstimate: boolean | number];
+
+/** How the figures of the small charts have been, as long as the observer remembers. */
+export interface Figures {
+  times: number[];
+  rate: number[];
+  working: number[];
+  cpu: number[];
+  memory: number[];
+}
 
 export interface SourceData {
   path: string;

@@ -22,7 +22,7 @@ from manyhands.watch import _choices
 @click.option("--browser/--no-browser", default=None, help="Open the page.  [default: at a desktop, if nobody looks at it]")
 @click.option("--port", type=int, help="Of the page.  [default: one that is free]")
 @click.option("--host", help="The address that the page can be reached by.  [default: 127.0.0.1]")
-@click.option("--save", metavar="FILE", help="Keep what the page has shown, as an HTML file.")
+@click.option("--save", multiple=True, metavar="FILE", help="Keep it: .html, .trace.json, .speedscope.json or .jsonl. Can be repeated.")
 @click.argument("script")
 @click.argument("arguments_of_script", nargs=-1, type=click.UNPROCESSED, metavar="[ARGUMENTS]...")
 def command(watch: bool, is_module: bool, script: str, arguments_of_script: tuple[str, ...], **given: Any) -> Program:

@@ -9,32 +9,67 @@ import click
 
 from manyhands.watch import _commands
 
+_SAVED_WITHIN = 300.0  # seconds
+
 
 @click.command("watch")
 @click.option("--browser/--no-browser", default=None, help="Open the page.  [default: at a desktop, if nobody looks at it]")
-def command(browser: bool | None) -> int:
-    """List your programs that are watched, and tell the address of the page that shows them.
+@click.option("--save", multiple=True, metavar="FILE", help="Keep RUN: .html, .trace.json, .speedscope.json or .jsonl. Can be repeated.")
+@click.argument("run", required=False)
+def command(browser: bool | None, save: tuple[str, ...], run: str | None) -> int:
+    """List your programs that are watched, and tell the address of the page that shows them; or keep one of them in a file.
 
-    The exit status is 1 if there are none.
+    RUN is the name or the id of a program; without it, that which began last. The exit status is 1 if there are none.
 
     \b
-    Example:
+    Examples:
         manyhands watch --no-browser
+        manyhands watch --save run.html simulate.py
     """
     from manyhands.watch._choices import wants_browser  # noqa: PLC0415 - here alone
 
-    found, url = _commands.ask("runs"), _commands.address_of_page()
+    found = _commands.ask("runs")
     if found is None:
         print("No program of yours is being watched. `manyhands run --watch SCRIPT` runs one that is.", file=sys.stderr)
         return 1
-    for run in found["runs"]:
-        print(_line(run))
+    if save or run is not None:
+        return _keep(_chosen(found["runs"], run), save)
+    url = _commands.address_of_page()
+    for each in found["runs"]:
+        print(_line(each))
     if not url:
         print("There is no page: pip install 'manyhands[watch]'", file=sys.stderr)
         return 0
     print(url)
     if wants_browser(browser, is_terminal=sys.stdout.isatty()):
         _commands.ask("open")
+    return 0
+
+
+def _chosen(runs: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
+    """The last of those that are meant."""
+    meant = [run for run in runs if name is None or name in {run["id"], run["name"]}]
+    if not meant:
+        known = ", ".join(sorted({run["name"] for run in runs}))
+        raise click.UsageError(f"no program of the name or id {name!r} is being watched; there are: {known or 'none'}")
+    return meant[-1]
+
+
+def _keep(run: dict[str, Any], files: tuple[str, ...]) -> int:
+    from manyhands.watch._choices import file_to_keep  # noqa: PLC0415 - here alone
+
+    if not files:
+        raise click.UsageError("what is to become of RUN? --save FILE keeps it")
+    try:
+        paths = [file_to_keep("--save", file) for file in files]
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+    for path in paths:
+        said = _commands.ask("save", {"run": run["id"], "path": path}, _SAVED_WITHIN) or {"why": "the observer has gone"}
+        if said["why"]:
+            print(f"{run['name']} could not be kept in {path}: {said['why']}", file=sys.stderr)
+            return 1
+        print(path)
     return 0
 
 

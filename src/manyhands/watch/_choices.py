@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands._core.options import refuse, whole
+from manyhands.watch.observer._exports import endings, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,7 @@ class Choices(NamedTuple):
     browser: bool | None = None
     port: int = 0
     host: str = "127.0.0.1"
-    save: str | None = None
+    save: tuple[str, ...] = ()
 
     def told(self) -> dict[str, Any]:
         """What the observer is told, as plain data."""
@@ -35,7 +36,7 @@ class Choices(NamedTuple):
             "files": self.files,
             "arguments": self.arguments,
             "control": self.control,
-            "save": self.save,
+            "save": list(self.save),
         }
 
 
@@ -96,13 +97,25 @@ def _host(name: str, value: object) -> object:
 
 def _save(name: str, value: object) -> object:
     if value is None:
-        return None
-    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
-        raise refuse(name, value, "the path of an HTML file, or None")
-    path = os.path.abspath(os.fspath(value))
-    if not os.path.isdir(os.path.dirname(path)) or os.path.isdir(path):
-        raise refuse(name, value, "the path of an HTML file in a folder that is there")
-    return path
+        return ()
+    each = [value] if isinstance(value, str | os.PathLike) else value
+    if not isinstance(each, list | tuple) or not all(isinstance(path, str | os.PathLike) and os.fspath(path) for path in each):
+        raise refuse(name, value, f"the path of a file whose name ends in {endings()}, several, or None")
+    return tuple(file_to_keep(name, os.fspath(path)) for path in each)
+
+
+def file_to_keep(name: str, path: str) -> str:
+    """The absolute path of a file that a run can be kept in.
+
+    Raises:
+        ValueError: there is no such folder, or no such kind of file.
+    """
+    found = os.path.abspath(path)
+    if kind_of(found) is None:
+        raise refuse(name, path, f"the path of a file whose name ends in {endings()}")
+    if not os.path.isdir(os.path.dirname(found)) or os.path.isdir(found):
+        raise refuse(name, path, "the path of a file in a folder that is there")
+    return found
 
 
 _CHECKS: dict[str, Callable[[str, object], Any]] = {

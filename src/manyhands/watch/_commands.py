@@ -21,12 +21,12 @@ def _address() -> str:
     return os.path.join(_folder.base(), _folder.OBSERVER, SOCKET)
 
 
-def ask(question: str, about: str = "", within: float = 5.0) -> dict[str, Any] | None:
+def ask(question: str, about: object = "", within: float = 5.0) -> dict[str, Any] | None:
     """What the observer says; None: there is none, or it ends just now.
 
     Args:
-        question: "runs": the runs; "open": open the page; "saved": whether what was to be kept of a run is.
-        about: which run, by its token.
+        question: "runs": the runs; "open": open the page; "saved": whether what was to be kept of a run is, when it is; "save": keep a run.
+        about: which run, by its token; for "save", that and the path, ``{"run": ..., "path": ...}``.
         within: seconds in which it answers.
     """
     try:

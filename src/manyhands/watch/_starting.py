@@ -157,7 +157,7 @@ class _State:
     joining = threading.Lock()  # one thread joins, or leaves
     is_hooked = False  # into the end of the program, and into forks
     observer: str | None = None  # which one this program, or the one that it was forked by, has joined
-    saving = ""  # what the observer keeps of the run is to be there when the program ends
+    saving: tuple[str, ...] = ()  # what the observer keeps of the run is to be there when the program ends
     ending: tuple[str, str] | None = None  # if that is known better than from what Python keeps
 
 
@@ -215,7 +215,7 @@ def _greet(found: Observer, choices: _choices.Choices, part: Part | None) -> boo
         return False
     _watched.joining = {"address": found.address, "run": run, "wants": probe.wants, "teller": _telling.__name__}
     _telling.begin(probe)
-    _state.observer, _state.saving = found.id, choices.save or ""
+    _state.observer, _state.saving = found.id, choices.save
     if not _state.is_hooked:
         _state.is_hooked = True
         atexit.register(_leave_at_exit)
@@ -236,7 +236,7 @@ def is_first(run: str) -> bool:
 
 def _forget() -> None:
     """In a forked child: it has no run of its own."""
-    _state.joining, _state.saving, _state.ending = threading.Lock(), "", None
+    _state.joining, _state.saving, _state.ending = threading.Lock(), (), None
 
 
 def _here() -> str:
@@ -261,16 +261,16 @@ def leave(state: str, how: str) -> None:
             probe.tell({"bye": state, "how": how})
         _probe.stop()  # also one whose observer has gone
         if probe is not None and _state.saving and joined is not None:
-            _wait_for_file(str(joined["run"]), _state.saving)
-            _state.saving = ""
+            _wait_for_files(str(joined["run"]), _state.saving)
+            _state.saving = ()
     finally:
         _state.joining.release()
 
 
-def _wait_for_file(run: str, path: str) -> None:
+def _wait_for_files(run: str, paths: tuple[str, ...]) -> None:
     """What is kept of a run is there when the program has ended, unless the observer has."""
     said = _commands.ask("saved", run, _SAVED_WITHIN) or {"why": "the observer has gone"}
-    how = f"this run could not be kept: {said['why']}" if said["why"] else f"this run is kept in {path}"
+    how = f"this run could not be kept: {said['why']}" if said["why"] else f"this run is kept in {', '.join(paths)}"
     if sys.stderr is not None:
         sys.stderr.write(f"manyhands: {how}\n")
 

@@ -62,7 +62,7 @@ def watch(
     browser: bool | None = None,
     port: int = 0,
     host: str = "127.0.0.1",
-    save: str | os.PathLike[str] | None = None,
+    save: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
 ) -> Watching:
     """Show this program, and all its workers, live on a page in the browser.
 
@@ -91,7 +91,9 @@ def watch(
         port: of the page; 0 (the default): one that is free. Where there is a page already, it stays where it is.
         host: the address that the page can be reached by. Besides "127.0.0.1", which only this machine's own users can reach, it is for
             networks that you trust: the page is not encrypted.
-        save: the path of an HTML file: what the page has shown, to be looked at afterwards.
+        save: the path of a file, or several, to look at the run afterwards; they are written when it ends. How a name ends says what it
+            is: ".html" the page, which shows the run again by time, without a network; ".trace.json" a trace for ui.perfetto.dev;
+            ".speedscope.json" the stacks for speedscope.app; ".jsonl" all that has happened, one JSON object on each line.
 
     **Promises.** The program runs as it would otherwise, and if the observer is killed, goes on as if it were not watched. Nothing of it
     stays when the program ends. Only who has the address with its token, which is told on standard error, sees the page.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from manyhands._core.ledger import NEVER
 
@@ -156,6 +156,17 @@ class Call:
         return self.spread.busy
 
 
+class FailedTask(NamedTuple):
+    """One that has failed. ``error``: what its error is known by; ``is_repeated``: it is tried again."""
+
+    at: int
+    worker: int
+    number: int
+    attempt: int
+    is_repeated: bool
+    error: str = ""
+
+
 @dataclass
 class Failure:
     """Errors that are alike: of one type, whose texts differ in numbers alone.
@@ -164,7 +175,7 @@ class Failure:
         kind, message, traceback: of the first of them.
         function: whose tasks they are.
         count: how often.
-        last: when it came last.
+        first, last: when it came first, and last.
         tasks: numbers of some tasks.
     """
 
@@ -173,12 +184,14 @@ class Failure:
     traceback: str = ""
     function: str = ""
     count: int = 0
+    first: int = 0
     last: int = 0
     tasks: list[int] = field(default_factory=list)
 
     def came(self, at: int, task: int | None) -> None:
         """Once more."""
         self.count += 1
+        self.first = min(self.first or at, at)
         self.last = max(self.last, at)
         if task is not None and len(self.tasks) < _MOST_TASKS and task not in self.tasks:
             self.tasks.append(task)

@@ -1,19 +1,22 @@
 """Files of a run that are kept, and where they are made.
 
-Each is made by a function of ``(run, now)`` that gives parts of text or bytes, one after the other. They are loaded when they are asked
-for.
+Each is made by a function of ``(run, now)`` that gives its parts, one after the other: text, or functions that give text and know nothing
+of the run, so that they may be called in a thread. They are loaded when they are asked for. A run may change between two parts.
 """
 
 from __future__ import annotations
 
 import importlib
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from manyhands.watch.observer._model import Run
+
+Part = str | Callable[[], str]
 
 
 class Kind(NamedTuple):
@@ -28,23 +31,30 @@ class Kind(NamedTuple):
     media_type: str
     ending: str
 
-    def made(self, run: Run, now: int) -> Iterable[str | bytes] | None:
-        """Its parts; None: nobody makes it."""
+    def made(self, run: Run, now: int) -> Iterable[Part]:
+        """Its parts."""
         module, _, function = self.maker.partition(":")
-        try:
-            make = getattr(importlib.import_module(module), function)
-        except ImportError:
-            return None
-        parts: Iterable[str | bytes] = make(run, now)
+        parts: Iterable[Part] = getattr(importlib.import_module(module), function)(run, now)
         return parts
 
 
 KINDS = {
     "report": Kind("manyhands.watch._report:report", "text/html", ".html"),
-    "trace": Kind("manyhands.watch._exports:trace", "application/json", ".trace.json"),
-    "speedscope": Kind("manyhands.watch._exports:speedscope", "application/json", ".speedscope.json"),
-    "log": Kind("manyhands.watch._exports:log", "application/x-ndjson", ".jsonl"),
+    "trace": Kind("manyhands.watch._chrome_trace:trace", "application/json", ".trace.json"),
+    "speedscope": Kind("manyhands.watch._speedscope:speedscope", "application/json", ".speedscope.json"),
+    "log": Kind("manyhands.watch._event_log:log", "application/x-ndjson", ".jsonl"),
 }
+
+
+def kind_of(path: str) -> Kind | None:
+    """Which of them a file is to be, by how its name ends; None: none of them."""
+    return next((kind for kind in KINDS.values() if path.endswith(kind.ending)), None)
+
+
+def endings() -> str:
+    """How the names of such files end, in words."""
+    *most, last = [kind.ending for kind in KINDS.values()]
+    return f"{', '.join(most)} or {last}"
 
 
 def file_name(run: Run, kind: Kind) -> str:

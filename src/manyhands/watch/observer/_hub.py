@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from manyhands._probe import _link, _probe, _segment
 from manyhands.watch.observer import _machine
 from manyhands.watch.observer._model import Run
+from manyhands.watch.observer._snapshot import snapshot
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from manyhands.watch.observer._process import Process
 
@@ -84,7 +85,7 @@ class Hub:
         changed: called when a run has begun or ended.
         opened: called when a run wants its page to be opened.
         ended: called with a run that has ended.
-        questions: what is answered to who is not watched, by the key of the question.
+        questions: what is answered to who is not watched, by the key of the question; perhaps later.
         takers: who takes over the connection of one who asks for more than an answer.
     """
 
@@ -97,8 +98,9 @@ class Hub:
         self.changed: list[Callable[[], None]] = []
         self.opened: list[Callable[[], object]] = []
         self.ended: list[Callable[[Run], None]] = []
-        self.questions: dict[str, Callable[[Any], dict[str, Any]]] = {}
+        self.questions: dict[str, Callable[[Any], dict[str, Any] | Awaitable[dict[str, Any]]]] = {}
         self.takers: dict[str, Callable[[socket.socket], None]] = {}
+        self._answering: set[asyncio.Future[None]] = set()
         self._has_come = asyncio.Event()
 
     async def serve(self) -> None:
@@ -126,6 +128,8 @@ class Hub:
                 self.activity += connection.catch_up(now)
         for run in self.runs.values():
             run.catch_up()
+            if run.ended is None:
+                _remember(run, time.monotonic_ns())
         for tell in self.looked:
             tell()
 
@@ -183,8 +187,14 @@ class Hub:
         if key in self.takers:
             self.takers[key](connected)
             return
-        with connected:
-            connected.send(_link.packed(self.questions[key](value)))
+        answer = self.questions[key](value)
+        if isinstance(answer, dict):
+            with connected:
+                connected.send(_link.packed(answer))
+        else:
+            task = asyncio.ensure_future(_answer_late(connected, answer))
+            self._answering.add(task)
+            task.add_done_callback(self._answering.discard)
 
     def _take_in(self, connected: socket.socket, hello: dict[str, Any], fd: int) -> None:
         try:
@@ -313,6 +323,20 @@ class Hub:
         """A run, or a process, has come or gone."""
         for tell in (*self.looked, *self.changed):
             tell()
+
+
+async def _answer_late(connected: socket.socket, answer: Awaitable[dict[str, Any]]) -> None:
+    with connected, contextlib.suppress(OSError):  # who has asked has gone
+        connected.send(_link.packed(await answer))
+
+
+def _remember(run: Run, now: int) -> None:
+    """How it is, if it is time for that."""
+    history = run.history
+    if history.is_due(now):
+        history.note(snapshot(run, now), now)
+    if history.are_heats_due(now):
+        history.note_heats(run.heat, now)
 
 
 def _key(connection: Connection) -> tuple[str, int]:

@@ -19,13 +19,16 @@ from manyhands._wire import _posix
 from manyhands.watch import _commands, _starting
 from manyhands.watch.observer._hub import Hub
 from manyhands.watch.observer._life import Life
-from manyhands.watch.observer._saving import save
+from manyhands.watch.observer._saving import Saving
 from manyhands.watch.observer._site import Site, bound
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE)  # Ctrl-C in the terminal is for the program
+
+
+_UNKNOWN = "the observer does not know of it"
 
 
 class Settings(NamedTuple):
@@ -61,8 +64,9 @@ async def _observe(said: int, folder: str, settings: Settings, page: socket.sock
     hub = Hub(listening)
     site = Site(hub, settings.host, page, life)
     hub.changed.append(life.note)
-    hub.ended.append(save)
-    hub.questions.update(_questions(hub))
+    saving = Saving(life.note)
+    hub.ended.append(saving.begin)
+    hub.questions.update(_questions(hub, saving))
     hub.takers.update({"look": site.broadcast.tell, "end": life.end_for})
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, life.end_now)
     serving = [asyncio.create_task(hub.serve())]
@@ -78,7 +82,7 @@ async def _observe(said: int, folder: str, settings: Settings, page: socket.sock
     leaving = False
     try:
         while not leaving:
-            await _first(*serving, asyncio.ensure_future(life.end(lambda: hub.is_watching or bool(site.lookers))))
+            await _first(*serving, asyncio.ensure_future(life.end(lambda: hub.is_watching or bool(site.lookers) or saving.is_busy)))
             leaving = _cleared(folder) or life.is_over
     finally:
         for task in serving:
@@ -93,7 +97,7 @@ async def _first(*tasks: asyncio.Future[None]) -> None:
         task.result()
 
 
-def _questions(hub: Hub) -> dict[str, Callable[[Any], dict[str, Any]]]:
+def _questions(hub: Hub, saving: Saving) -> dict[str, Callable[[Any], dict[str, Any] | Awaitable[dict[str, Any]]]]:
     """What other programs of this user may ask for, without being watched."""
 
     def open_page(_: object) -> dict[str, Any]:
@@ -101,15 +105,20 @@ def _questions(hub: Hub) -> dict[str, Callable[[Any], dict[str, Any]]]:
             open_it()
         return {}
 
-    def saved(token: object) -> dict[str, Any]:
+    async def saved(token: object) -> dict[str, Any]:
         hub.look()  # it may have said that it ends, and nobody has heard it
         run = hub.runs.get(str(token))
-        return {"why": "the observer does not know of it" if run is None else run.unsaved}
+        return {"why": _UNKNOWN if run is None else await saving.ended(run)}
+
+    async def save(wanted: Any) -> dict[str, Any]:
+        run = hub.runs.get(str(wanted["run"]))
+        return {"why": _UNKNOWN if run is None else await saving.keep(run, str(wanted["path"]))}
 
     return {
         "runs": lambda _: {"runs": hub.overview()},
         "open": open_page,
         "saved": saved,
+        "save": save,
     }
 
 

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from manyhands.watch.observer._calls import Call, Failure, Task
+from manyhands.watch.observer._calls import Call, FailedTask, Failure, Task
 from manyhands.watch.observer._heat import Heat
+from manyhands.watch.observer._history import History
 from manyhands.watch.observer._process import Process, Text, ThreadWorker
 from manyhands.watch.observer._timeline import Timeline
 
@@ -16,11 +17,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from manyhands._probe._segment import Record
+    from manyhands.watch.observer._timeline import Bar
 
 _LOW = 0xFFFFFFFF
 _MOST_PROCESSES = 400
 _MOST_ERRORS = 200
 _MOST_CALLS = 200
+_MOST_FAILURES = 20_000  # of single tasks
+_MOST_ARGUMENTS = 20_000
+_APART = 1_000_000  # nanoseconds by which what a worker and its program say of when a task began may differ
 
 
 class Cached:
@@ -70,6 +75,9 @@ class Run:
         self.past = Call(0, nameless, None, 0, nameless, begun, ended=begun)
         self.running: dict[int, Task] = {}
         self.heat = Heat()
+        self.history = History()
+        self.failures: list[FailedTask] = []  # the first of them, in order
+        self.arguments: dict[tuple[int, int], list[tuple[int, Text]]] = {}  # of tasks that took long, by worker and number: begun when
         self.has_program = (
             False  # whether any of its processes is the program, whose end is that of the run; else it is that of the last one
         )
@@ -132,6 +140,16 @@ class Run:
             found = self.timelines[worker] = Timeline()
         return found
 
+    def note_arguments(self, worker: int, number: int, since: int, arguments: Text) -> None:
+        """What a task was given, as far as that may be shown."""
+        if arguments and len(self.arguments) < _MOST_ARGUMENTS:
+            self.arguments.setdefault((worker, number), []).append((since, arguments))
+
+    def arguments_of(self, worker: int, bar: Bar) -> str:
+        """The same of a task that has ended; empty if that is not known."""
+        found = self.arguments.get((worker, bar.first), ()) if bar.count == 1 else ()
+        return next((str(text) for since, text in found if bar.begin - _APART <= since < max(bar.end, bar.begin + 1)), "")
+
     def ended_before(self, worker: int, at: int) -> None:
         """A worker has ended what it had begun by then."""
         task = self.running.get(worker)
@@ -174,11 +192,13 @@ class Run:
         if failure is not None and message.get("counts"):
             failure.came(int(message.get("at", self.begun)), message.get("task"))
 
-    def note_failure(self, key: str, at: int, task: int) -> None:
+    def note_failure(self, key: str, failed: FailedTask) -> None:
         """A task has failed."""
         failure = self._failure(key)
         if failure is not None:
-            failure.came(at, task)
+            failure.came(failed.at, failed.number)
+        if len(self.failures) < _MOST_FAILURES:
+            self.failures.append(failed._replace(error=key))
 
     def _failure(self, key: str) -> Failure | None:
         failure = self.errors.get(key)

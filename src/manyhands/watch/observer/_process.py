@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from manyhands._probe import _segment as told
-from manyhands.watch.observer._calls import Call, Task
+from manyhands.watch.observer._calls import Call, FailedTask, Task
 from manyhands.watch.observer._heat import Heat, Place
+from manyhands.watch.observer._stacks import Stacks
 from manyhands.watch.observer._timeline import FAILED
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class Process:
         self.stacks: dict[int, list[tuple[int, int]]] = {0: []}
         self.threads: dict[int, Thread] = {}
         self.heat = Heat()
+        self.stacks_seen = Stacks()
         self.busy = 0  # nanoseconds in which any of its threads that count was seen to work
         self.lost = 0
         self.stacks_told = 0  # how often it has written its whole stack down
@@ -187,6 +189,7 @@ class Process:
         places = self.places(thread.stack)
         thread.is_computing = record.c * _BUSY_SHARE > lasted
         if places and (thread.is_computing or (record.d and record.a == self.pid)):  # a task may also wait, in the main thread
+            self.stacks_seen.add(thread.stack, lasted)
             self.heat.seen(places, record.at, lasted)
             self.run.heat.seen(places, record.at, lasted)
             self.busy += lasted
@@ -224,7 +227,9 @@ class Process:
 
     def _running(self, record: Record) -> None:
         call, number = record.b >> 32, record.b & _LOW
-        self.run.running[record.a] = Task(number, self.text(record.c), self.text(record.d), record.at, call, record.e)
+        arguments = self.text(record.d)
+        self.run.running[record.a] = Task(number, self.text(record.c), arguments, record.at, call, record.e)
+        self.run.note_arguments(record.a, number, record.at, arguments)
 
     def _tasks_done(self, record: Record) -> None:
         run = self.run
@@ -251,7 +256,8 @@ class Process:
         call.function = call.function or function
         if record.e:
             call.worked(worker, index, 1, max(0, record.at - record.e))
-        run.later.append((self.text(record.c), lambda key: run.note_failure(key, record.at, index)))
+        failed = FailedTask(record.at, worker, index, record.b >> 1 & 0x7FFF, bool(record.b & 1))
+        run.later.append((self.text(record.c), lambda key: run.note_failure(key, failed)))
 
     # ------------------------------------------------------------ calls and workers
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from manyhands.watch.observer import _sources
+from manyhands.watch.observer._history import charts
 from manyhands.watch.observer._timeline import CACHED
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
     from manyhands.watch.observer._model import Run
     from manyhands.watch.observer._process import Process
+    from manyhands.watch.observer._timeline import Bar
 
 NS = 1_000_000_000
 _QUICK = 0.2  # of the time that a result took to compute: what took less was loaded
@@ -22,25 +26,66 @@ def timeline(run: Run, begin: float, end: float, width: int, now: int) -> dict[s
 
     Tasks of cached functions that took a small part of what it takes to compute a result have come from the store, and say so.
     """
-    latest = ((now if run.ended is None else run.ended) - run.begun) / NS + 1
-    first, last = (run.begun + int(max(0.0, min(at, latest)) * NS) for at in (begin, end))
-    numbers: dict[str, int] = {}
-    by_name = [numbers.setdefault(str(name), len(numbers)) for name in run.functions]
-    stored = {_short(name): known.saved / known.hits * _QUICK for name, known in run.cache.items() if known.hits}
-    most = [stored.get(_short(str(name)), 0.0) for name in run.functions]
-    lanes = []
+    first, last = (_within(run, at, now) for at in (begin, end))
+    names, by_name = _names(run)
+    most = _quickest(run)
+    timelines = list(run.timelines.items())
+    lanes = [{"pid": worker, "bars": _bars(run, tasks.bars(first, last, width), by_name, most)} for worker, tasks in timelines]
+    return {"functions": names, "lanes": lanes}
+
+
+def whole_timeline(run: Run, width: int, now: int) -> Iterator[dict[str, Any]]:
+    """The same for all of the run, in parts: the names of functions, and one part for each worker."""
+    names, by_name = _names(run)
+    most = _quickest(run)
+    yield {"functions": names}
     for worker, tasks in list(run.timelines.items()):
-        bars = []
-        for bar in tasks.bars(first, last, width):
-            flags = bar.flags | (CACHED if bar.busy < most[bar.function] * bar.count else 0)
-            times = [(at - run.begun) / NS for at in (bar.begin, bar.end)]
-            bars.append([*times, bar.busy / NS, bar.count, by_name[bar.function], flags, bar.first])
-        lanes.append({"pid": worker, "bars": bars})
-    return {"functions": list(numbers), "lanes": lanes}
+        yield {"pid": worker, "bars": _bars(run, tasks.bars(run.begun, _within(run, float("inf"), now), width), by_name, most)}
+
+
+def _within(run: Run, at: float, now: int) -> int:
+    """Seconds of a run as nanoseconds; when it has not ended yet, until now."""
+    latest = ((now if run.ended is None else run.ended) - run.begun) / NS + 1
+    return run.begun + int(max(0.0, min(at, latest)) * NS)
+
+
+def _names(run: Run) -> tuple[list[str], list[int]]:
+    """Names of functions, each once; and by the number of a function, which of them is its."""
+    numbers: dict[str, int] = {}
+    by_number = [numbers.setdefault(str(name), len(numbers)) for name in run.functions]
+    return list(numbers), by_number
+
+
+def _quickest(run: Run) -> list[float]:
+    """By the number of a function: nanoseconds below which a task of it was loaded, not computed."""
+    stored = {_short(name): known.saved / known.hits * _QUICK for name, known in run.cache.items() if known.hits}
+    return [stored.get(_short(str(name)), 0.0) for name in run.functions]
+
+
+def _bars(run: Run, bars: Iterable[Bar], by_name: list[int], most: list[float]) -> list[list[float]]:
+    found = []
+    for bar in bars:
+        if bar.function >= len(by_name):  # of a task that has ended since
+            continue
+        flags = bar.flags | (CACHED if bar.busy < most[bar.function] * bar.count else 0)
+        times = [round((at - run.begun) / NS, 6) for at in (bar.begin, bar.end)]
+        found.append([*times, round(bar.busy / NS, 9), bar.count, by_name[bar.function], flags, bar.first])
+    return found
+
+
+def is_cached(run: Run) -> Callable[[Bar], bool]:
+    """Tells of tasks whether their results have come from a store, as far as that can be told."""
+    most = _quickest(run)
+    return lambda bar: bar.function < len(most) and bar.busy < most[bar.function] * bar.count
 
 
 def _short(name: str) -> str:
     return name.rpartition(".")[2]
+
+
+def history(run: Run) -> dict[str, list[float]]:
+    """How its figures have been, for the small charts."""
+    return charts(run.history)
 
 
 def files(run: Run) -> list[dict[str, Any]]:
@@ -58,7 +103,14 @@ def files(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def source(sources: _sources.Sources, run: Run, path: str) -> _sources.Source | None:
+class Origin(Protocol):
+    """What has to be known of a run to find its sources: texts that are in no file, and the folder that it was started in."""
+
+    sources: dict[str, str]
+    folder: str
+
+
+def source(sources: _sources.Sources, run: Origin, path: str) -> _sources.Source | None:
     """The source of a file of a run; None: nobody has it."""
     if path in run.sources:
         return _sources.of_text(run.sources[path], path)

@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 
 from manyhands.watch.observer import _exports, _questions
+from manyhands.watch.observer._saving import in_turn
 from manyhands.watch.observer._security import Guard
 from manyhands.watch.observer._sources import Sources
 from manyhands.watch.observer._static import Files
@@ -42,6 +43,7 @@ def application(hub: Hub, broadcast: Broadcast, keys: Keys, admitted: Callable[[
     routes = [
         Route("/events", pages.events),
         Route("/timeline", pages.timeline),
+        Route("/history", pages.history),
         Route("/files", pages.files),
         Route("/source", pages.source),
         Route("/stack", pages.stack),
@@ -107,6 +109,10 @@ class Pages:
         width = min(_WIDEST, max(1, int(_number(request, "width", 1000.0))))
         return _json(_questions.timeline(self._run(request), begin, end, width, time.monotonic_ns()))
 
+    async def history(self, request: Request) -> Response:
+        """How the figures of a run have been."""
+        return _json(_questions.history(self._run(request)))
+
     async def files(self, request: Request) -> Response:
         """All files, the hottest first."""
         return _json(_questions.files(self._run(request)))
@@ -156,11 +162,9 @@ class Pages:
         """A run as a file that is kept."""
         run = self._run(request)
         kind = _exports.KINDS[request.url.path.strip("/")]
-        parts = kind.made(run, time.monotonic_ns())
-        if parts is None:
-            raise HTTPException(501, "This version of manyhands has no such file.")
         headers = {"Content-Disposition": f'attachment; filename="{_exports.file_name(run, kind)}"'}
-        return StreamingResponse(_in_turn(parts), media_type=kind.media_type, headers=headers)
+        parts = in_turn(kind.made(run, time.monotonic_ns()))
+        return StreamingResponse(parts, media_type=kind.media_type, headers=headers)
 
     async def file(self, request: Request) -> Response:
         """A file of the page itself."""
@@ -183,13 +187,6 @@ class Pages:
         if connection is None:
             raise HTTPException(404, "There is no such process.")
         return connection
-
-
-async def _in_turn(parts: Any) -> Any:
-    """Parts of a file, with all else in between: what they are made of is changed by nobody else while one is made."""
-    for part in parts:
-        yield part
-        await asyncio.sleep(0)
 
 
 async def _posted(request: Request) -> dict[str, Any]:

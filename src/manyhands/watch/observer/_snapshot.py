@@ -25,7 +25,8 @@ _JUST_NOW = NS // 4
 def snapshot(run: Run, now: int) -> dict[str, Any]:
     """All of it but the timeline, the sources and the heat of single lines."""
     end = run.ended if run.ended is not None else now
-    shown = [*run.calls.values(), *([run.loose] if run.loose.done else [])]
+    loose = [((0, 0), run.loose)] if run.loose.done else []
+    shown = [*run.calls.values(), *(call for _, call in loose)]
     calls = [*shown, *([run.past] if run.past.done else [])]
     total = None if any(call.total is None and not call.submitted for call in calls) or not calls else sum(map(_total, calls))
     current = next((call for call in reversed(shown) if call.ended is None), None)
@@ -47,7 +48,7 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
         "cost": _cost(run, now),
         "efficiency": _efficiency(run, end),
         "verdict": verdict(run, end),
-        "calls": [_call(call, run, end) for call in shown[-_MOST_CALLS:]],
+        "calls": [_call(key, call, run, end) for key, call in [*run.calls.items(), *loose][-_MOST_CALLS:]],
         "lanes": [*_lanes(run, now), *_lanes_of_threads(run, now)],
         "files": [
             {
@@ -62,15 +63,16 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
         "stacks": _stacks(run),
         "errors": [
             {
+                "id": number,
                 "kind": failure.kind,
                 "message": failure.message,
                 "traceback": failure.traceback,
                 "function": failure.function,
                 "count": failure.count,
                 "last": (failure.last - run.begun) / NS,
-                "tasks": failure.tasks,
+                "tasks": list(failure.tasks),
             }
-            for failure in sorted(run.errors.values(), key=lambda failure: failure.count, reverse=True)[:_MOST_ERRORS]
+            for number, failure in sorted(enumerate(run.errors.values()), key=lambda item: item[1].count, reverse=True)[:_MOST_ERRORS]
         ],
         "cache": [
             {"function": name, "hits": known.hits, "misses": known.misses, "saved": known.saved / NS, "taken": known.taken / NS}
@@ -90,8 +92,9 @@ def _total(call: Call) -> int:
     return max(call.done, call.submitted if call.total is None else call.total)
 
 
-def _call(call: Call, run: Run, end: int) -> dict[str, Any]:
+def _call(key: tuple[int, int], call: Call, run: Run, end: int) -> dict[str, Any]:
     return {
+        "id": "{}-{}".format(*key),
         "number": call.number,
         "function": str(call.function),
         "total": call.total,

@@ -123,6 +123,12 @@ class Timeline:
                 self._rows.append(_Row())
             self._rows[level].add(merged([row[index] for index in range(len(row) - _TOGETHER, len(row))]))
 
+    def tasks(self) -> Iterator[Bar]:
+        """All of them, in the order of their ends; those that were told of together as one."""
+        row = self._rows[0]
+        for index in range(len(row)):
+            yield row[index]
+
     def bars(self, begin: int, end: int, width: int) -> list[Bar]:
         """What is between two times, in as much detail as a picture of so many pixels can show."""
         pixel = max(1, (end - begin) // max(1, width))
