@@ -49,9 +49,9 @@ export function Headline({ run, history }: { run: Snapshot; history: History }):
         <Tile name="cache hits" value={run.cached >= 1e5 ? short(run.cached) : count(run.cached)} below={run.cached ? `${duration(run.saved)} saved` : "nothing cached"} />
         <Tile
           name="data moved"
-          value={bytes(run.sent + run.received)}
+          value={bytes(run.sent + run.received - (run.spared ?? 0))}
           below={run.spared ? `${bytes(run.spared)} saved` : run.sent || run.received ? `↑ ${bytes(run.sent)}  ↓ ${bytes(run.received)}` : "nothing yet"}
-          title={`${bytes(run.sent)} sent to workers, ${bytes(run.received)} received${run.spared ? `, ${bytes(run.spared)} that did not have to be` : ""}`}
+          title={`${bytes(run.sent)} sent to workers, ${bytes(run.received)} received${run.spared ? `; ${bytes(run.spared)} of that did not have to be moved, since workers see it already` : ""}`}
         />
         <Tile name="watching" value={percent(run.cost)} below={run.level ? `level ${run.level}` : "of their time"} title="what watching takes of the time of the watched processes" />
       </dl>

@@ -90,7 +90,7 @@ export interface Snapshot {
   eta: [left: number, error: number] | null;
   sent: number;
   received: number;
-  spared?: number; // bytes that did not have to be copied or sent
+  spared?: number; // of what was sent, bytes that did not have to be moved
   cached: number;
   saved: number;
   cost: number;

@@ -10,7 +10,20 @@ NEVER = 2**63
 class Ledger:
     """Times are nanoseconds, ``first_start`` on the monotonic clock; for the rest see ``manyhands.reports.Report``."""
 
-    __slots__ = ("ahead", "away", "batches", "chunk", "collecting", "first_start", "hired", "preparing", "received", "sent", "slowest")
+    __slots__ = (
+        "ahead",
+        "away",
+        "batches",
+        "chunk",
+        "collecting",
+        "first_start",
+        "hired",
+        "preparing",
+        "received",
+        "sent",
+        "slowest",
+        "spared",
+    )
 
     def __init__(self) -> None:
         self.first_start: int = NEVER
@@ -18,6 +31,7 @@ class Ledger:
         self.collecting: int = 0
         self.away: int = 0  # the program was elsewhere with what it had been given
         self.sent: int = 0
+        self.spared: int = 0  # of what was sent, bytes that did not have to be moved
         self.received: int = 0
         self.hired: bool = False  # workers had to be started
         self.chunk: int = 0

@@ -145,6 +145,11 @@ class Form:
         payload, buffers = item
         return len(payload) + sum(map(len, buffers))
 
+    def spared(self, item: Any) -> int:
+        """How many of these do not have to be moved, now that it is sent."""
+        payload, buffers = item
+        return _parcels.spared((payload, *buffers))
+
     def is_placed(self, items: Sequence[object]) -> bool:
         """Whether these are one item, of which something lies in a segment."""
         return len(items) == 1 and not self.flags & _frames.ONE_PICKLE and _parcels.is_placed(*items[0])  # type: ignore[misc]
@@ -222,13 +227,14 @@ def name_after(function: Function, name: str) -> None:
 class PoolCall(Call):
     """A call as the pool runs it. ``hired``: it has waited for a worker that was started since it began."""
 
-    __slots__ = ("__weakref__", "hired", "history", "indices", "opened", "policy", "sent", "sink")
+    __slots__ = ("__weakref__", "hired", "history", "indices", "opened", "policy", "sent", "sink", "spared")
 
     def __init__(self, number: int, sink: Sink, policy: Policy, *, limit: int, priority: int = 0) -> None:
         super().__init__(number, limit=limit, priority=priority, timeout=int((policy.timeout or 0) * NS))
         self.sink: Sink = sink
         self.policy: Policy = policy
         self.sent: int = 0  # bytes, to workers: of arguments, and of functions to each that did not know them
+        self.spared: int = 0  # of these, the bytes that did not have to be moved
         self.opened: int = time.monotonic_ns()
         self.hired: bool = False
         self.indices: Iterator[int] = itertools.count()  # of tasks that are submitted one by one, by any thread

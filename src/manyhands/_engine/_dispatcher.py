@@ -197,6 +197,7 @@ class Dispatcher:
         function = form.function
         if function.number not in peer.known:
             call.sent += function.size
+            call.spared += _parcels.spared((function.payload, *function.buffers))
             call.hired = call.hired or peer.asked_for > call.opened
             peer.known.add(function.number)
             _parcels.queue(peer.channel, peer.lent, _frames.FUNCTION, function.payload, function.buffers, a=function.number)
@@ -208,6 +209,7 @@ class Dispatcher:
         if form.is_placed(items):
             peer.lent.send(form.pack_placed(items[0], run.ordinal, worker.epoch), peer.channel)
             call.sent += form.placed_size(items[0])
+            call.spared += form.spared(items[0])
         else:
             pieces = form.pack(items, run.ordinal, worker.epoch, timed=call.timeout > 0)
             call.sent += len(pieces[0]) if len(pieces) == 1 else sum(map(len, pieces))

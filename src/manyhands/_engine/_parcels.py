@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from manyhands._wire import _frames
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from manyhands._wire._channel import Channel
     from manyhands._wire._frames import Bytes, Frame
@@ -27,14 +27,19 @@ MOST = 64
 
 
 class Placed:
-    """A piece of a segment, or a memory that all processes write to; or a descriptor, whose content is of no use."""
+    """A piece of a segment, or a memory that all processes write to; or a descriptor, whose content is of no use.
 
-    __slots__ = ("lease", "length", "offset")
+    Attributes:
+        was_sent: another message has brought it.
+    """
+
+    __slots__ = ("lease", "length", "offset", "was_sent")
 
     def __init__(self, lease: Lease | SharedMemory, offset: int, length: int) -> None:
         self.lease = lease
         self.offset = offset
         self.length = length
+        self.was_sent = False
 
     def __len__(self) -> int:
         return self.length
@@ -170,6 +175,17 @@ def fresh(piece: Any) -> Any:
 def is_of_shared(piece: Any) -> bool:
     """The same of a piece of a message."""
     return type(piece) is Placed and piece.lease.is_shared_memory
+
+
+def spared(pieces: Iterable[Any]) -> int:
+    """How many bytes of what is sent now need not be moved for it: they lie where they have been sent from before, or all write to them."""
+    found = 0
+    for piece in pieces:
+        if type(piece) is Placed:
+            if piece.was_sent or piece.lease.is_shared_memory:
+                found += piece.length
+            piece.was_sent = True
+    return found
 
 
 def whole_memory(view: memoryview) -> Placed:

@@ -61,6 +61,7 @@ PROGRESS = 12  # call, done << 32 | failed, bytes sent, bytes received, nanoseco
 CACHE = 13  # function (text), hits << 32 | misses, nanoseconds saved, nanoseconds computing; since the last record of it
 SHARED = 14  # object (text), calls, waits, nanoseconds waited; since the last record of it
 LEDGER = 15  # call, tasks submitted, when the first began, ms the program was elsewhere, tasks in a message << 2 | 1 fixed << 1 | 1 hired
+SPARED = 17  # call, bytes that were sent and did not have to be moved
 RUNNING = 16  # worker, call << 32 | index, function (text), arguments (text; 0: not shown), attempt; its time is when it began
 
 

@@ -91,7 +91,7 @@ class ProcessStream:
         """Where the call stands."""
         work = dict(self._arrivals.work)
         ledger = self._arrivals.ledger
-        ledger.sent, ledger.hired = self._call.sent, self._call.hired
+        ledger.sent, ledger.spared, ledger.hired = self._call.sent, self._call.spared, self._call.hired
         stream, arrivals, call = self._stream, self._arrivals, self._call
         return Counts(stream.submitted, arrivals.ended, arrivals.failures, len(call.running), work, ledger, call.number)
 

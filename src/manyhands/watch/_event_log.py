@@ -18,10 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from manyhands.watch._tracks import Track
+    from manyhands.watch.observer._calls import Call
     from manyhands.watch.observer._model import Run
 
 FORMAT = 1
-_COUNTS = ("done", "failed", "total", "sent", "received", "cached", "saved")
+_COUNTS = ("done", "failed", "total", "sent", "received", "spared", "cached", "saved")
 _SUMMARY = ("state", "how", *_COUNTS, "cost", "efficiency", "verdict", "cache", "shared")  # of a snapshot
 
 Event = dict[str, Any]
@@ -71,7 +72,11 @@ def _of_calls(run: Run) -> Iterator[Event]:
         yield {"at": _at(run, call.begun), "event": "call", **same, **about, "tasks": call.total}
         if call.ended is not None:
             how = {"done": call.done, "failed": call.failed, "raised": call.has_failed}
-            yield {"at": _at(run, call.ended), "event": "call ended", **same, **how, "sent": call.sent, "received": call.received}
+            yield {"at": _at(run, call.ended), "event": "call ended", **same, **how, **_moved(call)}
+
+
+def _moved(call: Call) -> Event:
+    return {"sent": call.sent, "received": call.received, "spared": call.spared}
 
 
 def _of_errors(run: Run) -> Iterator[Event]:

@@ -75,6 +75,7 @@ class Followed:
         self.told: dict[int, list[int]] = {}  # by worker: tasks and nanoseconds, and when that was
         self.progress: tuple[int, ...] = ()
         self.ledger: tuple[int, ...] = ()
+        self.spared = 0
         self.failed = 0  # for good
         self.repeated = 0
 
@@ -232,6 +233,9 @@ class Teller:
             return
         spent = min(ledger.preparing // 1_000_000, _LOW) << 32 | min(ledger.collecting // 1_000_000, _LOW)
         self._tell_progress(followed, counts.ended, counts.failed, ledger.sent, ledger.received, spent)
+        if ledger.spared != followed.spared:
+            followed.spared = ledger.spared
+            self.probe.write(told.SPARED, time.monotonic_ns(), followed.number, ledger.spared)
         first = 0 if ledger.first_start == NEVER else ledger.first_start
         packed = ledger.chunk << 2 | (recording.chunk is not None) << 1 | ledger.hired
         self._tell_ledger(followed, counts.submitted, first, ledger.away // 1_000_000, packed)

@@ -94,6 +94,7 @@ class Call:
         total: how many tasks; None: not known yet.
         ended: when; None: it is under way.
         submitted: how many tasks have been read from the inputs.
+        sent, received: bytes, to and from workers; ``spared``: of those sent, what did not have to be moved.
         preparing, collecting, away: milliseconds that the program spent on inputs, on results, and elsewhere.
         first_start: when the first task began.
         chunk: the most tasks in a message; ``is_fixed``: the user has chosen that.
@@ -116,6 +117,7 @@ class Call:
     submitted: int = 0
     sent: int = 0
     received: int = 0
+    spared: int = 0
     preparing: int = 0
     collecting: int = 0
     away: int = 0
@@ -149,6 +151,7 @@ class Call:
         self.done, self.failed = self.done + other.done, self.failed + other.failed
         self.submitted += other.done if other.total is None else other.total
         self.sent, self.received = self.sent + other.sent, self.received + other.received
+        self.spared += other.spared
 
     @property
     def busy(self) -> int:

@@ -112,6 +112,7 @@ class Process:
             told.WORKER_ENDED: self._worker_ended,
             told.PROGRESS: self._progress,
             told.LEDGER: self._ledger,
+            told.SPARED: self._spared,
             told.RUNNING: self._running,
             told.CACHE: self._cache,
             told.SHARED: self._shared,
@@ -287,6 +288,11 @@ class Process:
             call.progressed(record.at, record.b >> 32, record.b & _LOW)
             call.sent, call.received = record.c, record.d
             call.preparing, call.collecting = record.e >> 32, record.e & _LOW
+
+    def _spared(self, record: Record) -> None:
+        call = self.run.calls.get((self.pid, record.a))
+        if call is not None:
+            call.spared = record.b
 
     def _ledger(self, record: Record) -> None:
         if not record.a:

@@ -43,6 +43,7 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
         "eta": None if current is None or run.ended is not None else eta(run, current, now),
         "sent": sum(call.sent for call in calls),
         "received": sum(call.received for call in calls),
+        "spared": sum(call.spared for call in calls),
         "cached": sum(cached.hits for cached in run.cache.values()),
         "saved": sum(cached.saved for cached in run.cache.values()) / NS,
         "cost": _cost(run, now),
