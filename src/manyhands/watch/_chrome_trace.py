@@ -61,7 +61,7 @@ def _us(run: Run, at: int) -> float:
 
 
 def _at(track: Track) -> dict[str, int]:
-    return {"pid": track.pid, "tid": track.thread or track.pid}
+    return {"pid": track.pid, "tid": track.worker}
 
 
 def _names(run: Run, found: list[Track]) -> Iterator[dict[str, Any]]:
