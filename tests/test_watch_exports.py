@@ -9,9 +9,11 @@ import hashlib
 import html.parser
 import itertools
 import json
+import random
 import re
 import signal
 import stat
+from collections import Counter
 from pathlib import Path
 
 import observed
@@ -147,23 +149,31 @@ def test_how_hot_lines_were_is_told_by_what_has_changed():
     assert all("a.py" not in changed or 1 not in changed["a.py"] for at, changed in history.heats if at > 140 * NS)
 
 
-@given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 100)), max_size=600), st.sampled_from([32, 64]))
-def test_of_stacks_all_time_is_kept(seen, most):
-    stacks, expected = _stacks.Stacks(), {}
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_stacks, "MOST", most)
-        for stack, lasted in seen:
-            stacks.add(stack, lasted)
-            expected[stack] = expected.get(stack, 0) + lasted
-    found = {}
+@pytest.mark.parametrize("different", [3, 20, 100])
+def test_of_stacks_all_time_is_kept(monkeypatch, different):
+    monkeypatch.setattr(_stacks, "MOST", 64)
+    stacks, expected, numbers = _stacks.Stacks(), Counter(), random.Random(different)
+    for _ in range(2000):
+        stack, lasted = numbers.randrange(1, different + 1), numbers.randrange(1, 100)
+        stacks.add(stack, lasted)
+        expected[stack] += lasted
+        assert len(stacks) <= 64
+    found = Counter()
     for stack, lasted in stacks:
-        found[stack] = found.get(stack, 0) + lasted
-    assert sum(found.values()) == sum(expected.values())
-    assert len(stacks) <= most
-    if most == 64:  # there is room for all
-        assert {stack: lasted for stack, lasted in found.items() if lasted} == {
-            stack: lasted for stack, lasted in expected.items() if lasted
-        }
+        found[stack] += lasted
+    assert found.total() == expected.total()
+    assert found == expected or different > 64  # there is no room for all of them
+
+
+def test_a_snapshot_stays_as_it_is():
+    told_ = Told()
+    told_.program.hear({"error": "ValueError", "message": "bad", "key": "ValueError: bad"})
+    told_.record(told.TASK_FAILED, 1.0, 1, 1 << 16, told_.text("ValueError: bad"), 10 << 32, NS)
+    before = told_.snapshot(1.0)
+    as_it_was = copy.deepcopy(before)
+    told_.record(told.TASK_FAILED, 2.0, 1, 2 << 16, told_.text("ValueError: bad"), 10 << 32, NS)
+    assert before == as_it_was
+    assert told_.snapshot(2.0)["errors"][0]["tasks"] == [1, 2]
 
 
 # ---------------------------------------------------------------- files
@@ -578,6 +588,7 @@ def test_what_was_sent_before_does_not_have_to_be_moved():
         patch.setattr(_watched, "follow", follow)
         manyhands.map(len, [numbers] * 10, workers=2)
         manyhands.map(len, [numbers + number for number in range(4)], workers=2)
-    same, each = seen
-    assert (same.spared, each.spared) == (9 * numbers.nbytes, 0)
-    assert same.sent > 10 * numbers.nbytes
+    same, _ = seen
+    # What one worker was sent and another did sooner has been sent twice, and moved once.
+    assert [round((ledger.sent - ledger.spared) / numbers.nbytes) for ledger in seen] == [1, 4]
+    assert same.spared >= 9 * numbers.nbytes

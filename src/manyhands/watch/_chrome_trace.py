@@ -91,7 +91,7 @@ def _tasks(run: Run, track: Track, states: States, end: int) -> Iterator[dict[st
         return
     bars: Iterable[Bar] = timeline.tasks()
     if sum(map(len, run.timelines.values())) > _MOST:
-        bars = timeline.bars(run.begun, end + 1, _MOST // 2 // len(run.timelines))
+        bars = timeline.drawn(run.begun, end + 1, _MOST // 2 // len(run.timelines))
     for bar in nested(bars):
         args: dict[str, Any] = {"task": bar.first, "state": states.of(bar)}
         if bar.count > 1:

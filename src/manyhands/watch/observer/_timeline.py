@@ -131,17 +131,19 @@ class Timeline:
 
     def bars(self, begin: int, end: int, width: int) -> list[Bar]:
         """What is between two times, in as much detail as a picture of so many pixels can show."""
+        return list(self.drawn(begin, end, width))
+
+    def drawn(self, begin: int, end: int, width: int) -> Iterator[Bar]:
+        """The same, one after the other."""
         pixel = max(1, (end - begin) // max(1, width))
-        found: list[Bar] = []
         waiting: list[Bar] = []  # what is to be drawn as one
         for bar in self._narrow(begin, end, pixel):
             if waiting and bar.end - waiting[0].begin > pixel:
-                found.append(merged(waiting))
+                yield merged(waiting)
                 waiting.clear()
             waiting.append(bar)
         if waiting:
-            found.append(merged(waiting))
-        return found
+            yield merged(waiting)
 
     def _narrow(self, begin: int, end: int, pixel: int) -> Iterator[Bar]:
         """Tasks, and blocks that are no wider than a pixel."""
