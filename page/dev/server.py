@@ -22,7 +22,9 @@ sys.path[:0] = [str(Path(__file__).parent), str(ROOT / "src")]
 
 from invented import CACHED, FUNCTIONS, Invented  # noqa: E402 - beside this file
 
-from manyhands.watch.observer._timeline import Bar, Timeline  # noqa: E402 - of this clone
+from manyhands.watch._report import Numbers  # noqa: E402 - of this clone
+from manyhands.watch.observer._history import History, charts  # noqa: E402
+from manyhands.watch.observer._timeline import Bar, Timeline  # noqa: E402
 
 PAGE = ROOT / "src/manyhands/watch/observer/page"
 POLICY = (
@@ -108,6 +110,13 @@ class Handler(BaseHTTPRequestHandler):
     def _get_files(self, asked: dict[str, str]) -> Any:
         return self.stage.runs[asked["run"]].files(self.stage.now())
 
+    def _get_history(self, asked: dict[str, str]) -> Any:
+        run, now = self.stage.runs[asked["run"]], self.stage.now()
+        history = History()
+        for step in range(1, 61):
+            history.note(with_keys(run.snapshot(now * step / 60)), 0)
+        return charts(history)
+
     def _get_source(self, asked: dict[str, str]) -> Any:
         found = self.stage.runs[asked["run"]].source(int(asked["file"]), int(asked["pid"]) if "pid" in asked else None, self.stage.now())
         if asked.get("lines") == "0":
@@ -152,14 +161,26 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+def with_keys(snapshot: dict[str, Any]) -> dict[str, Any]:
+    """With what the observer gives calls and errors, by which they are known later."""
+    calls = [{"id": str(call["number"]), **call} for call in snapshot["calls"]]
+    return {**snapshot, "calls": calls, "errors": [{"id": number, **error} for number, error in enumerate(snapshot["errors"])]}
+
+
 def report(stage: Stage) -> str:
     """A saved report of the run: the page, its script and its data in one document."""
     run = next(reversed(stage.runs.values()))
     steps = [run.seconds * step / 60 for step in range(1, 61)]
+    history = History()
+    for at in steps:
+        history.note(with_keys(run.snapshot(at)), int(at * NS))
+    numbers = Numbers()
     data = {
         "format": 1,
         "made": time.time(),
-        "snapshots": [run.snapshot(at) for at in steps],
+        "snapshots": [numbers.numbered(change) for change in history.changes],
+        "frames": list(numbers.frames),
+        "stacks": list(numbers.stacks),
         "timeline": stage.timeline(run.token, 0, run.seconds, 1500, run.seconds),
         "sources": {
             str(file["id"]): run.source(file["id"], None, run.seconds)

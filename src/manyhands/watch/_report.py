@@ -48,7 +48,7 @@ def report(run: Run, now: int) -> Iterator[Part]:
 
 def _data(run: Run, now: int) -> Iterator[Part]:
     yield f'{{"format":1,"made":{time.time():.3f},"snapshots":['
-    numbers = _Numbers()
+    numbers = Numbers()
     yield from _listed(numbers.numbered(change) for change in run.history.until(snapshot(run, now)))
     yield f'],"frames":{_json(list(numbers.frames))},"stacks":{_json(list(numbers.stacks))},"timeline":{{'
     width = max(_NARROWEST, min(_WIDEST, _MOST_BARS // 2 // max(1, len(run.timelines))))
@@ -95,7 +95,7 @@ def _heat(hits: int, lasted: int, own: int, last: int, begun: int) -> list[float
     return [hits, round(lasted / NS, 3), round(own / NS, 3), round((last - begun) / NS, 3), 0]
 
 
-class _Numbers:
+class Numbers:
     """Frames and stacks, of which each is in the document once."""
 
     def __init__(self) -> None:
