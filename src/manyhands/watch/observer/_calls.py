@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import heapq
+import itertools
 import math
 from collections import deque
 from dataclasses import dataclass, field
@@ -10,12 +12,15 @@ from typing import TYPE_CHECKING, NamedTuple
 from manyhands._core.ledger import NEVER
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from manyhands.watch.observer._process import Text
 
 NS = 1_000_000_000
 _LEAST_WINDOW = 10 * NS  # how far back a rate looks, at least
 _MOST_NOTED = 4096
 _MOST_TASKS = 20  # of a failure, by number
+_MOST_LONGEST = 10
 
 
 class Rate:
@@ -168,6 +173,26 @@ class FailedTask(NamedTuple):
     attempt: int
     is_repeated: bool
     error: str = ""
+
+
+class Longest:
+    """The tasks of a run that took longest, of those that are told one by one."""
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[int, int, int, int, Text]] = []
+        self._tie = itertools.count()
+
+    def note(self, lasted: int, number: int, worker: int, function: Text) -> None:
+        """A task has ended after so many nanoseconds."""
+        if len(self._heap) < _MOST_LONGEST:
+            heapq.heappush(self._heap, (lasted, next(self._tie), number, worker, function))
+        elif lasted > self._heap[0][0]:
+            heapq.heapreplace(self._heap, (lasted, next(self._tie), number, worker, function))
+
+    def __iter__(self) -> Iterator[tuple[int, int, int, Text]]:
+        """Nanoseconds, number, worker and function, the longest first."""
+        for lasted, _, number, worker, function in sorted(self._heap, key=lambda each: (-each[0], each[1])):
+            yield lasted, number, worker, function
 
 
 @dataclass

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from manyhands.watch.observer._calls import Call, FailedTask, Failure, Task
+from manyhands.watch.observer._calls import Call, FailedTask, Failure, Longest, Task
 from manyhands.watch.observer._heat import Heat
 from manyhands.watch.observer._history import History
 from manyhands.watch.observer._process import Process, Text, ThreadWorker
@@ -86,6 +86,7 @@ class Run:
         self.unsaved = ""  # why what was to be kept of it is not
         self.folder = ""  # that the program was started in
         self.timelines: dict[int, Timeline] = {}
+        self.longest = Longest()
         self.errors: dict[str, Failure] = {}
         self.cache: dict[str, Cached] = {}
         self.shared: dict[str, Shared] = {}

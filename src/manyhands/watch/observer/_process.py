@@ -9,6 +9,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from manyhands._core.slowest import LEAST
 from manyhands._probe import _segment as told
 from manyhands.watch.observer._calls import Call, FailedTask, Task
 from manyhands.watch.observer._heat import Heat, Place
@@ -244,6 +245,8 @@ class Process:
             call = run.loose
         call.function = call.function or function
         call.worked(worker, first, count, record.e)
+        if count == 1 and record.e >= LEAST:
+            run.longest.note(record.e, first, worker, function)
 
     def _task_failed(self, record: Record) -> None:
         run = self.run
@@ -257,6 +260,7 @@ class Process:
         call.function = call.function or function
         if record.e:
             call.worked(worker, index, 1, max(0, record.at - record.e))
+            run.longest.note(max(0, record.at - record.e), index, worker, function)
         failed = FailedTask(record.at, worker, index, record.b >> 1 & 0x7FFF, bool(record.b & 1))
         run.later.append((self.text(record.c), lambda key: run.note_failure(key, failed)))
 

@@ -75,6 +75,10 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
             }
             for number, failure in sorted(enumerate(run.errors.values()), key=lambda item: item[1].count, reverse=True)[:_MOST_ERRORS]
         ],
+        "slowest": [
+            {"number": number, "function": str(function), "pid": worker, "took": lasted / NS}
+            for lasted, number, worker, function in run.longest
+        ],
         "cache": [
             {"function": name, "hits": known.hits, "misses": known.misses, "saved": known.saved / NS, "taken": known.taken / NS}
             for name, known in run.cache.items()
