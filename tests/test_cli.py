@@ -850,12 +850,12 @@ def test_version(tmp_path):
 
 
 def test_every_command_has_help_with_an_example(tmp_path):
-    for command in ([], ["map"], ["demo"], ["info"], ["explain"], ["run"], ["watch"]):
+    for command in ([], ["map"], ["demo"], ["info"], ["explain"], ["run"], ["top"], ["watch"]):
         done = run(tmp_path, *command, "--help")
         assert done.returncode == 0
         assert "Example" in done.stdout
         assert "manyhands " + " ".join(command) in done.stdout
-    assert set(app.list_commands(click.Context(app))) == {"cache", "map", "demo", "info", "inspect", "explain", "run", "watch"}
+    assert set(app.list_commands(click.Context(app))) == {"cache", "map", "demo", "info", "inspect", "explain", "run", "top", "watch"}
 
 
 def test_an_unknown_command(tmp_path):

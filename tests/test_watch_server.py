@@ -329,14 +329,15 @@ def test_events_come_while_somebody_looks(page):
 
 def test_a_terminal_is_told_the_same_through_the_socket(page):
     long = "x" * 100_000
-    with contextlib.closing(_commands.look()) as told:
-        first, second = next(told), next(told)
+    with _commands.Look() as told:
+        first, second = told.next(), told.next()
     assert [run["name"] for run in first["runs"]] == [run["name"] for run in second["runs"]]
     probe = _probe.here()
     for number in range(40):
         probe.tell({"error": f"E{number}", "message": long[:190], "traceback": long[:5000]})
-    with contextlib.closing(_commands.look()) as told:
-        run = next(event["runs"][0] for event in told if len(event["runs"][0]["errors"]) == 30)  # more than one packet
+    with _commands.Look() as told:
+        while len((run := told.next()["runs"][0])["errors"]) < 30:  # more than one packet
+            pass
     assert {len(error["traceback"]) for error in run["errors"]} == {5000}
 
 

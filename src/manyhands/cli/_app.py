@@ -20,6 +20,7 @@ _COMMANDS = {
     "inspect": "_inspect",
     "map": "_map",
     "run": "_program",
+    "top": "_top",
     "watch": "_watch",
 }
 

@@ -30,7 +30,7 @@ def command(browser: bool | None, save: tuple[str, ...], run: str | None) -> int
 
     found = _commands.ask("runs")
     if found is None:
-        print("No program of yours is being watched. `manyhands run --watch SCRIPT` runs one that is.", file=sys.stderr)
+        print(_commands.NOBODY, file=sys.stderr)
         return 1
     if save or run is not None:
         return _keep(_chosen(found["runs"], run), save)

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from manyhands import errors
 from manyhands._engine import _watched
 from manyhands._probe import _link, _probe, _segment
+from manyhands.progress import is_terminal
 from manyhands.sharing import _folder
-from manyhands.watch import _choices, _commands
+from manyhands.watch import _choices, _commands, _showing
 from manyhands.watch import _joined as _telling
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 _START = 20.0  # seconds in which an observer is there
 _LEAVES_WITHIN = 1.0  # seconds
 _SAVED_WITHIN = 60.0  # seconds
+_SUMMED_WITHIN = 1.0  # seconds
 _TRIES = 5  # an observer may leave just when it has been found
 LOCK, LOG = "lock", "log"
 SAID = ".said"  # how files end by which the processes of a run agree who tells where the page is
@@ -159,6 +161,7 @@ class _State:
     observer: str | None = None  # which one this program, or the one that it was forked by, has joined
     saving: tuple[str, ...] = ()  # what the observer keeps of the run is to be there when the program ends
     ending: tuple[str, str] | None = None  # if that is known better than from what Python keeps
+    showing: _showing.Showing | None = None  # in the terminal
 
 
 _state = _State()
@@ -188,6 +191,8 @@ def _joined(choices: _choices.Choices, part: Part | None, settings: dict[str, An
         if not found.url and not choices.terminal:
             raise errors.WatchMissing(found.why)
         if _greet(found, choices, part):
+            if choices.terminal:
+                _show()
             return found
     raise errors.WatchFailed("the observer does not answer; the next call starts another, if it has ended by then")
 
@@ -200,7 +205,7 @@ def _check_packages() -> None:
 def _greet(found: Observer, choices: _choices.Choices, part: Part | None) -> bool:
     """Whether the observer knows of this program from now on."""
     told = choices.told()
-    told["open"] = _choices.wants_browser(choices.browser, is_terminal=sys.stderr is not None and sys.stderr.isatty())
+    told["open"] = _choices.wants_browser(choices.browser, is_terminal=is_terminal(sys.stderr) and not choices.terminal)
     probe = _probe.here()
     if probe is not None and _state.observer in {None, found.id}:  # None: it is a worker, which was told by its program
         probe.tell({"choices": told})
@@ -223,6 +228,19 @@ def _greet(found: Observer, choices: _choices.Choices, part: Part | None) -> boo
     return True
 
 
+def _show() -> None:
+    """In the terminal as well; of a program, not of its workers."""
+    run, out = _run_of_program(), _showing.descriptor()
+    if run and out is not None and _state.showing is None:
+        _state.showing = _showing.Showing(run, out, os.path.join(folder(), LOG))
+
+
+def _run_of_program() -> str:
+    """The run whose program this process is; empty: it is none's."""
+    probe = _probe.here()
+    return str(probe.about["run"]) if probe is not None and probe.about.get("role") == "program" else ""
+
+
 def is_first(run: str) -> bool:
     """Whether no other process has asked that of a run."""
     try:
@@ -237,6 +255,9 @@ def is_first(run: str) -> bool:
 def _forget() -> None:
     """In a forked child: it has no run of its own."""
     _state.joining, _state.saving, _state.ending = threading.Lock(), (), None
+    if _state.showing is not None:
+        _state.showing.forget()
+        _state.showing = None
 
 
 def _here() -> str:
@@ -255,16 +276,30 @@ def leave(state: str, how: str) -> None:
     if not _state.joining.acquire(timeout=_LEAVES_WITHIN):
         return  # another thread waits for an observer, and the program ends: nobody waits for it
     try:
-        probe, joined, _watched.joining = _probe.here(), _watched.joining, None
+        probe, joined, run, _watched.joining = _probe.here(), _watched.joining, _run_of_program(), None
         _telling.end()
         if probe is not None:
             probe.tell({"bye": state, "how": how})
         _probe.stop()  # also one whose observer has gone
+        _say_summary(run)
         if probe is not None and _state.saving and joined is not None:
             _wait_for_files(str(joined["run"]), _state.saving)
             _state.saving = ()
     finally:
         _state.joining.release()
+
+
+def _say_summary(run: str) -> None:
+    """How it was: by what has shown it in the terminal; else shortly, to who sits there."""
+    showing, _state.showing = _state.showing, None
+    if showing is not None:
+        showing.wait()
+    elif run and is_terminal(sys.stderr):
+        said = _commands.ask("summary", run, _SUMMED_WITHIN)
+        if said is not None and said["text"]:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(f"{said['text']}\n")
+                sys.stderr.flush()
 
 
 def _wait_for_files(run: str, paths: tuple[str, ...]) -> None:

@@ -85,9 +85,10 @@ def watch(
             default): those of the project, not those of installed packages.
         arguments: show the arguments of tasks. They may be secret, so by default they are not.
         control: tasks may be cancelled, and workers paused and restarted, from the page. By default they may not.
-        terminal: show the run in this terminal as well.
-        browser: open the page; None (the default): if the program has been started in a terminal of a desktop, and nobody looks at the
-            page.
+        terminal: show the run in this terminal as well: at its bottom, with what is printed above, and a summary when it has ended. Where
+            standard error is no terminal, a line now and then. It needs no page.
+        browser: open the page; None (the default): if the program has been started in a terminal of a desktop, nobody looks at the page,
+            and the run is not shown in the terminal.
         port: of the page; 0 (the default): one that is free. Where there is a page already, it stays where it is.
         host: the address that the page can be reached by. Besides "127.0.0.1", which only this machine's own users can reach, it is for
             networks that you trust: the page is not encrypted.

@@ -75,7 +75,7 @@ class Broadcast:
                     yield _STILL_HERE
 
     def tell(self, connected: socket.socket) -> None:
-        """Tell one who looks from a terminal, through a socket that keeps packets apart: see :func:`manyhands.watch._commands.look`."""
+        """Tell one who looks from a terminal, through a socket that keeps packets apart: see :class:`manyhands.watch._commands.Look`."""
         task = asyncio.ensure_future(self._tell(connected))
         self._telling.add(task)
         task.add_done_callback(self._telling.discard)

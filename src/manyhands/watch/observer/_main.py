@@ -12,15 +12,17 @@ import secrets
 import signal
 import socket
 import sys
+import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands._probe import _link, _segment
 from manyhands._wire import _posix
-from manyhands.watch import _commands, _starting
+from manyhands.watch import _commands, _starting, _words
 from manyhands.watch.observer._hub import Hub
 from manyhands.watch.observer._life import Life
 from manyhands.watch.observer._saving import Saving
 from manyhands.watch.observer._site import Site, bound
+from manyhands.watch.observer._snapshot import snapshot
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -114,11 +116,18 @@ def _questions(hub: Hub, saving: Saving) -> dict[str, Callable[[Any], dict[str, 
         run = hub.runs.get(str(wanted["run"]))
         return {"why": _UNKNOWN if run is None else await saving.keep(run, str(wanted["path"]))}
 
+    def summary(token: object) -> dict[str, Any]:
+        hub.look()  # as above
+        run = hub.runs.get(str(token))
+        found = None if run is None else snapshot(run, time.monotonic_ns())
+        return {"text": _words.as_text(_words.summary(found, short=True)) if found is not None and found["done"] else ""}
+
     return {
         "runs": lambda _: {"runs": hub.overview()},
         "open": open_page,
         "saved": saved,
         "save": save,
+        "summary": summary,
     }
 
 
