@@ -18,6 +18,8 @@ def look(message, seen):
     kind, content = message["msg_type"], message["content"]
     if kind == "execute_result":
         seen.append(content["data"]["text/plain"])
+    elif kind == "display_data":
+        seen.append(sorted(content["data"]))
     elif kind == "stream":
         seen.append(content["text"])
         if "interrupt me" in content["text"]:
@@ -67,6 +69,8 @@ def test_cells_of_a_notebook():
         "manyhands.map(lambda x: 1 / x, [1, 0])": ["ZeroDivisionError"],
         "manyhands.map(wait, [1, 2], workers=1)": ["interrupt me\n", "KeyboardInterrupt"],
         "manyhands.map(scaled, range(3), workers=2)": ["[0, 4, 8]"],
+        "watching = manyhands.watch()\nmanyhands.map(scaled, range(2), workers=2)": [["text/html", "text/plain"], "[0, 4]"],
+        "watching.stop()": [],
     }
     assert answers(*cells) == list(cells.values())
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import pty
 import random
 import signal
 import subprocess
 import sys
 import time
+import types
 
 import pages
 import pytest
@@ -16,8 +19,9 @@ from rich.cells import cell_len
 from test_watch_model import Told
 
 import manyhands
+from manyhands._engine import _watched
 from manyhands._probe import _segment as told
-from manyhands.watch import _panel, _sayings, _terminal, _words
+from manyhands.watch import _notebook, _panel, _sayings, _showing, _terminal, _words
 
 FIRST = 1000  # the process id of the first worker
 
@@ -342,3 +346,98 @@ def test_who_sits_at_a_terminal_is_told_shortly_how_it_was():
         assert terminal.end() == 0
         assert "3 tasks" in terminal.screen.text.partition("manyhands: the run done after ")[2]
     assert "done after" not in scripts.run(code).stderr
+
+
+def test_a_terminal_whose_painter_was_killed_is_put_in_order_by_the_program():
+    master, slave = pty.openpty()
+    heard, told_ = os.pipe()
+    os.close(told_)  # as the kernel does it for one that is killed
+    showing = _showing.Showing.__new__(_showing.Showing)
+    showing._out, showing._heard = slave, heard
+    screen, panel = terminals.Screen(), _panel.Panel()
+    screen.feed("before\r\n" + panel.shown(["one", "two"], 80, 24))
+    try:
+        showing.wait()
+        screen.feed(os.read(master, 1000).decode())
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert screen.is_whole
+    assert screen.text == "before"
+
+
+# ---------------------------------------------------------------- notebooks
+
+
+class Notebook:
+    """What a kernel has for its cells. ``shown``: what has been shown below the present one."""
+
+    kernel = object()
+
+    def __init__(self):
+        self.execution_count = 0
+        self.display_pub = self
+
+    def publish(self, data):
+        self.shown.append(data)
+
+    def next_cell(self):
+        self.execution_count += 1
+        self.shown = []
+        return self
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    found = Notebook()
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: found))
+    monkeypatch.setattr(_notebook._State, "shown", 0)
+    return found
+
+
+def test_the_frame_is_below_the_cell_that_begins_to_watch_wherever_that_is_done_and_once(notebook, capfd):
+    cell = notebook.next_cell()
+    watching = manyhands.watch()
+    manyhands.map(abs, range(3), workers=1)
+    (frame,) = cell.shown
+    assert frame["text/html"].startswith("<iframe ")
+    assert frame["text/plain"] == repr(watching)
+    watching._ipython_display_()  # it is the value of the cell as well
+    assert len(cell.shown) == 1
+    cell = notebook.next_cell()
+    watching._ipython_display_()
+    assert cell.shown == [frame]
+    assert manyhands.watch() is not None
+    assert len(cell.shown) == 1
+    cell = notebook.next_cell()
+    manyhands.watch()
+    assert cell.shown == [frame]
+    assert "http" not in capfd.readouterr().err
+
+
+def test_an_option_shows_the_frame_as_well(notebook, monkeypatch):
+    monkeypatch.setattr(_watched, "_by_option", False)
+    cell = notebook.next_cell()
+    manyhands.map(abs, range(3), workers=1, watch=True)
+    assert [list(data) for data in cell.shown] == [["text/html", "text/plain"]]
+    manyhands.map(abs, range(3), workers=1, watch=True)
+    assert len(cell.shown) == 1
+
+
+@pytest.mark.parametrize(("session", "name"), [("folder/my run.ipynb", "my run.ipynb"), (None, "notebook")])
+def test_a_run_is_called_as_its_notebook(session, name, notebook, monkeypatch):
+    if session is None:
+        monkeypatch.delenv("JPY_SESSION_NAME", raising=False)
+    else:
+        monkeypatch.setenv("JPY_SESSION_NAME", session)
+    assert _notebook.name() == name
+    monkeypatch.delitem(sys.modules, "IPython")
+    assert _notebook.name() == ""
+
+
+def test_elsewhere_nothing_is_shown_in_a_frame():
+    with manyhands.watch(browser=False) as watching:
+        with pytest.raises(RuntimeError, match="no notebook"):
+            watching.show()
+        with pytest.raises(NotImplementedError):  # which has IPython show its repr
+            watching._ipython_display_()

@@ -11,6 +11,7 @@
 ``_commands.py``    what is asked of an observer that runs: its runs, a file of one, its end
 ``_report.py``      files of a run, which the observer makes: the page with its data; ``_chrome_trace.py``, ``_speedscope.py``,
                     ``_event_log.py``; ``_tracks.py``: what these have in common
+``_notebook.py``    the page in a frame of a notebook
 ``_showing.py``     the program's side of what is shown in its terminal
 ``_painter.py``     the process that shows it: ``_terminal.py`` is the picture, ``_panel.py`` the place where it stays
 ``_sayings.py``     the same in plain lines; ``_words.py`` has the words, and the summary

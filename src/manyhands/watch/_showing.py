@@ -8,7 +8,7 @@ import select
 import subprocess
 import sys
 
-from manyhands.watch import _panel
+from manyhands.watch import _notebook, _panel
 
 _WITHIN = 3.0  # seconds in which the summary is there; it is waited for no longer
 # The first process ends at once, so that the program has no child that it does not know of.
@@ -61,7 +61,7 @@ class Showing:
 def descriptor() -> int | None:
     """That of standard error; None: there is none."""
     try:
-        found = sys.stderr.fileno()
+        found = 2 if _notebook.is_one() else sys.stderr.fileno()  # a notebook shows what is written to that one
     except (AttributeError, OSError, ValueError):  # the program has put something else in its place
         found = 2
     try:

@@ -20,7 +20,7 @@ from manyhands._engine import _watched
 from manyhands._probe import _link, _probe, _segment
 from manyhands.progress import is_terminal
 from manyhands.sharing import _folder
-from manyhands.watch import _choices, _commands, _showing
+from manyhands.watch import _choices, _commands, _notebook, _showing
 from manyhands.watch import _joined as _telling
 
 if TYPE_CHECKING:
@@ -213,7 +213,7 @@ def _greet(found: Observer, choices: _choices.Choices, part: Part | None) -> boo
         return True
     _probe.stop()
     run = secrets.token_hex(8) if part is None else part.run
-    program = choices.name or (_program() if part is None else part.program)
+    program = choices.name or (_notebook.name() or _program() if part is None else part.program)
     about: dict[str, Any] = {"role": "program", "name": program} if part is None else {"role": "worker", "name": part.name}
     probe = _probe.start(found.address, **about, program=program, run=run, cwd=_here(), choices=told)
     if probe is None:

@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Literal
 
 from manyhands._probe import _probe
-from manyhands.watch import _choices, _starting
+from manyhands.watch import _choices, _notebook, _starting
 
 if TYPE_CHECKING:
     import os
@@ -43,6 +43,21 @@ class Watching:
     def __repr__(self) -> str:
         return f"<manyhands.watch at {self.url}>" if self.url else "<manyhands.watch without a page>"
 
+    def show(self) -> None:
+        """In a notebook: show the page in a frame below this cell. ``manyhands.watch()`` has done that for its own.
+
+        Raises:
+            RuntimeError: this program is no notebook.
+        """
+        if not _notebook.is_one():
+            raise RuntimeError("this program is no notebook: what shows a frame is not there")
+        _notebook.show(self._repr_html_(), repr(self))
+
+    def _ipython_display_(self) -> None:
+        if not _notebook.is_one():
+            raise NotImplementedError  # IPython shows it as it shows anything
+        self.show()
+
     def _repr_html_(self) -> str:
         """The page in a frame, for notebooks."""
         address = html.escape(self._frame, quote=True)
@@ -64,7 +79,7 @@ def watch(
     host: str = "127.0.0.1",
     save: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
 ) -> Watching:
-    """Show this program, and all its workers, live on a page in the browser.
+    """Show this program, and all its workers, live on a page in the browser; in a notebook, in a frame below the cell.
 
     From now on, until the program ends or :meth:`Watching.stop`. The page is made by a process of its own, which outlives this program by
     some seconds, and by as long as somebody looks; programs of the same user that are watched at the same time are on one page. Called
@@ -116,7 +131,10 @@ def watch(
         host=host,
         save=save,
     )
-    return Watching(begin(choices))
+    watching = Watching(begin(choices))
+    if _notebook.is_one():
+        watching.show()
+    return watching
 
 
 def begin(choices: _choices.Choices | None = None, part: Part | None = None) -> _starting.Observer:
@@ -129,13 +147,11 @@ def begin(choices: _choices.Choices | None = None, part: Part | None = None) -> 
     """
     was_watched = _starting.is_watched()
     observer = _starting.join(choices or _choices.Choices(), part)
-    if (
-        observer.url
-        and not was_watched
-        and (part is None or _starting.is_first(part.run))
-        and sys.stderr is not None
-        and "ipykernel" not in sys.modules
-    ):
+    if not observer.url or was_watched or not (part is None or _starting.is_first(part.run)):
+        return observer
+    if _notebook.is_one():
+        Watching(observer).show()
+    elif sys.stderr is not None:
         sys.stderr.write(f"manyhands: this run is shown at {observer.url}\n")
         sys.stderr.flush()
     return observer
