@@ -185,6 +185,24 @@ class Told:
         return None if found is None else found.kind
 
 
+@pytest.mark.parametrize(
+    ("how", "explained", "died"),
+    [
+        ("", None, False),
+        ("killed by SIGKILL", None, True),
+        ("killed by SIGTERM", None, False),  # pools of multiprocessing end their workers so
+        ("killed by SIGTERM", "killed by SIGTERM", True),  # ours say what was not meant
+    ],
+)
+def test_a_process_has_died_if_it_was_not_meant_to(how, explained, died):
+    process = Told().run.processes[10]
+    process.end(NS, how)
+    if explained is not None:
+        process.explain(explained)
+        process.end(2 * NS, how)
+    assert process.has_died == died
+
+
 def test_a_snapshot_counts_what_was_told():
     told_ = Told()
     told_.begin(total=100)

@@ -6,6 +6,7 @@ import os
 import pty
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -21,7 +22,7 @@ from test_watch_model import Told
 import manyhands
 from manyhands._engine import _watched
 from manyhands._probe import _segment as told
-from manyhands.watch import _notebook, _panel, _sayings, _showing, _terminal, _words
+from manyhands.watch import _notebook, _painter, _panel, _sayings, _showing, _terminal, _words
 
 FIRST = 1000  # the process id of the first worker
 
@@ -364,6 +365,22 @@ def test_a_terminal_whose_painter_was_killed_is_put_in_order_by_the_program():
         os.close(slave)
     assert screen.is_whole
     assert screen.text == "before"
+
+
+def test_who_paints_does_not_wait_for_an_observer_that_hangs_when_the_program_has_ended(monkeypatch):
+    monkeypatch.setattr(_painter, "_ENDS_WITHIN", 0.01)
+    look, observer = socket.socketpair()
+    heard, told_ = os.pipe()
+    try:
+        observer.send(b"news")
+        assert _painter._has_come(look, told_)
+        look.recv(100)
+        os.close(heard)
+        assert not _painter._has_come(look, told_)
+    finally:
+        os.close(told_)
+        look.close()
+        observer.close()
 
 
 # ---------------------------------------------------------------- notebooks

@@ -22,13 +22,14 @@ from manyhands.watch import _commands, _panel, _sayings, _terminal
 
 _EVERY = 0.25  # seconds between two pictures, at least
 _LOWEST, _NARROWEST = 8, 30  # rows and columns of a terminal that has room for a panel
+_ENDS_WITHIN = 5.0  # seconds in which the observer knows that the program has ended
 _KNOWN_WITHIN = 5.0  # seconds in which the observer knows of the run
 _NOT_WITHIN = {signal.SIGTSTP, signal.SIGWINCH}  # a picture
 _IGNORED = (signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE)  # they are for the program, whose end is seen
 
 
 def main(run: str, out: int, told: int) -> None:
-    """Show a run at the descriptor ``out``. When that is over, or cannot be done, ``told`` is told."""
+    """Show a run at the descriptor ``out``. When that is over, or cannot be done, ``told`` is told, a pipe to the program."""
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     shown = InTerminal(out) if can_paint(out) else InLines(out)
@@ -37,7 +38,7 @@ def main(run: str, out: int, told: int) -> None:
     signal.signal(signal.SIGWINCH, lambda *_: shown.resized())
     try:
         with _commands.Look() as look:
-            _follow(look, run, shown)
+            _follow(look, run, shown, told)
     except OSError:  # nobody observes any more, or the terminal has gone
         pass
     finally:
@@ -52,10 +53,10 @@ def can_paint(out: int) -> bool:
     return os.isatty(out) and os.environ.get("TERM", "dumb") not in {"dumb", "unknown", ""}
 
 
-def _follow(look: _commands.Look, token: str, shown: InTerminal | InLines) -> None:
+def _follow(look: _commands.Look, token: str, shown: InTerminal | InLines, told: int) -> None:
     begun = time.monotonic()
-    while (told := look.next()) is not None:
-        run = next((run for run in told["runs"] if run["id"] == token), None)
+    while _has_come(look, told) and (said := look.next()) is not None:
+        run = next((run for run in said["runs"] if run["id"] == token), None)
         if run is None:
             if time.monotonic() - begun > _KNOWN_WITHIN:
                 return
@@ -66,6 +67,18 @@ def _follow(look: _commands.Look, token: str, shown: InTerminal | InLines) -> No
         if run["state"] != "running":
             return
         time.sleep(_EVERY)
+
+
+def _has_come(look: _commands.Look, told: int) -> bool:
+    """Wait for news. When the program has gone, they come soon, or never: who reads what it has written waits for this process, too."""
+    poll = select.poll()
+    poll.register(look, select.POLLIN)
+    poll.register(told, 0)  # that nobody reads there any more
+    ready = [descriptor for descriptor, _ in poll.poll()]
+    if look.fileno() in ready:
+        return True
+    poll.unregister(told)
+    return bool(poll.poll(_ENDS_WITHIN * 1000))
 
 
 def written(out: int, text: str) -> None:

@@ -191,8 +191,6 @@ def _joined(choices: _choices.Choices, part: Part | None, settings: dict[str, An
         if not found.url and not choices.terminal:
             raise errors.WatchMissing(found.why)
         if _greet(found, choices, part):
-            if choices.terminal:
-                _show()
             return found
     raise errors.WatchFailed("the observer does not answer; the next call starts another, if it has ended by then")
 
@@ -228,8 +226,8 @@ def _greet(found: Observer, choices: _choices.Choices, part: Part | None) -> boo
     return True
 
 
-def _show() -> None:
-    """In the terminal as well; of a program, not of its workers."""
+def show() -> None:
+    """Have the run shown in the terminal as well, if this process is the program of one."""
     run, out = _run_of_program(), _showing.descriptor()
     if run and out is not None and _state.showing is None:
         _state.showing = _showing.Showing(run, out, os.path.join(folder(), LOG))

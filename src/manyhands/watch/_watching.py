@@ -147,6 +147,8 @@ def begin(choices: _choices.Choices | None = None, part: Part | None = None) -> 
     """
     was_watched = _starting.is_watched()
     observer = _starting.join(choices or _choices.Choices(), part)
+    if choices is not None and choices.terminal:
+        _starting.show()
     if not observer.url or was_watched or not (part is None or _starting.is_first(part.run)):
         return observer
     if _notebook.is_one():

@@ -5,6 +5,7 @@ Records name texts, code and stacks by numbers of this process; what they are is
 
 from __future__ import annotations
 
+import signal
 from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from manyhands._core.slowest import LEAST
 from manyhands._probe import _segment as told
 from manyhands.watch.observer._calls import Call, FailedTask, Task
+from manyhands.watch.observer._endings import ended_by
 from manyhands.watch.observer._heat import Heat, Place
 from manyhands.watch.observer._stacks import Stacks
 from manyhands.watch.observer._timeline import FAILED
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 _LOW = 0xFFFFFFFF
+_ASKED_TO = ended_by(-signal.SIGTERM)  # so pools of multiprocessing end their workers
 _BUSY_SHARE = 10  # a thread that used a tenth of the time was busy
 
 
@@ -86,6 +89,7 @@ class Process:
         self.gone: int | None = None
         self.was_ended = False  # by its pool, or it left
         self.has_died = False  # and was not meant to
+        self.is_explained = False  # by a pool, which knows what was meant
         self.how = ""
         self.texts: dict[int, str] = {0: ""}
         self.codes: dict[int, tuple[str, str, int]] = {}
@@ -174,11 +178,12 @@ class Process:
             self.gone = at
             self.run.running.pop(self.pid, None)
         self.how = self.how or how
-        self.has_died = bool(self.how) and not self.was_ended
+        self.has_died = bool(self.how) and not self.was_ended and (self.is_explained or self.how != _ASKED_TO)
 
     def explain(self, how: str) -> None:
         """How it has ended, by who knows best."""
         self.how = how or self.how
+        self.is_explained = True
         self.has_died = bool(self.how) and not self.was_ended
 
     # ------------------------------------------------------------ what its threads do
