@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 _START = 20.0  # seconds in which an observer is there
 _LEAVES_WITHIN = 1.0  # seconds
 _SAVED_WITHIN = 60.0  # seconds
-_SUMMED_WITHIN = 1.0  # seconds
+_SUMMED_WITHIN = 3.0  # seconds; mostly it takes some milliseconds
 _TRIES = 5  # an observer may leave just when it has been found
 LOCK, LOG = "lock", "log"
 SAID = ".said"  # how files end by which the processes of a run agree who tells where the page is
