@@ -13,6 +13,7 @@
 ``dump``, ``load``    an object in a file
 ``options``         options for a block of code
 ``watch``           the run, live on a page
+``replay``          a failed task, run again
 ``shutdown``        end the warm workers
 ==================  ===========================================================
 
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     from manyhands.pool import Pool as Pool
     from manyhands.pool import ThreadPool as ThreadPool
     from manyhands.process import Process as Process
+    from manyhands.replaying import FailedTask as FailedTask
+    from manyhands.replaying import replay as replay
     from manyhands.reports import Report as Report
     from manyhands.reports import last_report as last_report
     from manyhands.settings import options as options
@@ -82,6 +85,7 @@ _HOME = {
     "BackendMissing": "errors",
     "CannotStart": "errors",
     "Executor": "executor",
+    "FailedTask": "replaying",
     "Failure": "errors",
     "Future": "executor",
     "InternalError": "errors",
@@ -124,6 +128,7 @@ _HOME = {
     "readonly": "sharing.arrays",
     "register_joblib": "compat.registering",
     "register_reducer": "explaining",
+    "replay": "replaying",
     "share": "sharing.objects",
     "share_array": "sharing.arrays",
     "shared_array": "sharing.arrays",

@@ -9,6 +9,7 @@ from manyhands.settings import UNSET, resolved
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Generator, Iterable
+    from os import PathLike
     from typing import Unpack
 
     from manyhands._core.policy import Failed
@@ -39,6 +40,7 @@ class MapOptions(TypedDict, total=False):
     on_stale: OnStale
     tag_output: bool
     watch: bool
+    record_failures: str | PathLike[str] | None
     rng: object
     cache: Memory | None
 
@@ -78,6 +80,7 @@ def map(  # noqa: A001
     on_stale: OnStale = UNSET,
     tag_output: bool = UNSET,
     watch: bool = UNSET,
+    record_failures: str | PathLike[str] | None = UNSET,
     rng: object = None,
     cache: Memory | None = None,
 ) -> list[T] | list[T | Failure]:
@@ -111,6 +114,9 @@ def map(  # noqa: A001
         tag_output: name the task before each line that it writes: "[square 17] text". What workers write and log, and their warnings, come
             from this process, as if it had written them; by default without a tag.
         watch: have this program watched from now on, as by :func:`manyhands.watch`.
+        record_failures: a folder. What is needed to run a task that has failed once more, in a debugger, is saved there in a file of its
+            own: see :func:`manyhands.replay`. The last attempt counts, and the first 100 failures of a call. Whatever goes wrong with
+            the folder is a warning, and fails no task. By default nothing is saved.
         rng: a seed (a number, a list of numbers, a ``numpy.random.SeedSequence``): ``fn`` is called with ``rng=``, a
             ``numpy.random.Generator`` of its own for each task. Task number n draws the same numbers, whatever the workers, their
             number, the order, the batches, repetitions and the backend; the same in each call with that seed. A
@@ -143,6 +149,7 @@ def map(  # noqa: A001
         on_stale=on_stale,
         tag_output=tag_output,
         watch=watch,
+        record_failures=record_failures,
     )
     call = Call(fn, iterables, options, eager=True, rng=rng, cache=cache)
     results: list[T] = []
@@ -185,6 +192,7 @@ def imap(
     on_stale: OnStale = UNSET,
     tag_output: bool = UNSET,
     watch: bool = UNSET,
+    record_failures: str | PathLike[str] | None = UNSET,
     rng: object = None,
     cache: Memory | None = None,
 ) -> Results[T] | Results[T | Failure]:
@@ -194,7 +202,7 @@ def imap(
         buffer: how many tasks may be read from the inputs whose results have not been taken. "auto" (the default): a few messages for each
             worker.
         workers, chunk, timeout, retries, retry_on, backoff, errors, progress, ordered, backend, priority, on_stale, tag_output, watch,
-            rng, cache: as for :func:`map`.
+            record_failures, rng, cache: as for :func:`map`.
 
     The inputs are read in the thread that takes the results, and only while it takes them. While that waits for an input, results that
     come in the meantime wait, too, however they are ordered: with inputs that come slowly, ``buffer=1`` gives each result before the
@@ -228,6 +236,7 @@ def imap(
         on_stale=on_stale,
         tag_output=tag_output,
         watch=watch,
+        record_failures=record_failures,
     )
     return Results(Call(fn, iterables, options, eager=False, rng=rng, cache=cache))
 

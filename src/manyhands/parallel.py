@@ -123,8 +123,9 @@ class Parallel(Counting):
         temp_folder, max_nbytes, mmap_mode: taken for compatibility; nothing is written to files.
         prefer: "processes" or "threads", where no backend is named.
         require: "sharedmem": threads, whose calls share the caller's objects.
-        options: ``retries``, ``retry_on``, ``backoff``, ``priority``, ``on_stale``, ``tag_output`` and ``watch`` of :func:`manyhands.map`;
-            ``start_method``, ``memory_limit``, ``max_tasks_per_child``, ``idle_timeout`` and ``preload`` of :class:`manyhands.Executor`.
+        options: ``retries``, ``retry_on``, ``backoff``, ``priority``, ``on_stale``, ``tag_output``, ``watch`` and ``record_failures`` of
+            :func:`manyhands.map`; ``start_method``, ``memory_limit``, ``max_tasks_per_child``, ``idle_timeout`` and ``preload`` of
+            :class:`manyhands.Executor`.
 
     The workers are those of ``manyhands.map``: warm, and shared by all calls of this process. A ``with`` block needs no
     more than a call does; when it is left, nothing runs any more, also of generators that were not exhausted: they end there.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands._core.living import Living
 from manyhands._core.options import UNSET, checked_count
-from manyhands._core.policy import Failed
+from manyhands._core.policy import Failed, Policy
 from manyhands._engine._interrupts import tell_briefly
 from manyhands._wire._cpus import cpu_count
 from manyhands.async_results import TERMINATED, AsyncResult, IMapIterator, MapResult
@@ -26,6 +26,7 @@ from manyhands.reports import Recording
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
+    from os import PathLike
     from typing import NoReturn, Self
 
     from manyhands.backends._contract import OngoingStream
@@ -44,9 +45,10 @@ class _Base:
     _state = _TERMINATED  # until it has been made
     _processes = 0  # how many; programs look here
 
-    def _begin(self, executor: Executor | ThreadExecutor, size: int) -> None:
+    def _begin(self, executor: Executor | ThreadExecutor, size: int, policy: Policy = Policy()) -> None:  # noqa: B008 - it is immutable
         self._executor = executor
         self._processes = size
+        self._plan = partial(Plan, workers=size, policy=policy)  # of calls with many inputs
         self._iterators: set[IMapIterator[Any]] = set()  # that may have inputs left; kept, though nobody takes results
         self._streams: Living[OngoingStream] = Living()
         self._calling: Living[threading.Thread] = Living()  # what wait for maps, and call back
@@ -91,7 +93,7 @@ class _Base:
         self._check_running()
         inputs = _listed(iterable)
         chunk = None if chunksize is None else _checked_chunk(chunksize)
-        plan = Plan(func, star=star, settled=True, quiet=True, workers=self._processes, chunk=chunk, eager=True, total=len(inputs))
+        plan = self._plan(func, star=star, settled=True, quiet=True, chunk=chunk, eager=True, total=len(inputs))
         recording = Recording(func, self._backend, self._processes, chunk)
         stream = self._stream(plan, iter(inputs))
         recording.follow(stream, len(inputs))
@@ -141,9 +143,7 @@ class _Base:
         inputs = _listed(iterable)
         # As multiprocessing does: there is no time to measure.
         chunk = -(-len(inputs) // (4 * self._processes)) or 1 if chunksize is None else _checked_chunk(chunksize)
-        plan = Plan(
-            func, star=star, settled=True, quiet=True, workers=self._processes, chunk=chunk, ahead=_ALL, eager=True, total=len(inputs)
-        )
+        plan = self._plan(func, star=star, settled=True, quiet=True, chunk=chunk, ahead=_ALL, eager=True, total=len(inputs))
         stream = self._stream(plan, iter(inputs))
         stream.start()
         future: concurrent.futures.Future[list[T]] = concurrent.futures.Future()
@@ -165,7 +165,7 @@ class _Base:
         self._check_running()
         chunk = _checked_chunk(chunksize)
         inputs = Readable(iter(iterable))
-        plan = Plan(func, workers=self._processes, chunk=chunk, ordered=ordered)
+        plan = self._plan(func, chunk=chunk, ordered=ordered)
         iterator: IMapIterator[T] = IMapIterator(self._stream(plan, iter(inputs)), inputs, self._iterators.discard)
         self._iterators.add(iterator)
         return iterator
@@ -258,6 +258,7 @@ class Pool(_Base):
         context: of ``multiprocessing``, or a name of a start method: "fork", "spawn", "forkserver". None: manyhands' own, which needs no
             ``if __name__ == "__main__"`` guard.
         watch: have this program watched from now on, as by :func:`manyhands.watch`.
+        record_failures: a folder in which tasks that fail are saved, so that they can be run again: see :func:`manyhands.map`.
 
     As there: leaving a ``with`` block terminates it, and so does the end of the program; :meth:`join` is called after :meth:`close`. Unlike
     there: workers are started when there is work for them; a task that ends its worker fails alone, with ``WorkerDied``; arguments are
@@ -279,11 +280,20 @@ class Pool(_Base):
         context: Any = None,
         *,
         watch: bool = UNSET,
+        record_failures: str | PathLike[str] | None = UNSET,
     ) -> None:
         size = _checked_size(processes)
         _check_initializer(initializer)
-        executor = _Workers(size, context, initializer, tuple(initargs), max_tasks_per_child=maxtasksperchild, watch=watch)
-        self._begin(executor, size)
+        executor = _Workers(
+            size,
+            context,
+            initializer,
+            tuple(initargs),
+            max_tasks_per_child=maxtasksperchild,
+            watch=watch,
+            record_failures=record_failures,
+        )
+        self._begin(executor, size, Policy(record=executor.record_failures))
 
     @property
     def _pool(self) -> list[WorkerHandle]:

@@ -23,6 +23,8 @@ from manyhands._codec import _digests, _identity, _pickling
 from manyhands._codec._captures import Captures
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     from manyhands._codec._pickling import Encoder
 
 _MOST = 20_000
@@ -124,6 +126,22 @@ def original_class(token: bytes, name: str) -> type:
     if found is None:
         raise errors.StaleCode(name, "it is not known here any more", "a result holds an instance of it")
     return found
+
+
+def described(keys: Iterable[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """What some classes consist of, by what is asked for, as far as that is still known: for a pickle that outlives this process."""
+    for key in dict.fromkeys(keys):
+        entry = _sent.get(key[:-_VERSION])
+        packed = None if entry is None else entry.packed(key[-_VERSION:])
+        if packed is not None:
+            yield key, packed
+
+
+def received(key: bytes, packed: bytes) -> type:
+    """The class that a pickle names so, from what :func:`described` has given."""
+    made: type = _pickling.decode(packed)
+    _identity.versions[key[:-_VERSION]] = key[-_VERSION:]
+    return made
 
 
 def answer(name: str, key: bytes) -> bytes:

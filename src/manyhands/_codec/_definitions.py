@@ -13,6 +13,7 @@ The receiver looks up the name and compares. Where it has other code, or none, i
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import sys
@@ -26,7 +27,7 @@ from manyhands._codec._fingerprint import Code
 
 if TYPE_CHECKING:
     import types
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from manyhands._codec._pickling import Encoder
 
@@ -43,6 +44,7 @@ class _Table:
         self.sent: OrderedDict[Key, Code] = OrderedDict()
         self.asked: list[Key] = []  # what has been asked for, and refers to what is asked for next
         self.received: dict[tuple[Key, bool], Any] = {}  # with whether it had to be this process's own
+        self.replaced: list[str] | None = None  # what has other code here, where that is taken all the same
 
 
 _table = _Table()
@@ -113,7 +115,7 @@ def definition(module: str, name: str, digest: bytes, strict: bool) -> Any:
         pass
     found, seen = _find(module, name)
     if found is None or code_of(found).digest != digest:
-        found = _asked(key, seen, strict)
+        found = _asked(key, found, seen, strict)
     _table.received[key, strict] = found
     return found
 
@@ -129,7 +131,7 @@ def globals_of(module: str, digest: bytes, code: types.CodeType, strict: bool) -
     if found is None:
         held, seen = _find(module, "")
         same = held is not None and Code(Names(held.__dict__, code)).digest == digest
-        found = held.__dict__ if same else _asked(key, seen, strict)
+        found = held.__dict__ if same else _asked(key, getattr(held, "__dict__", None), seen, strict)
         _table.received[key, strict] = found
     return found
 
@@ -145,7 +147,7 @@ def module_used(module: str, digest: bytes, code: types.CodeType, strict: bool) 
     if found is None:
         held, seen = _find(module, "")
         same = held is not None and Code(ModuleUse(held, code)).digest == digest
-        found = held if same else _asked(key, seen, strict)
+        found = held if same else _asked(key, held, seen, strict)
         _table.received[key, strict] = found
     return found
 
@@ -168,7 +170,29 @@ def _find(module: str, name: str) -> tuple[Any, str]:
     return found, f"has other code under that name, from {file}"
 
 
-def _asked(key: Key, seen: str, strict: bool) -> Any:
+@contextlib.contextmanager
+def as_it_is_now() -> Iterator[list[str]]:
+    """In there, what this process has under a name is taken, whatever was meant. Gives, as it comes, what has other code.
+
+    Raises:
+        ImportError: from in there: it has nothing under a name.
+    """
+    before, _table.received = _table.received, {}
+    replaced = _table.replaced = []
+    try:
+        yield replaced
+    finally:
+        _table.received, _table.replaced = before, None
+
+
+def _asked(key: Key, here: Any, seen: str, strict: bool) -> Any:
+    """What was meant; ``here``: what there is under its name in this process, which is ``seen`` in words."""
+    if _table.replaced is not None:
+        if here is None:
+            raise ImportError(seen, name=key[0])
+        if (what := _what(key)) not in _table.replaced:
+            _table.replaced.append(what)
+        return here
     if strict or _pickling.ask is None:
         raise errors.StaleCode(_what(key), f"process {os.getpid()} {seen}", "on_stale='raise' forbids to send it" if strict else "")
     _table.asked.append(key)

@@ -160,6 +160,44 @@ def outline(payload: Bytes, sizes: Sequence[int]) -> Any:
     return _Previewer(io.BytesIO(payload), buffers=[mmap.mmap(-1, size) if size else b"" for size in sizes]).load()
 
 
+_NAMES_CLASSES = b"_class_references", b"load_again"
+
+
+class _Noting(_Previewer):
+    """Notes which classes are named by their tokens."""
+
+    def __init__(self, payload: Bytes, buffers: Sequence[Bytes]) -> None:
+        super().__init__(io.BytesIO(payload), buffers=buffers)
+        self.keys: list[bytes] = []
+
+    def find_class(self, module: str, name: str) -> Any:
+        if name == "known_class" and module == "manyhands._codec._class_references":
+            return self._note
+        if name == "load_again":
+            return self._again
+        return super().find_class(module, name)
+
+    def _note(self, token: bytes, version: bytes, name: str) -> type[_StandIn]:
+        self.keys.append(token + version)
+        return _stand_in(name)
+
+    def _again(self, payload: Bytes, *buffers: Bytes) -> object:
+        self.keys += named_classes(payload, buffers)
+        return _stand_in("?")()
+
+
+def named_classes(payload: Bytes, buffers: Sequence[Bytes]) -> list[bytes]:
+    """Of the classes in ``payload`` that its receiver has to ask for: what it asks with."""
+    if not any(name in bytes(payload) for name in _NAMES_CLASSES):
+        return []
+    noting = _Noting(payload, buffers)
+    try:
+        noting.load()
+    except Exception:  # noqa: BLE001 - as with messages: what cannot be looked through has no names
+        return noting.keys
+    return noting.keys
+
+
 def is_stand_in(kind: type) -> bool:
     """Whether its instances only look like something: their ``repr`` is that of this module."""
     return issubclass(kind, _StandIn)

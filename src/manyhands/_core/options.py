@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import os
 import re
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -27,7 +28,7 @@ OWN_VARIABLES = (
 START_METHODS = ("zygote", "spawn", "fork")
 
 # What each task has of its own, and what its worker: a call may choose the one, and only who makes workers the other.
-OF_TASKS = frozenset({"backoff", "on_stale", "priority", "retries", "retry_on", "tag_output", "timeout"})
+OF_TASKS = frozenset({"backoff", "on_stale", "priority", "record_failures", "retries", "retry_on", "tag_output", "timeout"})
 OF_WORKERS = frozenset({"idle_timeout", "max_tasks_per_child", "memory_limit", "preload", "start_method"})
 # What joblib has no parameter for.
 BESIDE_JOBLIB = (OF_TASKS | OF_WORKERS | {"watch"}) - {"timeout"}
@@ -61,6 +62,7 @@ class Options(NamedTuple):
     on_stale: Literal["send", "raise"] = "send"
     tag_output: bool = False
     watch: bool = False
+    record_failures: str | None = None
     backend: object = "processes"
     start_method: Literal["zygote", "spawn", "fork"] = "zygote"
     memory_limit: int | None = None
@@ -284,6 +286,15 @@ def _names(name: str, value: object) -> object:
     raise refuse(name, value, "a tuple of names of modules")
 
 
+def _folder(name: str, value: object) -> object:
+    if value is None:
+        return None
+    path = value if isinstance(value, str) else os.fspath(value) if isinstance(value, os.PathLike) else None
+    if isinstance(path, str) and path:
+        return os.path.abspath(os.path.expanduser(path))  # the program may be in another folder by the time when it is used
+    raise refuse(name, value, "the path of a folder, or None for none")
+
+
 def _backend(name: str, value: object) -> object:
     if isinstance(value, str) or hasattr(value, "submit") or hasattr(value, "capabilities"):
         return value
@@ -305,6 +316,7 @@ _CHECKS: dict[str, Callable[[str, object], object]] = {
     "on_stale": _one_of("send", "raise"),
     "tag_output": _flag,
     "watch": _flag,
+    "record_failures": _folder,
     "backend": _backend,
     "start_method": _one_of(*START_METHODS),
     "memory_limit": _size,
@@ -332,6 +344,7 @@ _FROM_TEXT: dict[str, Callable[[str], object]] = {
     "progress": lambda text: text if text == "report" else _read_flag(text),
     "tag_output": _read_flag,
     "watch": _read_flag,
+    "record_failures": lambda text: text or None,
 }
 
 _VARIABLES = {name: f"MANYHANDS_{name.upper()}" for name in _FROM_TEXT}

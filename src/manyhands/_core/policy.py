@@ -21,7 +21,7 @@ _DOUBLINGS = 64
 class Policy(NamedTuple):
     """``timeout`` and ``backoff`` are seconds. The n-th repetition waits ``backoff * 2 ** (n - 1)``, a day at the most.
 
-    ``tag_output``: name the task before each line that it writes.
+    ``tag_output``: name the task before each line that it writes. ``record``: the folder in which tasks that failed are saved.
     """
 
     timeout: float | None = None
@@ -29,11 +29,12 @@ class Policy(NamedTuple):
     retry_on: tuple[type[BaseException], ...] = (Exception,)
     backoff: float = 0.0
     tag_output: bool = False
+    record: str | None = None
 
     @classmethod
     def of(cls, options: Options) -> Policy:
         """What these options say of it."""
-        return cls(options.timeout, options.retries, options.retry_on, options.backoff, options.tag_output)
+        return cls(options.timeout, options.retries, options.retry_on, options.backoff, options.tag_output, options.record_failures)
 
     def repeats(self, error: BaseException, attempt: int) -> bool:
         """Whether a task that failed for the ``attempt``-th time is to run again."""

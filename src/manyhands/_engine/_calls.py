@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from manyhands._codec import _packing, _preview
 from manyhands._core.batching import FunctionCost
+from manyhands._core.naming import function_code
 from manyhands._core.tasks import NS, Batch, Call
 from manyhands._engine import _parcels
 from manyhands._wire import _frames
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from manyhands._core.policy import Policy
     from manyhands._engine._parcels import Message, Placed
+    from manyhands._records._recorder import Recorder
     from manyhands._wire._frames import Bytes, Frame
 
 # Nanoseconds below which a task is not timed on its own.
@@ -60,8 +62,8 @@ class Function:
     """A function as it is sent: its bytes, and what is known of it.
 
     ``number`` names it in messages; a worker gets the bytes once. ``by_name``: it travels as no more than its name. ``parameters`` are
-    the names of those that are taken by position, as far as they are known. ``things``: what it names by reference, where it is one that
-    a call has, and not the one that the pool knows.
+    the names of those that are taken by position, as far as they are known; ``place`` is its file and line. ``things``: what it names by
+    reference, where it is one that a call has, and not the one that the pool knows.
     """
 
     __slots__ = (
@@ -72,6 +74,7 @@ class Function:
         "number",
         "parameters",
         "payload",
+        "place",
         "size",
         "things",
         "with_arguments",
@@ -87,6 +90,7 @@ class Function:
         *,
         by_name: bool,
         parameters: tuple[str, ...] = (),
+        place: tuple[str, int] | None = None,
     ) -> None:
         self.number: int = number
         self.payload: Bytes | Placed = payload
@@ -95,6 +99,7 @@ class Function:
         self.size: int = len(payload) + sum(len(buffer) for buffer in buffers if not _parcels.is_of_shared(buffer))
         self.name: str = name
         self.parameters: tuple[str, ...] = parameters
+        self.place: tuple[str, int] | None = place
         self.cost: FunctionCost = FunctionCost()
         self.things: Sequence[object] = ()
         # The forms of single calls, which would otherwise be made for each.
@@ -103,7 +108,8 @@ class Function:
 
     def keeping(self, things: Sequence[object]) -> Function:
         """The same, which keeps these as long as anybody has it."""
-        other = Function(self.number, self.payload, self.buffers, self.name, by_name=self.by_name, parameters=self.parameters)
+        known = {"by_name": self.by_name, "parameters": self.parameters, "place": self.place}
+        other = Function(self.number, self.payload, self.buffers, self.name, **known)  # type: ignore[arg-type] # as above
         other.cost = self.cost
         other.things = things
         return other
@@ -227,7 +233,7 @@ def name_after(function: Function, name: str) -> None:
 class PoolCall(Call):
     """A call as the pool runs it. ``hired``: it has waited for a worker that was started since it began."""
 
-    __slots__ = ("__weakref__", "hired", "history", "indices", "opened", "policy", "sent", "sink", "spared")
+    __slots__ = ("__weakref__", "hired", "history", "indices", "opened", "policy", "recorder", "sent", "sink", "spared")
 
     def __init__(self, number: int, sink: Sink, policy: Policy, *, limit: int, priority: int = 0) -> None:
         super().__init__(number, limit=limit, priority=priority, timeout=int((policy.timeout or 0) * NS))
@@ -239,12 +245,19 @@ class PoolCall(Call):
         self.hired: bool = False
         self.indices: Iterator[int] = itertools.count()  # of tasks that are submitted one by one, by any thread
         self.history: dict[int, list[str]] = {}  # index of a task: its failed attempts
+        self.recorder: Recorder | None = None  # as soon as a task has failed that is to be saved
 
 
 def describe(batch: Batch) -> str:
     """``task 3: square(3)``, for messages."""
     form: Form = batch.form  # type: ignore[assignment]
     return f"task {batch.first}: {form.title(batch.items[0])}"
+
+
+def place(function: object) -> tuple[str, int] | None:
+    """File and line of a function's code, where that is at hand."""
+    code = function_code(function)
+    return None if code is None else (code.co_filename, code.co_firstlineno)
 
 
 def parameters(function: object) -> tuple[str, ...]:

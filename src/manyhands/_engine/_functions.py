@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from manyhands._codec import _naming, _passing, _pickling
 from manyhands._core.naming import function_name
 from manyhands._engine import _parcels
-from manyhands._engine._calls import Function, parameters
+from manyhands._engine._calls import Function, parameters, place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence
@@ -81,7 +81,7 @@ class Functions:
                     placed = (payload, ()) if key is payload else self._place(payload, views)
                     by_name = _pickling.is_plain(fn, payload)
                     known = self._known[key] = Function(
-                        next(self._numbers), *placed, function_name(fn), by_name=by_name, parameters=parameters(fn)
+                        next(self._numbers), *placed, function_name(fn), by_name=by_name, parameters=parameters(fn), place=place(fn)
                     )
                     self._bytes += known.size
                     self._forget_old(sharing=any(map(_parcels.is_of_shared, known.buffers)))

@@ -348,7 +348,12 @@ class FutureSink:
         except BaseException as error:  # __setstate__ may raise anything; then this task has failed
             if is_interrupt(error):
                 raise
-            future.set_exception(_failures.of_unpickling(error, "the task's result"))
+            error = _failures.of_unpickling(error, "the task's result")
+            if batch.call.policy.record is not None:  # type: ignore[attr-defined]
+                from manyhands._engine import _recording  # noqa: PLC0415 - only after a failure
+
+                _recording.record(batch, error, (worker, frame.a, frame.b), is_result=True)
+            future.set_exception(error)
         else:
             future.set_result(result)
 

@@ -20,11 +20,12 @@ from manyhands._engine import _calls
 from manyhands._engine._interrupts import is_interrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from manyhands._engine._calls import PoolCall, Ran, Sink
+    from manyhands._engine._parcels import Placed
     from manyhands._engine._supervisor import Peer
-    from manyhands._wire._frames import Frame
+    from manyhands._wire._frames import Bytes, Frame
 
 
 class Outcomes:
@@ -38,6 +39,7 @@ class Outcomes:
         self.on_lost_worker: Callable[[BaseException], object] | None = None
         self.muted = False  # nobody is left to take results: the program ends
         self.ending = False  # no task is run again
+        self.initializer: tuple[Bytes | Placed, Sequence[Bytes | Placed]] | None = None  # of the workers: for what is saved of failures
         self._again = again
         self._observers = observers
         # A batch and (the first task that has a result, its frame, the worker), or (0, None, what tells of the one task).
@@ -185,8 +187,13 @@ class Outcomes:
             piece.attempt += 1
             self._again(piece, time.monotonic_ns() + delay if delay else 0)
             return
-        for earlier in self._history(piece):
+        history = self._history(piece)
+        for earlier in history:
             add_note(error, f"earlier {earlier}")
+        if call.policy.record is not None and not (self.ending and isinstance(error, errors.WorkerDied)):  # which the program has ended
+            from manyhands._engine import _recording  # noqa: PLC0415 - only after a failure
+
+            _recording.record(piece, error, ran, earlier=history, initializer=self.initializer)
         call.sink.failed(piece, error, ran)
 
     def _history(self, piece: Batch) -> list[str]:

@@ -283,11 +283,11 @@ class Stream:
             self.arrivals.ledger.collecting += time.monotonic_ns() - begin
             return first, values
         pickles = _packing.split_pickles(frame.payload, frame.count)
-        values = [self._decode(index, pickled, frame) for index, pickled in enumerate(pickles, first)]
+        values = [self._decode(index, pickled, frame, batch) for index, pickled in enumerate(pickles, first)]
         self.arrivals.ledger.collecting += time.monotonic_ns() - begin
         return first, values
 
-    def _decode(self, index: int, pickled: Bytes, frame: Frame) -> object:
+    def _decode(self, index: int, pickled: Bytes, frame: Frame, batch: Batch) -> object:
         try:
             return _pickling.decode(pickled, frame.buffers, "result")
         except KeyboardInterrupt:
@@ -295,7 +295,12 @@ class Stream:
         except BaseException as error:  # noqa: BLE001 - __setstate__ may raise anything; then this task has failed
             self.arrivals.unread()
             self._note_failure(index)
-            return Failed(index, _failures.of_unpickling(error, f"the result of task {index}"))
+            error = _failures.of_unpickling(error, f"the result of task {index}")
+            if self.call.policy.record is not None:
+                from manyhands._engine import _recording  # noqa: PLC0415 - only after a failure
+
+                _recording.record(batch.cut(index - batch.first, index - batch.first + 1), error, is_result=True)
+            return Failed(index, error)
 
     # ------------------------------------------------------------ inputs
 

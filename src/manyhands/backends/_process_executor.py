@@ -58,6 +58,7 @@ class Executor(Submitter):
         strict: as in the standard library, one worker that dies breaks the executor: all that was submitted fails with ``WorkerDied``,
             which is a ``BrokenProcessPool``, and so does ``submit`` from then on. For code that relies on it.
         watch: have this program watched from now on, as by :func:`manyhands.watch`.
+        record_failures: a folder in which tasks that fail are saved, so that they can be run again: see :func:`manyhands.map`.
         mp_context: as in the standard library, or a name ("fork", "spawn", "forkserver"): that start method is taken if ``start_method`` is
             not given.
 
@@ -87,6 +88,7 @@ class Executor(Submitter):
         worker_exit: Callable[[], object] | None = None,
         strict: bool = False,
         watch: bool = UNSET,
+        record_failures: str | os.PathLike[str] | None = UNSET,
     ) -> None:
         for name, hook in (("initializer", initializer), ("worker_exit", worker_exit)):
             if hook is not None and not callable(hook):
@@ -101,6 +103,7 @@ class Executor(Submitter):
             "idle_timeout": idle_timeout,
             "preload": preload,
             "watch": watch,
+            "record_failures": record_failures,
         }
         if not isinstance(initargs, tuple | list):
             raise refuse("initargs", initargs, "a tuple of the arguments of the initializer")
@@ -173,6 +176,7 @@ class Executor(Submitter):
         priority: int = UNSET,
         on_stale: Literal["send", "raise"] = UNSET,
         tag_output: bool = UNSET,
+        record_failures: str | os.PathLike[str] | None = UNSET,
     ) -> BoundExecutor:
         """The same workers, with a policy for what is submitted through the returned executor.
 
@@ -185,6 +189,7 @@ class Executor(Submitter):
             priority: tasks of a higher priority start first.
             on_stale: "send" or "raise", as for :func:`manyhands.map`.
             tag_output: name the task before each line that it writes.
+            record_failures: a folder in which tasks that fail are saved, as for :func:`manyhands.map`.
 
         What is left out is as it was. A ``with`` block of the returned executor waits for what was submitted through it.
 
@@ -194,7 +199,7 @@ class Executor(Submitter):
             3
         """
         given: dict[str, object] = {"timeout": timeout, "retries": retries, "retry_on": retry_on, "backoff": backoff}
-        given.update(priority=priority, on_stale=on_stale, tag_output=tag_output)
+        given.update(priority=priority, on_stale=on_stale, tag_output=tag_output, record_failures=record_failures)
         return BoundExecutor(self, self._options, given)
 
     def resize(self, max_workers: int) -> None:

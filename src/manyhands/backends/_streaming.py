@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from manyhands._core.policy import Policy
     from manyhands.backends._contract import Plan
+    from manyhands.backends._recording import Recording
 
 Row = tuple["Callable[..., object]", tuple[object, ...], dict[str, object]]
 
@@ -91,6 +92,7 @@ class ExecutorStream:
         self._submitted = self._ended = self._taken = self._failures = 0
         self._work: dict[object, list[int]] = {}
         self._ledger = Ledger()
+        self._recording: Recording | None = None  # as soon as a task has failed that is to be saved
 
     # ------------------------------------------------------------ chunks
 
@@ -179,13 +181,23 @@ class ExecutorStream:
             heapq.heappush(self._delayed, (time.monotonic() + policy.delay(attempt) / 1e9, next(self._tie), again))
             self._send_delayed()
             return
-        for line in self._history.pop(index, ()):
+        history = self._history.pop(index, [])
+        for line in history:
             add_note(error, f"earlier {line}")
+        if policy.record is not None:
+            self._save(index, row, error, attempt, history)
         self._ended += 1
         self._failures += 1
         self._ready.append((index, [Failed(index, error)]))
         if self._plan.fail_fast and self._plan.ordered and self._first_failure.note(index, time.monotonic()):
             self._cut(index)
+
+    def _save(self, index: int, row: Row, error: BaseException, attempt: int, history: list[str]) -> None:
+        from manyhands.backends._recording import Recording  # noqa: PLC0415 - only after a failure
+
+        if self._recording is None:
+            self._recording = Recording(self._plan.policy.record or "", is_after=self._local)
+        self._recording(index, row, call_of(row), error, attempt, history)
 
     def _cut(self, end: int) -> None:
         """Read no more, and have no task start from index ``end`` on."""
@@ -389,6 +401,11 @@ def note_task(error: BaseException, index: int, row: Row) -> BaseException:
 
 def describe(index: int, row: Row) -> str:
     """``task 3: square(3)``."""
+    return f"task {index}: {call_of(row)}"
+
+
+def call_of(row: Row) -> str:
+    """``square(3)``."""
     import reprlib  # noqa: PLC0415 - only for failures
 
     function, args, kwargs = row
@@ -399,4 +416,4 @@ def describe(index: int, row: Row) -> str:
         raise
     except BaseException:  # noqa: BLE001 - a user's __repr__, which may even call sys.exit
         shown = "<arguments that cannot be shown>"
-    return f"task {index}: {name}({shown})"
+    return f"{name}({shown})"

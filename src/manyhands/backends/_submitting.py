@@ -53,6 +53,11 @@ class Submitter(concurrent.futures.Executor):
         self._closed = False
         self._call = self._open()
 
+    @property
+    def record_failures(self) -> str | None:
+        """The folder in which tasks that fail are saved."""
+        return self._policy.record
+
     def _open(self) -> PoolCall:
         call = self._pool.open_call(self._sink, self._policy, limit=self._limit, priority=self._options.priority)
         self._calls.add(call)

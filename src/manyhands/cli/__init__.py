@@ -11,6 +11,7 @@
 ``_info``      ``manyhands info``
 ``_inspect``   ``manyhands inspect``
 ``_program``   ``manyhands run``: a script run as Python runs it; ``_running`` does that
+``_replay``    ``manyhands replay``; ``_debugging`` is its debugger
 ``_top``       ``manyhands top``; ``_top_shown`` is what it shows
 ``_watch``     ``manyhands watch``
 =============  ==================================================================

@@ -19,6 +19,7 @@ _COMMANDS = {
     "info": "_info",
     "inspect": "_inspect",
     "map": "_map",
+    "replay": "_replay",
     "run": "_program",
     "top": "_top",
     "watch": "_watch",

@@ -21,6 +21,7 @@ error                  whose fault                                              
 ``NotData``            a file that is loaded as data names something else              ``pickle.UnpicklingError``
 ``WatchFailed``        there is nobody to observe the program                          ``RuntimeError``
 ``WatchMissing``       the same, for want of packages                                  ``ImportError``
+``CannotReplay``       a recorded task cannot be run in this process                   ``RuntimeError``
 ``InternalError``      manyhands                                                       ``RuntimeError``
 =====================  ==============================================================  =======================================
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from manyhands.errors._sharing import OwnerDied as OwnerDied
     from manyhands.errors._sharing import ShareRefused as ShareRefused
     from manyhands.errors._sharing import WouldDeadlock as WouldDeadlock
+    from manyhands.errors._storing import CannotReplay as CannotReplay
     from manyhands.errors._storing import NotData as NotData
     from manyhands.errors._storing import NotStorable as NotStorable
     from manyhands.errors._storing import NotStored as NotStored
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BackendMissing",
+    "CannotReplay",
     "CannotStart",
     "Failure",
     "InternalError",
@@ -103,6 +106,7 @@ _HOME = {
     "OwnerDied": "_sharing",
     "ShareRefused": "_sharing",
     "WouldDeadlock": "_sharing",
+    "CannotReplay": "_storing",
     "NotData": "_storing",
     "NotStorable": "_storing",
     "NotStored": "_storing",

@@ -117,5 +117,17 @@ class NotData(ManyhandsError, pickle.UnpicklingError):
         super().__init__(f"{path or 'the file'} was not loaded: {name} {reason}. To mend it: {mend}.")
 
 
-for _error in (NotStored, NotStorable, StoreRefused, StoreWarning, StoreCorrupt, UnknownFormat, NotData):
+class CannotReplay(ManyhandsError, RuntimeError):
+    """A recorded task cannot be run here: a module of it is not found, the Python is another, or the file is none of those.
+
+    Attributes:
+        path: the file.
+    """
+
+    def __init__(self, path: str, reason: str, mend: str) -> None:
+        self.path = path
+        super().__init__(f"{path} cannot be replayed: {reason}. To mend it: {mend}.")
+
+
+for _error in (CannotReplay, NotStored, NotStorable, StoreRefused, StoreWarning, StoreCorrupt, UnknownFormat, NotData):
     _error.__module__ = "manyhands.errors"  # where users find them
