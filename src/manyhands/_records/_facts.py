@@ -31,9 +31,10 @@ RAISED, DIED, TIMEOUT = "raised", "died", "timeout"
 class Task(NamedTuple):
     """What failed.
 
-    ``call`` is it in words, ``name`` its function, ``number`` its index in the call that it belongs to; ``place``: file and line of that. ``worker``: the process it ran in, if that is another.
-    ``earlier``: what its other attempts came to. ``is_result``: it returned, and the result could not be sent, or read.
-    ``is_after``: arguments are saved as they are after the failure, since the task ran on the program's own.
+    ``call`` is it in words, ``name`` its function, ``number`` its index in the call that it belongs to; ``place``: file and line of that
+    function. ``worker``: the process it ran in, if that is another. ``earlier``: what its other attempts came to. ``is_result``: it
+    returned, and the result could not be sent, or read. ``is_after``: arguments are saved as they are after the failure, since the task
+    ran on the program's own.
     """
 
     name: str
