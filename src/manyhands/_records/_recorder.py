@@ -54,7 +54,7 @@ class Recorder:
             add_note(error, f"not recorded in {self._folder}: {reason}")
             self._warn(f"failed tasks of this call cannot be recorded in {self._folder}: {reason}")
             return
-        add_note(error, f"recorded in {path}; run it again: manyhands replay {shlex.quote(path)}")
+        add_note(error, f"recorded; to run it again: manyhands replay {shlex.quote(path)}")
 
     def _saved(self, task: _facts.Task, error: BaseException, make: Callable[[], Sequence[Part]]) -> str:
         header, parts = _facts.header(task, error), [Part("error", _failures.encode_failure(error))]

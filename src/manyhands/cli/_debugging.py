@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bdb
 import os
 import pdb
 import sys
@@ -12,7 +13,7 @@ from manyhands._codec._naming import is_own_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from types import TracebackType
+    from types import FrameType, TracebackType
 
 _OURS = os.path.dirname(manyhands.__file__) + os.sep
 # What may lie between us and the function: it is gone through without a stop.
@@ -40,7 +41,26 @@ def call(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
         bdb.BdbQuit: who debugs has left.
         Exception: whatever it raises.
     """
-    return pdb.Pdb(skip=_BETWEEN).runcall(function, *args, **kwargs)
+    results: list[Any] = []
+
+    def run() -> None:
+        results.append(function(*args, **kwargs))
+
+    _AtFirstLine(skip=_BETWEEN).runcall(run)
+    if not results:  # the debugger keeps that to itself
+        raise bdb.BdbQuit
+    return results[0]
+
+
+class _AtFirstLine(pdb.Pdb):
+    """Does not stop where the function is entered, but at its first line: arguments are there, and it can be stepped on."""
+
+    _is_inside = False
+
+    def user_call(self, frame: FrameType, argument_list: None) -> None:
+        if self._is_inside:
+            super().user_call(frame, argument_list)
+        self._is_inside = True
 
 
 def inside(trace: TracebackType | None) -> TracebackType | None:
