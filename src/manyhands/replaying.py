@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from manyhands._records._container import Part
 
 _INITIALIZER, _FUNCTION = 0, 1  # as a worker would number them
+_INHERITED = b"manyhands._codec._inherited"
 _SHAPES = "argument", "arguments", "call"
 
 
@@ -190,7 +191,7 @@ class FailedTask:
     def _value(self, part: Part, parts: dict[str, Part], number: int | None = None) -> Any:
         """What a part holds. Functions by value have their globals in ``__main__``."""
         buffers = [_fresh(buffer) for buffer in part.buffers]
-        with _described(parts), _definitions.as_it_is_now() as replaced:
+        with self._described(parts), _definitions.as_it_is_now() as replaced:
             try:
                 if number is None or not _pickling.is_made(part.payload):
                     return _pickling.decode(part.payload, buffers)
@@ -204,6 +205,24 @@ class FailedTask:
             finally:
                 self.changed += [name for name in replaced if name not in self.changed]
 
+    @contextlib.contextmanager
+    def _described(self, parts: dict[str, Part]) -> Iterator[None]:
+        """Classes of the program's script are made from what is told of them there."""
+
+        def give(keys: list[tuple[str, str, bytes]], _: str) -> type:
+            _, name, key = keys[-1]
+            part = parts.get(f"class {key.hex()}")
+            if part is None:
+                reason = f"the class {name} is not in it, which had changed when the task failed"
+                raise CannotReplay(self.path, reason, "let the task fail once more, without a change of its classes")
+            return _class_references.received(key, bytes(part.payload))
+
+        before, _pickling.ask = _pickling.ask, give
+        try:
+            yield
+        finally:
+            _pickling.ask = before
+
     def _check(self, parts: dict[str, Part]) -> None:
         """That it can be loaded here at all.
 
@@ -215,7 +234,10 @@ class FailedTask:
             raise CannotReplay(self.path, reason, "see its traceback: manyhands replay --show")
         if any(buffer.kind == _container.DESCRIPTOR for part in parts.values() for buffer in part.buffers):
             reason = "among its arguments is a socket or a connection, which has gone with the program"
-            raise CannotReplay(self.path, reason, "call the function with one of today's: task.function, from manyhands.replay(path)")
+            raise CannotReplay(self.path, reason, "try the function alone, in a program that makes one")
+        if any(_INHERITED in bytes(part.payload) for part in parts.values()):
+            reason = "it uses what only workers of that program could inherit, such as a queue of multiprocessing"
+            raise CannotReplay(self.path, reason, "try the function alone, in a program that makes one")
         version = ".".join(self.facts["python"].split(".")[:2])
         if version != f"{sys.version_info[0]}.{sys.version_info[1]}" and any(_pickling.is_made(part.payload) for part in parts.values()):
             reason = f"it holds code of Python {version}, as byte code, which this Python {sys.version.split()[0]} cannot run"
@@ -238,21 +260,6 @@ def _fresh(buffer: _container.Buffer) -> Any:
     memory = _shared.create(len(buffer.data))
     memory[: len(buffer.data)] = bytes(buffer.data)
     return memoryview(memory)
-
-
-@contextlib.contextmanager
-def _described(parts: dict[str, Part]) -> Iterator[None]:
-    """Classes of the program's script are made from what is told of them there."""
-
-    def give(keys: list[tuple[str, str, bytes]], _: str) -> type:
-        key = keys[-1][2]
-        return _class_references.received(key, bytes(parts[f"class {key.hex()}"].payload))
-
-    before, _pickling.ask = _pickling.ask, give
-    try:
-        yield
-    finally:
-        _pickling.ask = before
 
 
 def _new_main() -> types.ModuleType:

@@ -15,7 +15,7 @@ import time
 import warnings
 from typing import TYPE_CHECKING
 
-from manyhands._codec import _failures
+from manyhands._codec import _failures, _passing
 from manyhands._core.policy import add_note
 from manyhands._files._replacing import replacing
 from manyhands._records import _container, _facts
@@ -58,6 +58,8 @@ class Recorder:
 
     def _saved(self, task: _facts.Task, error: BaseException, make: Callable[[], Sequence[Part]]) -> str:
         header, parts = _facts.header(task, error), [Part("error", _failures.encode_failure(error))]
+        if _passing.seen[0]:
+            _passing.taken()
         try:
             parts += make()
         except Exception as second:  # noqa: BLE001 - arguments of a thread may be what nobody can pickle; all else can still be told

@@ -50,6 +50,7 @@ class _Chunk(click.ParamType):  # type: ignore[type-arg] # not generic in older 
 @click.option("--retries", type=click.IntRange(min=0), help="How often a task that failed runs again.")
 @click.option("--backoff", type=click.FloatRange(min=0), help="Seconds before the first retry, doubled for each further one.")
 @click.option("--memory-limit", metavar="SIZE", help='What a worker may hold, like "2GB"; the task that needs more fails.')
+@click.option("--record-failures", metavar="DIR", help="Save each task that fails there, for `manyhands replay`.")
 @click.option(
     "--errors",
     type=click.Choice(["raise", "return", "skip"]),
@@ -113,7 +114,9 @@ def command(function: str, inputs: tuple[str, ...], as_json: bool, each_file: bo
         if book is not None:
             _warn_of_newer_code(book, name.partition(":")[0])
         options = {
-            key: given[key] for key in ("workers", "timeout", "retries", "backoff", "chunk", "buffer", "backend") if given[key] is not None
+            key: given[key]
+            for key in ("workers", "timeout", "retries", "backoff", "record_failures", "chunk", "buffer", "backend")
+            if given[key] is not None
         }
         if book is not None:
             options.setdefault("chunk", 1)  # in a larger message, results may wait for a task that takes long; here they must not get lost
