@@ -850,12 +850,13 @@ def test_version(tmp_path):
 
 
 def test_every_command_has_help_with_an_example(tmp_path):
-    for command in ([], ["map"], ["demo"], ["info"], ["explain"], ["run"], ["top"], ["watch"]):
+    for command in ([], ["map"], ["demo"], ["info"], ["explain"], ["replay"], ["run"], ["top"], ["watch"]):
         done = run(tmp_path, *command, "--help")
         assert done.returncode == 0
         assert "Example" in done.stdout
         assert "manyhands " + " ".join(command) in done.stdout
-    assert set(app.list_commands(click.Context(app))) == {"cache", "map", "demo", "info", "inspect", "explain", "run", "top", "watch"}
+    every = {"cache", "map", "demo", "info", "inspect", "explain", "replay", "run", "top", "watch"}
+    assert set(app.list_commands(click.Context(app))) == every
 
 
 def test_an_unknown_command(tmp_path):
