@@ -235,7 +235,7 @@ def test_random_numbers_are_the_same(folder):
         task.run()
 
 
-def test_shared_memory_is_as_it_was_after_the_failure(folder):
+def test_shared_memory_is_as_it_was_after_the_failure(folder, command):
     def write(array):
         array[0] += 1
         raise ValueError(str(array[0]))
@@ -246,6 +246,7 @@ def test_shared_memory_is_as_it_was_after_the_failure(folder):
     with pytest.raises(ValueError, match=r"^2\.0$"):
         task.run()
     assert array[0] == 1
+    assert "memory is as it was after the failure" in command("--show", task.path)[1]
 
 
 def test_a_nested_call(folder):
@@ -317,6 +318,16 @@ def test_where_warnings_are_errors_the_task_still_fails_with_its_own(tmp_path):
         warnings.simplefilter("error")
         with pytest.raises(ZeroDivisionError):
             manyhands.map(divide, [1], record_failures=tmp_path / "file")
+
+
+@pytest.mark.parametrize("backend", ["processes", "sequential"])
+def test_what_saves_cannot_be_loaded(folder, monkeypatch, backend):
+    """There may be no descriptor left for that."""
+    monkeypatch.setitem(sys.modules, "manyhands._engine._recording", None)
+    monkeypatch.setitem(sys.modules, "manyhands.backends._recording", None)
+    [failure] = manyhands.map(divide, [1], errors="return", record_failures=folder, backend=backend)
+    assert type(failure.error) is ZeroDivisionError
+    assert failure.error.__notes__[-1].startswith("not recorded: ")
 
 
 def test_arguments_that_cannot_be_saved(folder, command):

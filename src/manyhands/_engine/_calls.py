@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from manyhands._codec import _packing, _preview
 from manyhands._core.batching import FunctionCost
 from manyhands._core.naming import function_code
+from manyhands._core.policy import add_note
 from manyhands._core.tasks import NS, Batch, Call
 from manyhands._engine import _parcels
 from manyhands._wire import _frames
@@ -252,6 +253,19 @@ def describe(batch: Batch) -> str:
     """``task 3: square(3)``, for messages."""
     form: Form = batch.form  # type: ignore[assignment]
     return f"task {batch.first}: {form.title(batch.items[0])}"
+
+
+def save_failure(piece: Batch, error: BaseException, ran: Ran | None = None, **more: Any) -> None:
+    """Record the one task of ``piece``, which has failed for good, if its call wants that; ``more``: see ``_recording.py``."""
+    call: PoolCall = piece.call  # type: ignore[assignment]
+    if call.policy.record is None:
+        return
+    try:
+        from manyhands._engine import _recording  # noqa: PLC0415 - only after a failure
+
+        _recording.record(piece, error, ran, **more)
+    except Exception as second:  # noqa: BLE001 - no descriptor is left to load it, say; the task has failed with something else
+        add_note(error, f"not recorded: {type(second).__name__}: {second}")
 
 
 def place(function: object) -> tuple[str, int] | None:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from manyhands import errors
 from manyhands._codec import _failures, _packing, _pickling
+from manyhands._engine import _calls
 from manyhands._engine._interrupts import is_interrupt, tell_briefly
 from manyhands._wire import _frames
 
@@ -349,10 +350,7 @@ class FutureSink:
             if is_interrupt(error):
                 raise
             error = _failures.of_unpickling(error, "the task's result")
-            if batch.call.policy.record is not None:  # type: ignore[attr-defined]
-                from manyhands._engine import _recording  # noqa: PLC0415 - only after a failure
-
-                _recording.record(batch, error, (worker, frame.a, frame.b), is_result=True)
+            _calls.save_failure(batch, error, (worker, frame.a, frame.b), is_result=True)
             future.set_exception(error)
         else:
             future.set_result(result)

@@ -190,10 +190,8 @@ class Outcomes:
         history = self._history(piece)
         for earlier in history:
             add_note(error, f"earlier {earlier}")
-        if call.policy.record is not None and not (self.ending and isinstance(error, errors.WorkerDied)):  # which the program has ended
-            from manyhands._engine import _recording  # noqa: PLC0415 - only after a failure
-
-            _recording.record(piece, error, ran, earlier=history, initializer=self.initializer)
+        if not (self.ending and isinstance(error, errors.WorkerDied)):  # which the program has ended
+            _calls.save_failure(piece, error, ran, earlier=history, initializer=self.initializer)
         call.sink.failed(piece, error, ran)
 
     def _history(self, piece: Batch) -> list[str]:

@@ -296,10 +296,7 @@ class Stream:
             self.arrivals.unread()
             self._note_failure(index)
             error = _failures.of_unpickling(error, f"the result of task {index}")
-            if self.call.policy.record is not None:
-                from manyhands._engine import _recording  # noqa: PLC0415 - only after a failure
-
-                _recording.record(batch.cut(index - batch.first, index - batch.first + 1), error, is_result=True)
+            _calls.save_failure(batch.cut(index - batch.first, index - batch.first + 1), error, is_result=True)
             return Failed(index, error)
 
     # ------------------------------------------------------------ inputs

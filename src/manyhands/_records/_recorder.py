@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from manyhands._codec import _failures, _passing
 from manyhands._core.policy import add_note
+from manyhands._core.user_line import stacklevel
 from manyhands._files._replacing import replacing
 from manyhands._records import _container, _facts
 from manyhands._records._container import Part
@@ -77,7 +78,7 @@ class Recorder:
             warned, self._warned = self._warned, True
         if not warned:
             with contextlib.suppress(UserWarning):  # where warnings are errors: it is not the task's
-                warnings.warn(text, UserWarning, stacklevel=4)
+                warnings.warn(text, UserWarning, stacklevel=stacklevel())
 
 
 def _name(task: _facts.Task) -> str:

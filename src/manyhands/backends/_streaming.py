@@ -20,6 +20,7 @@ from manyhands._core.ledger import Ledger
 from manyhands._core.ordering import Reorder
 from manyhands._core.policy import Failed, add_note, attempt_line
 from manyhands.backends._contract import Counts, watched
+from manyhands.backends._saving import Saving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
     from manyhands._core.policy import Policy
     from manyhands.backends._contract import Plan
-    from manyhands.backends._recording import Recording
 
 Row = tuple["Callable[..., object]", tuple[object, ...], dict[str, object]]
 
@@ -92,7 +92,7 @@ class ExecutorStream:
         self._submitted = self._ended = self._taken = self._failures = 0
         self._work: dict[object, list[int]] = {}
         self._ledger = Ledger()
-        self._recording: Recording | None = None  # as soon as a task has failed that is to be saved
+        self._save = Saving(plan.policy.record, is_after=local)
 
     # ------------------------------------------------------------ chunks
 
@@ -184,20 +184,12 @@ class ExecutorStream:
         history = self._history.pop(index, [])
         for line in history:
             add_note(error, f"earlier {line}")
-        if policy.record is not None:
-            self._save(index, row, error, attempt, history)
+        self._save(index, row, call_of, error, attempt, history)
         self._ended += 1
         self._failures += 1
         self._ready.append((index, [Failed(index, error)]))
         if self._plan.fail_fast and self._plan.ordered and self._first_failure.note(index, time.monotonic()):
             self._cut(index)
-
-    def _save(self, index: int, row: Row, error: BaseException, attempt: int, history: list[str]) -> None:
-        from manyhands.backends._recording import Recording  # noqa: PLC0415 - only after a failure
-
-        if self._recording is None:
-            self._recording = Recording(self._plan.policy.record or "", is_after=self._local)
-        self._recording(index, row, call_of(row), error, attempt, history)
 
     def _cut(self, end: int) -> None:
         """Read no more, and have no task start from index ``end`` on."""

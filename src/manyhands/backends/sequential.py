@@ -13,6 +13,7 @@ from manyhands._core.ledger import Ledger
 from manyhands._core.policy import Failed, add_note, attempt_line
 from manyhands._core.slowest import LEAST
 from manyhands.backends._contract import Capabilities, Counts
+from manyhands.backends._saving import Saving
 from manyhands.backends._streaming import call_of, describe, run_rows
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
     from manyhands._core.options import Options
     from manyhands.backends._contract import Plan
-    from manyhands.backends._recording import Recording
     from manyhands.backends._streaming import Row
 
 T = TypeVar("T")
@@ -58,7 +58,7 @@ class SequentialStream:
         self._ledger = Ledger()
         self._ledger.chunk = self._ledger.ahead = 1
         self._closed = False
-        self._recording: Recording | None = None
+        self._save = Saving(plan.policy.record, is_after=True)
 
     def chunks(self) -> Iterator[tuple[int, list[object]]]:
         """Results as the contract has them."""
@@ -94,19 +94,11 @@ class SequentialStream:
             if not policy.repeats(error, attempt):
                 for line in history:
                     add_note(error, f"earlier {line}")
-                if policy.record is not None:
-                    self._save(index, row, error, attempt, history)
+                self._save(index, row, call_of, error, attempt, history)
                 return outcome
             history.append(attempt_line(attempt, error))
             time.sleep(policy.delay(attempt) / 1e9)
             attempt += 1
-
-    def _save(self, index: int, row: Row, error: BaseException, attempt: int, history: list[str]) -> None:
-        from manyhands.backends._recording import Recording  # noqa: PLC0415 - only after a failure
-
-        if self._recording is None:
-            self._recording = Recording(self._plan.policy.record or "", is_after=True)
-        self._recording(index, row, call_of(row), error, attempt, history)
 
     def _attempt(self, index: int, row: Row) -> object:
         ids, outside = worker_ids.of_thread, worker_ids.current() is None

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from manyhands._records._container import SHARED
 from manyhands._records._facts import DIED, TIMEOUT, chosen_variables, has_changed
 from manyhands.cli import _debugging
 from manyhands.errors import CannotReplay, StoreCorrupt
@@ -95,6 +96,8 @@ def _lines(task: FailedTask, *, full: bool) -> list[tuple[str, str]]:
     ]
     if about["is_after"]:
         lines.append(("arguments", "as they were after the failure: the task ran on the program's own"))
+    if any(kind == SHARED for part in facts["parts"] for _, kind in part["buffers"]):
+        lines.append(("shared", "memory is as it was after the failure: all processes write to it"))
     if full:
         lines += [("platform", facts["platform"]), ("import path", os.pathsep.join(facts["path"]))]
         lines += [("variable", f"{name}={value}") for name, value in facts["environment"].items()]
