@@ -323,8 +323,9 @@ def test_where_warnings_are_errors_the_task_still_fails_with_its_own(tmp_path):
 @pytest.mark.parametrize("backend", ["processes", "sequential"])
 def test_what_saves_cannot_be_loaded(folder, monkeypatch, backend):
     """There may be no descriptor left for that."""
-    monkeypatch.setitem(sys.modules, "manyhands._engine._recording", None)
-    monkeypatch.setitem(sys.modules, "manyhands.backends._recording", None)
+    for package in ("_engine", "backends"):
+        monkeypatch.setitem(sys.modules, f"manyhands.{package}._recording", None)
+        monkeypatch.delattr(f"manyhands.{package}._recording", raising=False)
     [failure] = manyhands.map(divide, [1], errors="return", record_failures=folder, backend=backend)
     assert type(failure.error) is ZeroDivisionError
     assert failure.error.__notes__[-1].startswith("not recorded: ")
