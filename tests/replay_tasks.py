@@ -15,9 +15,10 @@ def divide(a, b=0):
 
 def spoil(values, number):
     """Fails, and changes what it was given before."""
+    total = int(values.sum())
     values[:] = 0
     number["n"] += 1
-    raise ValueError(number["n"])
+    raise ValueError(f"{total} and {number['n']}")
 
 
 def end(how):
