@@ -23,6 +23,7 @@ import os
 import pprint
 import re
 import shlex
+import socket
 import statistics
 import string
 import sys
@@ -37,10 +38,13 @@ from json import decoder, scanner
 from typing import Any
 
 import pytest
+import waiting
 from tests.line_counts import traced, watched
 
 import manyhands
+from manyhands._probe import _cost, _estimates, _link, _sampling, _segment
 from manyhands._probe._files import Chosen, chooser, is_own
+from manyhands._probe._naming import Names
 
 monitored = sys.version_info >= (3, 12)
 pytestmark = pytest.mark.skipif(not monitored and sys.gettrace() is not None, reason="before Python 3.12, only one can trace")
@@ -389,3 +393,31 @@ def test_auto_is_within_the_error_that_it_states():
         assert told.error(place) < 3 * expected
     assert told.of(loop)[1] == 250  # cold
     assert told.error((__file__, loop.__code__.co_firstlineno + 1)) == 0
+
+
+# ---------------------------------------------------------------- faults
+
+
+def test_a_line_that_was_closed_while_another_thread_looked_tells_nothing():
+    hot = _estimates.Hot(_estimates.Cost(_cost.Measured(100.0, 20.0)))
+    period = _estimates.Period(1_000_000, 0, 10.0, {4: 10})
+    assert hot.turn(period, [_estimates.Closing(3, 1000, 10.0, {4: 10}, None)]) == {}
+
+
+def test_whatever_fails_at_a_look_the_next_one_comes():
+    writer, there, here = _segment.Writer(), *socket.socketpair()
+    looks = []
+
+    def fail():
+        looks.append(1)
+        raise ValueError("a fault of ours")
+
+    link = _link.Link(there)
+    sampler = _sampling.Sampler(writer, link, Names(link.tell), lambda _: None, 1000.0)
+    sampler.before.append(fail)
+    sampler.start()
+    waiting.until(lambda: len(looks) > 2)
+    sampler.stop()
+    link.finish()
+    here.close()
+    writer.forget()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import random
 import time
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import manyhands
 from manyhands._probe import _segment as told
 from manyhands.watch.observer import _questions, _verdicts
 from manyhands.watch.observer._calls import Rate, Spread
@@ -509,3 +511,67 @@ def test_few_tasks_for_many_workers():
     told_.progress(5.0, 2)
     told_.end(5.0)
     assert told_.verdict(5.0) == "few"
+
+
+@pytest.mark.parametrize("state", ["done", "failed", "interrupted", "died"])
+def test_workers_that_end_with_their_program_are_not_lost(state):
+    told_ = Told()
+    told_.workers[0].end(9 * NS, "killed by SIGSEGV")
+    told_.workers[1].end(int(9.9 * NS), "killed by SIGKILL")  # may be heard of before
+    late = told_.run.greet({"pid": 12, "role": "worker"}, 0)
+    told_.run.end(10 * NS, state, "")
+    late.end(10 * NS + 1, "killed by SIGKILL")
+    died = {lane["pid"] for lane in told_.snapshot(11.0)["lanes"] if lane["died"]}
+    assert died == ({10} if state in {"interrupted", "died"} else {10, 11})
+
+
+def at(told_, process, stack, when, *frames, task=1, own_task=0, cpu=0.0):
+    """A thread of a process, its main one, is seen at a stack of (file, line, name), the innermost first."""
+    for number, (file, _, name) in enumerate(frames):
+        process.hear({"code": 100 * stack + number, "file": file, "name": name, "line": 1})
+    process.hear({"stack": stack, "frames": [[100 * stack + number, frame[1]] for number, frame in enumerate(frames)]})
+    thread = process.pid if not own_task else 77
+    process.read([told.Record(told.SAMPLE, int(when * NS), thread, stack, int(cpu * NS), task, own_task)])
+
+
+USER = ("/home/me/model.py", 8, "solve")
+OURS = os.path.join(os.path.dirname(manyhands.__file__), "_x.py")
+
+
+def test_a_line_that_waits_in_a_task_is_hot():
+    told_ = Told()
+    for when in (1.0, 1.5, 2.0):
+        at(told_, told_.workers[0], 1, when, USER)
+        at(told_, told_.program, 1, when, USER, task=0, own_task=1)
+        at(told_, told_.workers[1], 1, when, ("/home/me/idle.py", 1, "f"), task=0)
+    assert [(file["path"], file["own"]) for file in told_.snapshot(2.0)["files"]] == [(USER[0], 2.0)]
+
+
+def test_what_manyhands_does_for_a_line_is_its_own():
+    told_ = Told()
+    inside = [("/usr/lib/python3.11/threading.py", 5, "wait"), (OURS, 3, "_wait"), (OURS, 2, "map")]
+    at(told_, told_.workers[0], 1, 1.0, *inside, USER)
+    at(told_, told_.workers[1], 1, 1.0, *inside)
+    lanes = {lane["pid"]: lane["stack"] for lane in told_.snapshot(1.0)["lanes"]}
+    assert lanes[10] == [list(USER)]
+    assert lanes[11] == []
+
+
+def test_the_programs_own_files_come_first():
+    told_ = Told()
+    at(told_, told_.workers[0], 1, 1.0, ("/usr/lib/python3.11/json/decoder.py", 5, "decode"), USER)
+    at(told_, told_.workers[0], 2, 9.0, USER)
+    at(told_, told_.workers[0], 3, 10.0, (OURS, 1, "f"))
+    assert [file["path"] for file in told_.snapshot(9.0)["files"]] == [USER[0], "/usr/lib/python3.11/json/decoder.py"]
+
+
+def test_tasks_of_no_call_have_an_efficiency_and_a_number():
+    told_ = Told()
+    told_.record(told.LEDGER, 0.0, 0, 100)
+    for number in range(20):
+        told_.done((number + 1) / 2, 10, 0.25, first=number, call=0)
+        told_.record(told.LEDGER, (number + 1) / 2, 0, 98 - number)  # told at another time
+    shown = told_.snapshot(10.0)
+    assert (shown["done"], shown["total"]) == (20, 100)
+    assert shown["efficiency"] == pytest.approx(0.5)
+    assert not shown["verdict"]["text"].startswith("well")

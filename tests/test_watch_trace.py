@@ -100,9 +100,30 @@ def test_workers_that_call_it_in_their_initializer_are_one_run_on_one_page(folde
         page.until(lambda run: counts(page, run, folder / "script.py").get(6, 0) == 150)
         event = next(page.events())
         assert [each["id"] for each in event["runs"]] == [run["id"]]
-        assert {lane["role"] for lane in run["lanes"]} == {"worker"}
+        assert {lane["role"] for lane in run["lanes"]} <= {"worker", "program"}
         (folder / "end").touch()
         assert page.until(lambda run: run["state"] != "running" and run["state"])
+
+
+def test_a_pool_of_manyhands_is_shown_as_a_whole(folder):
+    """With its program and its tasks, though only its workers have called it; and they end with their program, and are not lost."""
+    code = """
+    import time
+    import manyhands
+    def begin():
+        manyhands.watch.trace(port=0)
+    def wait(n):
+        time.sleep(0.05)
+    with manyhands.Pool(2, initializer=begin) as pool:
+        pool.map(wait, range(40), chunksize=1)
+    """
+    with program(folder, code) as process:
+        page = pages.announced(process)
+        page.until(lambda run: run["total"] == 40 and {lane["role"] for lane in run["lanes"]} == {"program", "worker"})
+        run = page.until(lambda run: run if run["state"] != "running" else None)
+    assert (run["state"], run["done"]) == ("done", 40)
+    assert sorted(lane["name"] for lane in run["lanes"]) == [run["name"], "worker 0", "worker 1"]
+    assert [lane["how"] for lane in run["lanes"] if lane["died"]] == []
 
 
 def test_two_threads_may_call_it(folder):

@@ -55,6 +55,9 @@ export function bytes(value: number): string {
   return `${figures(size)} TB`;
 }
 
+/** In a narrow cell: 18624 → "19 kB" */
+export const brieflyBytes = (value: number): string => bytes(value >= 1000 ? Number(value.toPrecision(2)) : value);
+
 /** A share: 0.616 → "62 %", 0.0042 → "0.42 %" */
 export function percent(share: number): string {
   const value = share * 100;

@@ -3,7 +3,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import type { Feed, State } from "./feed";
-import { bytes, clock, count, duration, percent, several, short } from "./format";
+import { brieflyBytes, bytes, clock, count, duration, percent, several, short } from "./format";
 import type { History } from "./history";
 import { Spark } from "./spark";
 import type { Snapshot } from "./types";
@@ -50,13 +50,19 @@ export function Headline({ run, history }: { run: Snapshot; history: History }):
         <Tile
           name="data moved"
           value={bytes(run.sent + run.received - (run.spared ?? 0))}
-          below={run.spared ? `${bytes(run.spared)} saved` : run.sent || run.received ? `↑ ${bytes(run.sent)}  ↓ ${bytes(run.received)}` : "nothing yet"}
+          below={run.spared ? `${bytes(run.spared)} saved` : run.sent || run.received ? `↑ ${brieflyBytes(run.sent)} ↓ ${brieflyBytes(run.received)}` : "nothing yet"}
           title={`${bytes(run.sent)} sent to workers, ${bytes(run.received)} received${run.spared ? `; ${bytes(run.spared)} of that did not have to be moved, since workers see it already` : ""}`}
         />
-        <Tile name="watching" value={percent(run.cost)} below={run.level ? `level ${run.level}` : "of their time"} title="what watching takes of the time of the watched processes" />
+        <Tile name="watching" value={percent(run.cost)} {...watchingBelow(run)} />
       </dl>
     </section>
   );
+}
+
+function watchingBelow(run: Snapshot): { below: string; title: string } {
+  const title = "what watching takes of the time of the watched processes";
+  if (run.lost) return { below: `${short(run.lost)} events missed`, title: `${title}; the observer got no processor in time for ${count(run.lost)} events, so that figures of tasks are too low` };
+  return { below: run.level ? `level ${run.level}` : "of their time", title };
 }
 
 interface TileProps {

@@ -1,6 +1,6 @@
 // How the figures of a run have changed; half as fine whenever there are too many. Pure.
 
-import type { Figures, Snapshot } from "./types";
+import { type Figures, type Snapshot, isWorker } from "./types";
 
 const MOST = 480;
 const NAMES = ["times", "rate", "working", "cpu", "memory"] as const;
@@ -17,7 +17,7 @@ export class History implements Figures {
     const last = this.times.at(-1);
     if (last !== undefined && run.elapsed - last <= this.apart) return;
     const alive = run.lanes.filter((lane) => lane.state !== "gone");
-    const workers = alive.filter((lane) => lane.role !== "program");
+    const workers = alive.filter(isWorker);
     this.times.push(run.elapsed);
     this.rate.push(run.rate);
     this.working.push(workers.length ? workers.filter((lane) => lane.state === "busy").length / workers.length : 0);

@@ -7,14 +7,16 @@ import { baseName, bytes, clock, count, percent, plainName } from "./format";
 import type { FunctionColours } from "./timeline/colours";
 import { Timeline } from "./timeline/timeline";
 import type { Zoom } from "./timeline/view";
-import { type Lane, type Snapshot, isLost } from "./types";
+import { type Lane, type Snapshot, isLost, isWorker } from "./types";
 
 const LOWEST = 8; // pixels of a row; with more workers than have room so, the lanes scroll
 const USUAL = 28;
-const HIGHEST = 36; // where there is room for more
+const HIGHEST = 38; // of few of them
+const FEW = 6;
 const TWO_LINES = 25; // of text in a row that is at least so high
 const MOST = 400; // rows; of what has gone, the oldest are left out
 const AXIS = 18;
+const SHORT = 9; // characters of a name that has room without taking it from others
 
 interface Props {
   feed: Feed;
@@ -25,10 +27,12 @@ interface Props {
   choose: (pid: number) => void;
 }
 
-/** Those that live, and those that have gone as far as there is room; in the order in which they came. */
+const BY_NAME = new Intl.Collator("en", { numeric: true }); // "worker 10" after "worker 9"; of one name, in the order in which they came
+
+/** Those that live, and those that have gone as far as there is room. */
 export function shownLanes(run: Snapshot): Lane[] {
-  const rank = (lane: Lane): number => (lane.role === "program" ? 0 : 1);
-  const lanes = [...run.lanes].sort((one, other) => rank(one) - rank(other));
+  const rank = (lane: Lane): number => (lane.role === "program" ? 0 : isWorker(lane) ? 2 : 1);
+  const lanes = [...run.lanes].sort((one, other) => rank(one) - rank(other) || BY_NAME.compare(one.name, other.name));
   let tooMany = lanes.length - Math.max(MOST, lanes.filter((lane) => lane.state !== "gone").length);
   if (tooMany <= 0) return lanes;
   return lanes.filter((lane) => lane.state !== "gone" || tooMany-- <= 0);
@@ -69,7 +73,7 @@ export function Lanes({ feed, run, colours, zoom, setZoom, choose }: Props): JSX
   };
   const shape = rowHeight < 12 ? "tiny" : rowHeight < 17 ? "small" : rowHeight < TWO_LINES ? "" : "tall";
   return (
-    <section class="panel lanes" aria-label="Workers">
+    <section class={`panel lanes ${lanes.some((lane) => lane.name.length > SHORT) ? "long-names" : ""}`} aria-label="Workers">
       <header>
         <h2>Workers</h2>
         <Census run={run} />
@@ -92,7 +96,7 @@ export function Lanes({ feed, run, colours, zoom, setZoom, choose }: Props): JSX
         </span>
         <canvas ref={axis} height={AXIS} />
       </div>
-      <div class={`lane-body ${shape}`} ref={body} style={{ height: `${lanes.length * USUAL}px` }} onScroll={(event) => setScrolled(event.currentTarget.scrollTop)}>
+      <div class={`lane-body ${shape}`} ref={body} style={{ height: `${lanes.length * (lanes.length <= FEW ? HIGHEST : USUAL)}px` }} onScroll={(event) => setScrolled(event.currentTarget.scrollTop)}>
         <div class="lane-rows" role="list" onKeyDown={stepped} onFocusCapture={focused}>
           {lanes.map((lane, index) => (
             <Row key={lane.pid} lane={lane} height={rowHeight} choose={choose} isReached={index === Math.min(reached, lanes.length - 1)} />
@@ -109,7 +113,7 @@ export function Lanes({ feed, run, colours, zoom, setZoom, choose }: Props): JSX
 }
 
 function Census({ run }: { run: Snapshot }): JSX.Element {
-  const workers = run.lanes.filter((lane) => lane.role !== "program");
+  const workers = run.lanes.filter(isWorker);
   const of = (state: Lane["state"]): number => workers.filter((lane) => lane.state === state).length;
   const lost = workers.filter(isLost).length;
   const parts = [
@@ -185,7 +189,7 @@ function Doing({ lane, silent }: { lane: Lane; silent: string }): JSX.Element {
   const given = lane.task?.arguments ?? "";
   return (
     <span class="doing" title={`${whole}${given && `(${given})`}${lane.task ? ` for ${clock(lane.task.for)}` : ""}${place && `, at ${place}`}${silent}`}>
-      <span class="what">{what}{lane.task && <span class="given">({given})</span>}</span>
+      <span class="what">{what}{given && <span class="given">({given})</span>}</span>
       <span class="place">{place}</span>
     </span>
   );

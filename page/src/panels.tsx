@@ -73,6 +73,8 @@ export function Errors({ run }: { run: Snapshot }): JSX.Element {
   );
 }
 
+const UNDERLINE = /^[ ~^]+\r?\n/gm; // of what failed in a line, where Python tells: these lines are broken where they are long
+
 function OneError({ failure, isFirst, ago }: { failure: Failure; isFirst: boolean; ago: number }): JSX.Element {
   const { kind, message, tasks, traceback } = failure;
   const [isOpen, setOpen] = useState(isFirst); // of what came first; others do not open by themselves
@@ -86,7 +88,7 @@ function OneError({ failure, isFirst, ago }: { failure: Failure; isFirst: boolea
         {failure.function && `in ${plainName(failure.function)}(), `}last {clock(ago)} ago
         {tasks.length > 0 && `; task${tasks.length > 1 ? "s" : ""} ${tasks.slice(0, 8).map(count).join(" · ")}${failure.count > 8 ? " …" : ""}`}
       </p>
-      {traceback && <pre tabIndex={0}>{traceback.trimEnd()}</pre>}
+      {traceback && <pre tabIndex={0}>{traceback.replace(UNDERLINE, "").trimEnd()}</pre>}
     </details>
   );
 }

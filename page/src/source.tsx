@@ -220,7 +220,7 @@ function Lines({ data, measure, run, pid, path, place }: LinesProps): JSX.Elemen
                 key={number}
                 {...{ number, tokens, measure, most }}
                 heat={data.heat[number]}
-                isRunnable={runnable.has(number)}
+                isRunnable={data.counted === true && runnable.has(number)}
                 here={here.get(number)}
                 age={data.heat[number] ? Math.max(0, run.elapsed - data.heat[number][3]) : 0}
                 isWanted={place?.line === number}
@@ -310,7 +310,7 @@ function Heat({ heat, measure, most, age }: { heat: LineHeat; measure: Measure; 
     <span class="heat" title={title}>
       <i class="total" style={{ width: `${share * BAR}px`, opacity: bright * 0.45 }} />
       <i class="own" style={{ width: `${share * inner * BAR}px`, opacity: bright }} />
-      <b>{measure === "time" ? brief(time) : about + short(hits)}</b>
+      <b>{measure === "hits" ? about + short(hits) : time > 0 ? brief(time) : ""}</b>
     </span>
   );
 }

@@ -14,7 +14,7 @@ export interface Lane {
   pid: number; // of a thread that is a worker: a number that no process has
   process?: number; // its process; where it is not there, it is pid
   name: string;
-  role: string; // "program", "worker", "thread", ...
+  role: string; // "program", "worker", "thread", "process", "keeper" (of shared objects)
   state: "busy" | "idle" | "paused" | "gone";
   died?: boolean; // whether it was lost, where it has gone; where that is not told, those with a ``how`` were
   how: string; // why it has gone; empty if it just ended
@@ -109,6 +109,7 @@ export interface Snapshot {
   lost: number;
 }
 
+export const isWorker = (lane: Lane): boolean => lane.role !== "program" && lane.role !== "keeper";
 export const isLost = (lane: Lane): boolean => lane.state === "gone" && (lane.died ?? lane.how !== "");
 
 export const FAILED = 1;
@@ -138,6 +139,7 @@ export interface SourceData {
   lines?: string[]; // not there where only heat was asked for
   heat: Record<string, LineHeat>;
   runnable: number[];
+  counted?: boolean; // whether it is known which lines have run; else only where threads were seen
 }
 
 export type Deed = "cancel" | "pause" | "resume" | "restart";

@@ -9,6 +9,7 @@ import traceback
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from manyhands._engine import _watched
 from manyhands._wire import _messages
 
 if TYPE_CHECKING:
@@ -39,6 +40,8 @@ class Echo:
                 _log(marshal.loads(message.payload))
             elif message.kind == _messages.WARNING:
                 self._warn(*marshal.loads(message.payload))
+            elif message.kind == _messages.WATCHED:
+                _watched.follow_worker(marshal.loads(message.payload))
             else:
                 self._write(message, _STREAMS[message.kind])
         except BaseException as error:  # noqa: BLE001 - streams, handlers and filters are the user's

@@ -27,7 +27,7 @@ pools: Living[ProcessPool] = Living()
 leave: Callable[[], object] | None = None  # tells no more, in a worker
 
 _PACKAGE = os.path.dirname(os.path.dirname(__file__)) + os.sep
-OURS = tuple(_PACKAGE + name for name in ("_engine", "_codec", "_wire", "_probe"))  # files whose frames are no task's
+OURS = tuple(_PACKAGE + name for name in ("_engine", "_codec", "_wire", "_probe", "backends"))  # files whose frames are no task's
 
 
 def observe(observer: Callable[[Any], None]) -> None:
@@ -56,10 +56,17 @@ def begin() -> None:
     global _by_option  # noqa: PLW0603 - once for a process
     if _by_option or joining is not None or "MANYHANDS_WORKER" in os.environ:
         return
-    import importlib  # noqa: PLC0415 - most programs are not watched
-
     importlib.import_module("manyhands.watch._watching").begin()  # by name: it lies above all that uses this
     _by_option = True
+
+
+def follow_worker(choices: dict[str, Any]) -> None:
+    """A worker has been watched by a call of its own, in an initializer or a task: so is this program, of whose pool it is."""
+    if joining is None and "MANYHANDS_WORKER" not in os.environ:
+        import threading  # noqa: PLC0415 - as above
+
+        starting = importlib.import_module("manyhands.watch._starting")
+        threading.Thread(target=starting.follow_worker, args=(choices,), name="manyhands-watch-join", daemon=True).start()
 
 
 def join(told: dict[str, Any] | None, number: int | None, started: Callable[[], tuple[int, int]]) -> None:
@@ -80,6 +87,21 @@ def join(told: dict[str, Any] | None, number: int | None, started: Callable[[], 
         probe.sampler.boundaries |= set(map(id, boundaries()))
         if "teller" in told:  # the name of a module that knows what else is to be told; it is above this one
             importlib.import_module(told["teller"]).begin_in_worker(probe)
+
+
+def join_as_keeper(told: dict[str, Any] | None) -> None:
+    """The same in a process that has shared objects, and no tasks: its main thread only waits."""
+    from manyhands._probe import _probe  # noqa: PLC0415 - as above
+
+    if told is None:
+        if leave is not None:
+            leave()
+        _probe.stop()
+        return
+    probe = _probe.start(told["address"], told["wants"], role="keeper", name="keeper", run=told["run"])
+    if probe is not None:
+        probe.sampler.boundaries.add(0)  # no code has that id
+        importlib.import_module(told["teller"]).begin_in_worker(probe)
 
 
 def boundaries() -> Iterator[types.CodeType]:

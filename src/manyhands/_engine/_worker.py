@@ -25,7 +25,7 @@ from manyhands._engine import _in_multiprocessing, _repertoire
 from manyhands._engine._relay import Relay
 from manyhands._engine._repertoire import Repertoire
 from manyhands._engine._reply import Reply
-from manyhands._wire import _frames, _posix, _slot
+from manyhands._wire import _frames, _messages, _posix, _slot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,7 +46,13 @@ _HOLD_NS = 1_000_000
 
 
 class Worker:
-    """The loop and what it keeps: the channel, the shared words, the functions it has been sent."""
+    """The loop and what it keeps: the channel, the shared words, the functions it has been sent.
+
+    Attributes:
+        here: the one of this process.
+    """
+
+    here: Worker | None = None
 
     def __init__(self, channel: Channel, words: memoryview) -> None:
         self.channel = channel
@@ -88,6 +94,7 @@ class Worker:
 
     def set_up(self, options: Settings) -> bool:
         """Apply limits and run the initializer; False if it raised, which has then been reported."""
+        Worker.here = self
         os.register_at_fork(after_in_child=self._become_child)
         _pickling.ask, _pickling.home = self._ask, options["home"]
         signal.signal(_posix.RESULTS_SIGNAL, self._give_results)
@@ -195,6 +202,12 @@ class Worker:
         from manyhands._engine import _watched  # noqa: PLC0415 - most workers are not
 
         _watched.join(told, worker_ids.of_process or 0, lambda: (self._words[_slot.STARTED], self._words[_slot.START_NS]))
+
+    def has_joined(self, told: dict[str, Any], choices: dict[str, Any]) -> None:
+        """Code of the user's has had this process watched: so is its program, by these choices."""
+        self._be_watched(told)
+        if self._relay is not None:
+            self._relay.say(_messages.WATCHED, marshal.dumps(choices))
 
     def finish_lines(self) -> None:
         """Say what the task has written of lines that it has not ended: before its result is sent."""

@@ -140,7 +140,9 @@ class Hot:
 
     def turn(self, period: Period, closings: Iterable[Closing]) -> dict[int, Missed]:
         """A period has ended; what was missed in it. Says by its attributes how the next one is to be."""
-        closed = {closing.line: closing for closing in sorted(closings, key=lambda closing: closing.at)}
+        # What a thread closes while another looks may have been counted for the period before: it tells nothing of this one.
+        told = [closing for closing in closings if closing.counts.get(closing.line)]
+        closed = {closing.line: closing for closing in sorted(told, key=lambda closing: closing.at)}
         if not self.is_sparse:
             self._choose(closed, period.closed)
         reference = self._missed_by_reference(period, closed)

@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
 _LIBRARY = os.path.dirname(os.__file__) + os.sep
-_OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
-_INSTALLED = re.compile(r"[\\/](site|dist)-packages[\\/]")
+OURS = os.path.dirname(os.path.dirname(__file__)) + os.sep
+_INSTALLED = re.compile(r"[\\/]((site|dist)-packages|lib[\\/]python3[.]\d+)[\\/]")  # the latter: another Python's library
 _TYPED_IN = ("<stdin>", "<ipython-input", "<python-input", "<doctest")
 
 
@@ -23,7 +23,7 @@ def is_own(path: str) -> bool:
     """
     if path.startswith("<"):
         return path.startswith(_TYPED_IN)
-    return not path.startswith((_LIBRARY, _OURS)) and not _INSTALLED.search(path)
+    return not path.startswith((_LIBRARY, OURS)) and not _INSTALLED.search(path)
 
 
 def chooser(asked: Mapping[str, Any] | Sequence[str] | Callable[[str], object] | None) -> Callable[[str], bool]:
@@ -46,7 +46,7 @@ def chooser(asked: Mapping[str, Any] | Sequence[str] | Callable[[str], object] |
 
 def _rule(asked: Mapping[str, Any]) -> Callable[[str], bool]:
     if asked.get("all"):
-        return lambda path: not path.startswith(_OURS)
+        return lambda path: not path.startswith(OURS)
     if "contains" in asked:
         texts = [str(text) for text in asked["contains"]]
         return lambda path: any(text in path for text in texts)

@@ -120,7 +120,18 @@ class Names:
 
 
 def _line_of(code: CodeType, at: int) -> int:
-    for start, end, line in code.co_lines():
-        if start <= at < end:
-            return line or code.co_firstlineno
-    return code.co_firstlineno
+    line = _noted_line(code, at)
+    return line or _noted_line(code, _target(code, at)) or code.co_firstlineno
+
+
+def _noted_line(code: CodeType, at: int) -> int | None:
+    return next((line for start, end, line in code.co_lines() if start <= at < end), None)
+
+
+def _target(code: CodeType, at: int) -> int:
+    """Where a jump leads; those that close loops may have no line, and are where Python's lock is given up."""
+    import dis  # noqa: PLC0415 - for few places, once each
+
+    jumps = {*dis.hasjrel, *dis.hasjabs}
+    found = next((each for each in dis.get_instructions(code) if each.offset >= at), None)
+    return found.argval if found is not None and found.opcode in jumps else at

@@ -45,7 +45,7 @@ class Probe:
         self.pid = os.getpid()
         connected = _link.connect(address)
         try:
-            self.writer = _segment.Writer()
+            self.writer = _segment.Writer(records=_segment.MANY if about.get("role") == "program" else _segment.RECORDS)
             try:
                 _link.greet(connected, _hello(about), self.writer.fd)
             finally:

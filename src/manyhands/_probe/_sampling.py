@@ -10,6 +10,7 @@ ending.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import sys
@@ -32,19 +33,21 @@ _SLOWEST = 0.5  # seconds between two looks
 _CALM = 20  # looks at which nothing had happened, before they become rarer
 _MOST_THREADS = 64
 _WORTH_SAYING = 100_000  # nanoseconds of processor time
+_SAYS_AGAIN = 450_000_000  # nanoseconds after which a task is said to be still where it was: where it waits is known before it goes on
 _ENDS_WITHIN = 1.0  # seconds; it may be in the midst of what the observer has asked for
 
 
 class _Seen:
     """What is known of a thread."""
 
-    __slots__ = ("cpu", "looked", "number", "stack")
+    __slots__ = ("cpu", "looked", "number", "said", "stack")
 
     def __init__(self, number: int, cpu: int) -> None:
         self.number = number  # the kernel's
         self.cpu = cpu
         self.stack = -1
         self.looked = 0  # at which look it was there last
+        self.said = 0  # when its stack was told last
 
 
 class Sampler:
@@ -53,6 +56,7 @@ class Sampler:
     Attributes:
         boundaries: ids of code objects that call what is to be shown: their frames, and those outside, are not. In a process that has
             any, a main thread that is in none of them is idle.
+        callers: ids of code objects that call tasks in other threads than the main one. A thread that is in one of them is at a task.
         own: how files begin whose frames are none of a task, directly inside a boundary.
         task: gives the number of the task that runs, and since when; None: there are no tasks.
         before: called at each look, by the same thread.
@@ -69,6 +73,7 @@ class Sampler:
         self._calm = 0
         self._is_over = False
         self.boundaries: set[int] = set()
+        self.callers: set[int] = set()
         self.own: tuple[str, ...] = ()
         self.task: Callable[[], tuple[int, int]] | None = None
         self.before: list[Callable[[], None]] = []
@@ -123,7 +128,8 @@ class Sampler:
         begun = time.thread_time_ns()
         self._looks += 1
         for each in self.before:
-            each()
+            with contextlib.suppress(Exception):  # whatever cannot be told, watching goes on
+                each()
         now = time.monotonic_ns()
         self._note_task()
         own, main = threading.get_ident(), threading.main_thread().ident
@@ -146,7 +152,7 @@ class Sampler:
             words[_segment.TASK], words[_segment.TASK_SINCE] = number, since
 
     def _note(self, ident: int, frame: FrameType, thread: Any, now: int, *, is_main: bool) -> bool:
-        """Whether the thread has done anything since the last look."""
+        """Note where a thread is; whether the thread has done anything since the last look."""
         seen = self._seen.get(ident)
         # Of the main thread, a child that was forked believes that it has its parent's number.
         number = os.getpid() if is_main else getattr(thread, "native_id", None) or ident
@@ -159,17 +165,22 @@ class Sampler:
         seen.looked = self._looks
         cpu = _processor_time(seen.number)
         used = max(0, cpu - seen.cpu)
-        stack = self._stack(frame, is_main=is_main)
-        if stack == seen.stack and used < _WORTH_SAYING:
+        stack, is_at_task = self._stack(frame, is_main=is_main)
+        has_moved = stack != seen.stack or used >= _WORTH_SAYING
+        task = self._writer.words[_segment.TASK]
+        waits = bool(stack) and (is_at_task or (is_main and task != 0))
+        if not has_moved and not (waits and now - seen.said >= _SAYS_AGAIN):
             return False
-        seen.stack, seen.cpu = stack, cpu
-        self._writer.write(_segment.SAMPLE, now, seen.number, stack, used, self._writer.words[_segment.TASK])
-        return True
+        seen.stack, seen.cpu, seen.said = stack, cpu, now
+        self._writer.write(_segment.SAMPLE, now, seen.number, stack, used, task, is_at_task)
+        return has_moved
 
-    def _stack(self, frame: FrameType, *, is_main: bool) -> int:
-        if not self.boundaries or not is_main:
-            return self._names.stack(frame)
-        return self._names.stack(frame, self.boundaries, self.own)
+    def _stack(self, frame: FrameType, *, is_main: bool) -> tuple[int, bool]:
+        """Its number, and whether that of another thread is a task's."""
+        if is_main:
+            return self._names.stack(frame, self.boundaries, self.own), False
+        task = self._names.stack(frame, self.callers, self.own) if self.callers else 0
+        return task or self._names.stack(frame), task != 0
 
     def _note_ended(self, now: int) -> None:
         ended = [ident for ident, seen in self._seen.items() if seen.looked != self._looks]

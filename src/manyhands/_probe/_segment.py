@@ -21,12 +21,13 @@ from manyhands._wire import _posix
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-VERSION = 1
+VERSION = 2
 RECORDS = 1 << 14
+MANY = 1 << 17  # for a program, which tells of all tasks, also while the observer gets no processor for seconds; the unused take none
 _RECORD = struct.Struct("<8Q")
 _HEADER = 4096
 STACK_AT, STACK_SIZE = 1024, 3072  # in the header: what faulthandler writes when it is asked to
-SIZE = _HEADER + RECORDS * _RECORD.size
+_SIZES = {_HEADER + records * _RECORD.size: records for records in (RECORDS, MANY)}
 _MASK = (1 << 64) - 1
 
 # Words of the header.
@@ -47,7 +48,7 @@ FIGURES = 16
 LEVELS = ("off", "sample", "touch", "auto", "exact")
 
 # Kinds of records, and what their words are; times are nanoseconds of the monotonic clock, texts and stacks numbers of :mod:`._naming`.
-SAMPLE = 1  # thread, stack, processor time of the thread since the last one, task
+SAMPLE = 1  # thread, stack, processor time of the thread since the last one, task of the main thread, 1 if it is at one of its own
 THREAD = 2  # thread, its name (text), 1 if it has ended
 LINES = 3  # file (code without a name), line, runs since the last record of it; of an estimate, standard deviation (else 0) and bias
 # Tasks that took less than a millisecond may be told of together. A worker is a process id, or, of a thread that runs tasks, its number.
@@ -80,10 +81,12 @@ class Record(NamedTuple):
 class Writer:
     """The watched process's side."""
 
-    def __init__(self, level: int = 1) -> None:
-        self.fd = _posix.anonymous_memory(SIZE)
+    def __init__(self, level: int = 1, records: int = RECORDS) -> None:
+        size = _HEADER + records * _RECORD.size
+        self._records = records
+        self.fd = _posix.anonymous_memory(size)
         try:
-            self._map = _posix.map_shared(self.fd, SIZE)
+            self._map = _posix.map_shared(self.fd, size)
         except BaseException:
             os.close(self.fd)
             raise
@@ -94,7 +97,7 @@ class Writer:
     def write(self, kind: int, at: int, a: int = 0, b: int = 0, c: int = 0, d: int = 0, e: int = 0) -> None:
         """Add a record. What is below 0 or above 64 bits raises ``struct.error``: it is a fault of ours."""
         number = self._next()
-        _pack(self._map, _HEADER + (number % RECORDS) * 64, at, a, b, c, d, e, kind, number + 1)
+        _pack(self._map, _HEADER + (number % self._records) * 64, at, a, b, c, d, e, kind, number + 1)
         self.words[HEAD] = number + 1
 
     def forget(self) -> None:
@@ -118,10 +121,12 @@ class Reader:
         Raises:
             ValueError, OSError: it is no such memory.
         """
-        if os.fstat(fd).st_size != SIZE:
+        size = os.fstat(fd).st_size
+        if size not in _SIZES:
             raise ValueError("not the memory of a probe")
+        self._records = _SIZES[size]
         # The writer may be anybody of this user's: nothing is read twice that is to be the same.
-        self._map = mmap.mmap(fd, SIZE, mmap.MAP_SHARED, mmap.PROT_READ)
+        self._map = mmap.mmap(fd, size, mmap.MAP_SHARED, mmap.PROT_READ)
         self._words = memoryview(self._map)[: FIGURES * 8].cast("Q")
         self._at = 0
         self.lost = 0
@@ -137,14 +142,14 @@ class Reader:
     def read(self) -> Iterator[Record]:
         """What has been written since the last time, in order. Ends where a writer has not finished."""
         head = self._words[HEAD]
-        if head - self._at > RECORDS:
-            self._skip_to(head - RECORDS)
+        if head - self._at > self._records:
+            self._skip_to(head - self._records)
         while self._at < head:
-            *fields, kind, number = _RECORD.unpack_from(self._map, _HEADER + (self._at % RECORDS) * 64)
+            *fields, kind, number = _RECORD.unpack_from(self._map, _HEADER + (self._at % self._records) * 64)
             if number <= self._at:  # not there yet
                 return
-            if number > self._at + 1 or self._words[HEAD] - self._at > RECORDS:  # written over, perhaps while it was read
-                self._skip_to(max(self._at + 1, self._words[HEAD] - RECORDS + RECORDS // 8))
+            if number > self._at + 1 or self._words[HEAD] - self._at > self._records:  # written over, perhaps while it was read
+                self._skip_to(max(self._at + 1, self._words[HEAD] - self._records + self._records // 8))
                 continue
             self._at += 1
             yield Record(kind, *fields)

@@ -36,6 +36,7 @@ LOG = 3  # a log record (marshal)
 WARNING = 4  # a warning (marshal)
 RAW_OUT = 5  # bytes for standard output
 RAW_ERR = 6  # the same for standard error
+WATCHED = 7  # the worker has had itself watched, and how (marshal)
 
 
 class Message:

@@ -15,6 +15,7 @@ import atexit
 import contextlib
 import errno
 import itertools
+import json
 import os
 import signal
 import socket
@@ -23,7 +24,7 @@ import threading
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from manyhands import errors
-from manyhands._engine import _launch, _settings, _state
+from manyhands._engine import _launch, _settings, _state, _watched
 from manyhands._wire import _cpus, _posix
 from manyhands.sharing import _asked as ops
 from manyhands.sharing import _folder, _peers
@@ -104,6 +105,13 @@ class Keeper(_Reached):
             os.close(nowhere)
         _open.add(self)
         _hook()
+        if _watched.joining is not None:
+            self.tell(_watched.joining)
+
+    def tell(self, joining: dict[str, Any] | None) -> None:
+        """Where it is watched from now on; None: nowhere."""
+        with contextlib.suppress(OSError):  # it has died
+            self._channel.sendall(json.dumps(joining).encode() + b"\n")
 
     def _met(self) -> tuple[int, str]:
         """Its pid, and where it can be reached."""
@@ -191,6 +199,12 @@ def _name_of(factory: object) -> str:
 
 _open: set[Keeper] = set()
 _of_parent: set[Keeper] = set()
+
+
+def tell(joining: dict[str, Any] | None) -> None:
+    """Where the keepers of this process are watched from now on; None: nowhere."""
+    for keeper in list(_open):
+        keeper.tell(joining)
 
 
 # Tells processes of this program where its keeper is.

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import faulthandler
+import json
 import os
 import socket
 import sys
 
+from manyhands._engine import _watched
 from manyhands.sharing import _arrivals, _serving  # noqa: F401 - a process that is forked is another owner: by _arrivals
 from manyhands.sharing._table import here
 
@@ -23,4 +25,6 @@ def main(channel_fd: int) -> None:
     address = _serving.ensure()
     channel = socket.socket(fileno=channel_fd)
     channel.sendall(f"{os.getpid()} {address}".encode(errors="surrogateescape"))
-    channel.recv(1)
+    with channel.makefile("rb") as told:  # once more for each time that the program begins, or ends, to be watched
+        for line in told:
+            _watched.join_as_keeper(json.loads(line))

@@ -17,6 +17,19 @@ _LONGEST = 200  # characters
 _MOST = 4  # items of a container
 _MOST_ARGUMENTS = 20
 _DEEPEST = 3
+_LONGEST_PLAIN = 60
+# Types of the standard library, whose texts are made by its own code.
+_PLAIN = {
+    ("builtins", "range"),
+    ("datetime", "date"),
+    ("datetime", "datetime"),
+    ("datetime", "timedelta"),
+    ("decimal", "Decimal"),
+    ("fractions", "Fraction"),
+    ("pathlib", "PosixPath"),
+    ("pathlib", "PurePosixPath"),
+    ("uuid", "UUID"),
+}
 _ATOMS = (int, float, complex, bool, type(None))
 
 
@@ -58,6 +71,9 @@ def shown(value: object, depth: int = _DEEPEST) -> str:
     if kind is dict:
         inner = ", ".join(f"{shown(k, depth - 1)}: {shown(v, depth - 1)}" for k, v in itertools.islice(value.items(), _MOST))  # type: ignore[attr-defined]
         return f"{{{inner}{', ...' if len(value) > _MOST else ''}}}" if depth else "{...}"  # type: ignore[arg-type]
+    if (kind.__module__.partition(".")[0], kind.__name__) in _PLAIN:
+        text = str(value)  # of a path, its end says more
+        return text if len(text) <= _LONGEST_PLAIN else f"...{text[3 - _LONGEST_PLAIN :]}"
     if _preview.is_stand_in(kind):
         return _preview.show(value)
     numpy = sys.modules.get("numpy")

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import atexit
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from manyhands._engine import _watched
+from manyhands._engine._on_import import when_imported
 from manyhands._probe import _probe
 from manyhands.watch._telling import Teller
 from manyhands.watch._uses import Uses
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from manyhands._probe._probe import Probe
 
@@ -45,9 +48,18 @@ def begin(probe: Probe) -> None:
     _state.teller.looks += [_state.uses.look, *_state.more]
     _state.teller.start()
     _watched.leave = end
+    _tell_keepers()
+    probe.sampler.own = tuple({*probe.sampler.own, *_watched.OURS})
+    when_imported("manyhands.backends.threads", _note_threads)
     if not _state.is_followed:
         _state.is_followed = True
         os.register_at_fork(after_in_child=_begin_anew)  # after the probe has
+
+
+def _note_threads(module: Any) -> None:
+    """The module has been loaded that calls tasks in threads."""
+    if _state.teller is not None:
+        _state.teller.probe.sampler.callers.add(id(module.ThreadExecutor._serve.__code__))  # noqa: SLF001 - as with the workers' code
 
 
 def end() -> None:
@@ -58,6 +70,14 @@ def end() -> None:
     if _state.teller is not None:
         _state.teller.stop()
         _state.teller = None
+        if _watched.joining is None:
+            _tell_keepers()
+
+
+def _tell_keepers() -> None:
+    """What this process has shared objects in, is watched as it is."""
+    if (keepers := sys.modules.get("manyhands.sharing._keepers")) is not None:
+        keepers.tell(_watched.joining)
 
 
 def when_begun(look: Callable[[], object]) -> None:

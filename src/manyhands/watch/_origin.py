@@ -20,11 +20,13 @@ class Part(NamedTuple):
         run: the same in all parts of it.
         program: what the run is called.
         name: what this process is called.
+        is_program: it is the program itself, that a part of it has had watched.
     """
 
     run: str
     program: str
     name: str
+    is_program: bool = False
 
 
 def of_this_process() -> Part | None:

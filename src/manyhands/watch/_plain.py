@@ -44,6 +44,7 @@ class _State:
 
 _state = _State()
 _pools: Living[Any] = Living()
+_threads: Living[Worker] = Living()  # of executors
 
 
 def begin() -> None:
@@ -89,6 +90,8 @@ def _worker() -> Worker | None:
     if is_process:
         _be_bounded(teller.probe)
         teller.probe.sampler.task = worker.at
+    else:
+        teller.probe.sampler.callers |= set(map(id, _state.boundaries))
     return worker
 
 
@@ -217,12 +220,15 @@ def _replace_threads(module: Any) -> None:
     item = module._WorkItem  # noqa: SLF001 - there is no other way in
     plain = item.run
     own = threading.local()
+    _state.boundaries.append(plain.__code__)
 
     @functools.wraps(plain)
     def run(self: Any) -> None:
         watching = getattr(own, "worker", None)
         if watching is None or watching.teller is not _joined.teller():
             watching = own.worker = _worker()
+            if watching is not None:
+                _threads.add(watching)
         if watching is None:
             plain(self)
             return
@@ -232,6 +238,14 @@ def _replace_threads(module: Any) -> None:
         watching.end(1, None if future.cancelled() else future.exception())
 
     item.run = run
+    begin = module.ThreadPoolExecutor.__init__
+
+    @functools.wraps(begin)
+    def noted(self: Any, *args: Any, **kwargs: Any) -> None:
+        begin(self, *args, **kwargs)
+        _pools.add(self)
+
+    module.ThreadPoolExecutor.__init__ = noted
 
 
 # ---------------------------------------------------------------- how many tasks are left
@@ -240,7 +254,7 @@ def _replace_threads(module: Any) -> None:
 def _look_at_pools() -> None:
     """Tell how many tasks wait, or run, in pools of this process."""
     teller = _joined.teller()
-    left = sum(map(_left, list(_pools)))
+    left = sum(map(_left, list(_pools))) + sum(worker.current is not None for worker in list(_threads))
     if teller is not None and (left or _counted):
         _counted[:] = [left]
         teller.tell_loose(left)
@@ -251,8 +265,9 @@ _counted: list[int] = []
 
 def _forget_pools() -> None:
     """In a forked child: they are the parent's."""
-    global _pools  # noqa: PLW0603 - of this process
+    global _pools, _threads  # noqa: PLW0603 - of this process
     _pools = Living()
+    _threads = Living()
     _counted.clear()
 
 
@@ -262,6 +277,8 @@ def _left(pool: Any) -> int:
         looked_at = items[:_LOOKED_AT]
         calls = sum(_meant(item.fn, item.args, item.kwargs)[3] for item in looked_at)
         return calls * len(items) // max(1, len(looked_at))
+    if hasattr(pool, "_work_queue"):  # of threads; those that run are counted by themselves
+        return int(pool._work_queue.qsize())  # noqa: SLF001
     return sum(_left_of(job) for job in list(pool._cache.values()))  # noqa: SLF001
 
 
@@ -294,6 +311,21 @@ def _replace_process(module: Any) -> None:
             _joined.leave(probe, status)
 
     module.BaseProcess._bootstrap = bootstrap  # noqa: SLF001
+    for name in ("terminate", "kill"):
+        _replace_end(module.BaseProcess, name)
+
+
+def _replace_end(kind: Any, name: str) -> None:
+    """Who ends a process does not lose it; pools do, in the end."""
+    plain = getattr(kind, name)
+
+    @functools.wraps(plain)
+    def end(self: Any) -> None:
+        if (teller := _joined.teller()) is not None and self.pid is not None and self.exitcode is None:
+            teller.tell_ended(self.pid)
+        plain(self)
+
+    setattr(kind, name, end)
 
 
 def _join(name: str) -> _probe.Probe | None:

@@ -22,11 +22,10 @@ from manyhands.progress import is_terminal
 from manyhands.sharing import _folder
 from manyhands.watch import _choices, _commands, _notebook, _showing
 from manyhands.watch import _joined as _telling
+from manyhands.watch._origin import Part
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from manyhands.watch._origin import Part
 
 _START = 20.0  # seconds in which an observer is there
 _LEAVES_WITHIN = 1.0  # seconds
@@ -185,6 +184,15 @@ def join(choices: _choices.Choices, part: Part | None = None, **settings: Any) -
         return _joined(choices, part, settings)
 
 
+def follow_worker(said: dict[str, Any]) -> None:
+    """Have this program watched as the part of it is that has said so."""
+    part = Part(str(said.pop("run")), str(said.pop("program")), "", is_program=True)
+    choices = _choices.Choices(browser=False)._replace(**said)
+    with _state.joining, contextlib.suppress(errors.WatchFailed):
+        if not is_watched():
+            _joined(choices, part, {})
+
+
 def _joined(choices: _choices.Choices, part: Part | None, settings: dict[str, Any]) -> Observer:
     for _ in range(_TRIES):
         found = observer(port=choices.port, host=choices.host, **settings)
@@ -212,7 +220,8 @@ def _greet(found: Observer, choices: _choices.Choices, part: Part | None) -> boo
     _probe.stop()
     run = secrets.token_hex(8) if part is None else part.run
     program = choices.name or (_notebook.name() or _program() if part is None else part.program)
-    about: dict[str, Any] = {"role": "program", "name": program} if part is None else {"role": "worker", "name": part.name}
+    is_program = part is None or part.is_program
+    about: dict[str, Any] = {"role": "program", "name": program} if is_program else {"role": "worker", "name": getattr(part, "name", "")}
     probe = _probe.start(found.address, **about, program=program, run=run, cwd=_here(), choices=told)
     if probe is None:
         return False

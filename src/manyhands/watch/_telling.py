@@ -129,6 +129,10 @@ class Teller:
         """So many tasks are left that are of no call."""
         self.probe.write(told.LEDGER, time.monotonic_ns(), 0, left)
 
+    def tell_ended(self, pid: int) -> None:
+        """A process is ended, as it is meant to."""
+        self.probe.write(told.WORKER_ENDED, time.monotonic_ns(), pid, 1)
+
     # ------------------------------------------------------------ events of pools
 
     def happened(self, event: events.Event) -> None:

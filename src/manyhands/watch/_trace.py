@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands._core.options import refuse
+from manyhands._engine import _watched
 from manyhands._probe import _files, _probe
 from manyhands.errors import WatchFailed
 from manyhands.watch import _choices, _origin, _starting, _watching
@@ -103,7 +104,10 @@ def trace(
         _callers.append(caller)
     asked = {**(files.told() if isinstance(files, Rule) else {"contains": []}), "also": list(_callers)}
     choices = _choices.checked(level="auto", port=port, host=host, browser=browser)._replace(files=asked)
-    watching = _watching.Watching(_begin(choices))
+    part = _origin.of_this_process()
+    watching = _watching.Watching(_begin(choices, part))
+    if part is not None:
+        _tell_program(part, choices)
     probe = _probe.here()
     if probe is not None:
         probe.count_lines("auto", asked if isinstance(files, Rule) else lambda path: path in _callers or files(path))
@@ -113,8 +117,15 @@ def trace(
 _callers: list[str] = []  # files of this process in which it has been called
 
 
-def _begin(choices: _choices.Choices) -> _starting.Observer:
-    part = _origin.of_this_process()
+def _tell_program(part: _origin.Part, choices: _choices.Choices) -> None:
+    """Have the program watched as well, if this is a worker of a pool of manyhands."""
+    engine = sys.modules.get("manyhands._engine._worker")
+    worker = None if engine is None else engine.Worker.here
+    if worker is not None and _watched.joining is not None:
+        worker.has_joined(_watched.joining, {"run": part.run, "program": part.program, **choices.told()})
+
+
+def _begin(choices: _choices.Choices, part: _origin.Part | None) -> _starting.Observer:
     try:
         return _watching.begin(choices, part)
     except WatchFailed:

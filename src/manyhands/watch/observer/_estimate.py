@@ -22,9 +22,10 @@ def eta(run: Run, call: Call, now: int) -> tuple[float, float] | None:
     What is left, less what has been done of the tasks that run, at the rate of the last ten seconds, or of the last fifty tasks. The error
     is that of a mean of tasks which differ as much as those that have ended: of the mean itself, and of the sum of those to come.
     """
-    if call.total is None or call.done < _ENOUGH:
+    total = call.submitted if call.total is None else call.total  # what is not known of is not waited for
+    if not total or call.done < _ENOUGH:
         return None
-    left = call.total - call.done
+    left = total - call.done
     if left <= 0:
         return 0.0, 0.0
     begun = max(call.begun, call.first_start) if call.first_start < now else call.begun  # until there were workers, none was done

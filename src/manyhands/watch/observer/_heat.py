@@ -5,6 +5,9 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from manyhands._probe import _files
+
+_COMMAND = "/bin/manyhands"  # where the program's main thread begins, under ``manyhands run``
 Place = tuple[str, int]  # a file, and a line of it
 
 
@@ -76,7 +79,7 @@ class Heat:
         line.bias += bias
 
     def by_file(self) -> list[FileHeat]:
-        """The files, hottest first."""
+        """The files, hottest first: the program's own before those of libraries, and none of manyhands'."""
         found = [
             FileHeat(
                 path,
@@ -85,8 +88,9 @@ class Heat:
                 max(line.last for line in lines.values()),
             )
             for path, lines in self.files.items()
+            if _is_shown(path, lines)
         ]
-        return sorted(found, key=lambda file: (file.own, file.hits), reverse=True)
+        return sorted(found, key=lambda file: (_files.is_own(file.path), file.own, file.hits), reverse=True)
 
     def number(self, path: str) -> int:
         """What a page calls a file by."""
@@ -103,3 +107,10 @@ class Heat:
         if line is None:
             line = lines[number] = Line()
         return line
+
+
+def _is_shown(path: str, lines: dict[int, Line]) -> bool:
+    """Not manyhands' own files, nor code that is in none and takes no time: named tuples are made of such."""
+    if path.startswith((_files.OURS, "<frozen ")) or path.endswith(_COMMAND):
+        return False
+    return path != "<string>" or any(line.own for line in lines.values())

@@ -186,7 +186,7 @@ def joined(first: Plain, second: Plain | None = None) -> Plain:
 def figures(snapshot: Plain) -> Figures:
     """Of the small charts."""
     alive = [lane for lane in snapshot["lanes"] if lane["state"] != "gone"]
-    workers = [lane for lane in alive if lane["role"] != "program"]
+    workers = [lane for lane in alive if lane["role"] not in {"program", "keeper"}]
     working = sum(lane["state"] == "busy" for lane in workers) / len(workers) if workers else 0.0
     return (
         snapshot["elapsed"],

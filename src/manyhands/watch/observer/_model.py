@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _LOW = 0xFFFFFFFF
 _MOST_PROCESSES = 400
+_TAKE_ALONG = ("interrupted", "died")  # ends of programs that are those of their workers, which may be heard of before
+_TAKES_ALONG = 500_000_000  # nanoseconds
 _MOST_ERRORS = 200
 _MOST_CALLS = 200
 _MOST_FAILURES = 20_000  # of single tasks
@@ -164,6 +166,24 @@ class Run:
         loose.progressed(at, loose.done + count, loose.failed + failed)
         loose.workers = max(loose.workers, len(loose.work))
 
+    def loose_left(self, left: int) -> None:
+        """So many of them are left. Workers tell of what they have done at other times: a difference of some tasks says nothing."""
+        loose = self.loose
+        total = loose.done + left
+        if loose.total is None or not left or loose.total < loose.done + 1 or abs(total - loose.total) > len(loose.work) + 1:
+            loose.total = total
+
+    def lived(self, end: int) -> int:
+        """Nanoseconds in which there were the workers that run those tasks; of a thread, until the end of its last one."""
+        lived = 0
+        for worker in self.loose.work:
+            thread = self.thread_workers.get(worker)
+            if thread is not None:
+                lived += max(0, (end if worker in self.running else self.timeline(worker).end) - thread.begun)
+            elif (process := self.processes.get(worker)) is not None:
+                lived += (end if process.gone is None else process.gone) - process.begun
+        return lived
+
     def rate(self, now: int) -> float:
         """Tasks a second, lately."""
         return sum(call.rate.lately(now) for call in self.calls.values() if call.ended is None) + self.loose.rate.lately(now)
@@ -216,5 +236,9 @@ class Run:
         """The program has gone."""
         if self.ended is None:
             self.ended, self.state, self.how = at, state, how
+            if state in _TAKE_ALONG:
+                for process in self.processes.values():
+                    if process.role != "program" and process.gone is not None and at - process.gone < _TAKES_ALONG:
+                        process.was_ended, process.has_died = True, False
             for call in (*self.calls.values(), self.loose):
                 call.ended = at if call.ended is None else call.ended

@@ -5,6 +5,7 @@ Records name texts, code and stacks by numbers of this process; what they are is
 
 from __future__ import annotations
 
+import functools
 import signal
 from collections import deque
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._core.slowest import LEAST
 from manyhands._probe import _segment as told
+from manyhands._probe._files import OURS, is_own
 from manyhands.watch.observer._calls import Call, FailedTask, Task
 from manyhands.watch.observer._endings import ended_by
 from manyhands.watch.observer._heat import Heat, Place
@@ -28,6 +30,12 @@ NS = 1_000_000_000
 _LOW = 0xFFFFFFFF
 _ASKED_TO = ended_by(-signal.SIGTERM)  # so pools of multiprocessing end their workers
 _BUSY_SHARE = 10  # a thread that used a tenth of the time was busy
+
+
+@functools.lru_cache(4096)
+def _whose(path: str) -> str:
+    """Manyhands' own file, one of the program's own, or of somebody else's."""
+    return "ours" if path.startswith(OURS) else "own" if is_own(path) else ""
 
 
 class Text:
@@ -64,6 +72,7 @@ class Thread:
     stack: int = 0
     since: int = 0
     is_computing: bool = False
+    is_at_task: bool = False  # of a process that runs tasks in several threads
 
 
 @dataclass
@@ -162,15 +171,14 @@ class Process:
 
     def places(self, stack: int) -> tuple[Place, ...]:
         """Files and lines of a stack, the innermost first."""
-        found = []
-        for code, line in self.stacks.get(stack, ()):
-            if code in self.codes:
-                found.append((self.codes[code][0], line))
-        return tuple(found)
+        return tuple((path, line) for path, line, _ in self.frames(stack))
 
     def frames(self, stack: int) -> list[tuple[str, int, str]]:
-        """Files, lines and names of a stack, the innermost first."""
-        return [(self.codes[code][0], line, self.codes[code][1]) for code, line in self.stacks.get(stack, ()) if code in self.codes]
+        """Files, lines and names of a stack, the innermost first. What is done inside of manyhands for the user's code is not shown."""
+        found = [(self.codes[code][0], line, self.codes[code][1]) for code, line in self.stacks.get(stack, ()) if code in self.codes]
+        whose = [_whose(path) for path, _, _ in found]
+        inner = whose[: whose.index("own")] if "own" in whose else whose
+        return found[len(inner) - inner[::-1].index("ours") :] if "ours" in inner else found
 
     def end(self, at: int, how: str = "") -> None:
         """It has gone; ``how``, if that was no regular end. Several may tell."""
@@ -178,6 +186,7 @@ class Process:
             self.gone = at
             self.run.running.pop(self.pid, None)
         self.how = self.how or how
+        self.was_ended = self.was_ended or (self.run.ended is not None and self.role != "program")  # its program's end is its own
         self.has_died = bool(self.how) and not self.was_ended and (self.is_explained or self.how != _ASKED_TO)
 
     def explain(self, how: str) -> None:
@@ -195,12 +204,13 @@ class Process:
         lasted = max(0, record.at - thread.since) if thread.since else 0
         places = self.places(thread.stack)
         thread.is_computing = record.c * _BUSY_SHARE > lasted
-        if places and (thread.is_computing or (record.d and record.a == self.pid)):  # a task may also wait, in the main thread
+        is_working = thread.is_computing or bool(record.d and record.a == self.pid)  # a task may also wait, in the main thread
+        if places and (is_working or thread.is_at_task):
             self.stacks_seen.add(thread.stack, lasted)
             self.heat.seen(places, record.at, lasted)
             self.run.heat.seen(places, record.at, lasted)
-            self.busy += lasted
-        thread.stack, thread.since = record.b, record.at
+            self.busy += lasted if is_working else 0
+        thread.stack, thread.since, thread.is_at_task = record.b, record.at, bool(record.e)
 
     def stack_now(self) -> int:
         """Of the thread that shows best where it is: the main thread's, if that is not idle; 0: none."""
@@ -305,7 +315,7 @@ class Process:
 
     def _ledger(self, record: Record) -> None:
         if not record.a:
-            self.run.loose.total = self.run.loose.done + record.b
+            self.run.loose_left(record.b)
             return
         call = self.run.calls.get((self.pid, record.a))
         if call is not None:

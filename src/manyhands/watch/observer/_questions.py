@@ -128,6 +128,7 @@ def heat(run: Run, process: Process | None, path: str, source: _sources.Source |
             for number, line in sorted(lines.items())
         },
         "runnable": [] if source is None else source.runnable,
+        "counted": any(line.runs for line in lines.values()),
         "here": _here(run, path),
     }
 

@@ -40,6 +40,7 @@ _ONWARD = """<!doctype html>
 <meta charset="utf-8">
 <meta http-equiv="refresh" content="0; url={home}">
 <title>manyhands</title>
+<link rel="icon" href="data:,">
 <a href="{home}">manyhands</a>
 """
 

@@ -61,7 +61,7 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
             }
             for file in run.heat.by_file()[:_MOST_FILES]
         ],
-        "stacks": _stacks(run),
+        "stacks": _stacks(run, now),
         "errors": [
             {
                 "id": number,
@@ -88,6 +88,7 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
         ],
         "control": bool(run.choices.get("control")),
         "level": run.choices.get("level", "sample"),
+        "processors": run.processors,
         "lost": sum(process.lost for process in run.processes.values()),
     }
 
@@ -208,12 +209,15 @@ def worked(process: Process, run: Run, now: int) -> int:
     return (0 if done is None else done.busy) + (0 if task is None else max(0, now - task.since))
 
 
-def _stacks(run: Run) -> list[dict[str, Any]]:
+def _stacks(run: Run, now: int) -> list[dict[str, Any]]:
     """Where everybody is, equal stacks once."""
     found: dict[tuple[tuple[str, int, str], ...], list[int]] = {}
     for process in run.processes.values():
         if process.gone is None and (stack := process.stack_now()):
             found.setdefault(tuple(process.frames(stack)), []).append(process.pid)
+    for number, worker in run.thread_workers.items():
+        if worker.process.gone is None and (stack := _stack_of(worker)) and _is_at_work(run, number, now):
+            found.setdefault(tuple(worker.process.frames(stack)), []).append(number)
     ordered = sorted(found.items(), key=lambda item: len(item[1]), reverse=True)[:_MOST_STACKS]
     return [{"count": len(pids), "pids": pids, "frames": [list(frame) for frame in frames]} for frames, pids in ordered]
 
@@ -226,10 +230,11 @@ def _cost(run: Run, now: int) -> float:
 
 
 def _efficiency(run: Run, end: int) -> float | None:
-    """Share of the workers' time that went into tasks, while calls were under way."""
+    """Share of the workers' time that went into tasks: while calls were under way, or, without calls, while there were workers."""
     calls = [call for call in run.calls.values() if call.workers and call.work]
     there = sum(call.workers * ((end if call.ended is None else call.ended) - call.begun) for call in calls)
+    there += run.lived(end)
     if there <= 0:
         return None
     at_work = sum(max(0, end - task.since) for task in run.running.values())
-    return min(1.0, (sum(call.busy for call in calls) + at_work) / there)
+    return min(1.0, (sum(call.busy for call in (*calls, run.loose)) + at_work) / there)

@@ -98,7 +98,8 @@ def _case(run: Run, call: Call, now: int) -> Case:
     tasks = [task for task in run.running.values() if task.call == call.number] if call.ended is None else []
     at_work = [max(0.0, (now - max(task.since, begun)) / NS) for task in tasks]
     width = max(1, len(call.work), min(call.workers, call.submitted or call.workers)) if call.ended is None else max(1, len(call.work))
-    busy = min(1.0, (call.busy / NS + sum(at_work)) / (width * lasted))
+    there = run.lived(now) / NS if call is run.loose else width * lasted
+    busy = min(1.0, (call.busy / NS + sum(at_work)) / max(1e-9, there))
     program = next((process for process in run.processes.values() if process.role == "program"), None)
     waiting = None if call.total is None else max(0, call.total - call.done - len(tasks))
     return Case(run, call, now, lasted, 1 - busy, program.cpu if program is not None else 0.0, waiting, at_work)
@@ -136,7 +137,7 @@ def _failing(case: Case) -> Verdict | None:
 
 def _oversubscribed(case: Case) -> Verdict | None:
     """More threads than processors."""
-    workers = [process for process in case.run.processes.values() if process.role != "program" and process.gone is None]
+    workers = [process for process in case.run.processes.values() if process.role not in {"program", "keeper"} and process.gone is None]
     threads = sum(process.at_work for process in workers)
     crowded = [process for process in workers if process.at_work > 1]
     processors = case.run.processors
@@ -260,7 +261,10 @@ def _waiting(case: Case) -> Verdict | None:
 def _well(case: Case) -> Verdict | None:
     if not case.call.work:
         return None
-    return Verdict("good", f"well used: workers {'were' if case.is_over else 'are'} busy {1 - case.idle:.0%}", "")
+    busy = f"workers {'were' if case.is_over else 'are'} busy {1 - case.idle:.0%}"
+    if case.idle < _IDLE:
+        return Verdict("good", f"well used: {busy}", "")
+    return Verdict("waiting", f"{busy}, as there is nothing more to do" if case.waiting == 0 and not case.is_over else busy, "")
 
 
 _RULES: tuple[Callable[[Case], Verdict | None], ...] = (
