@@ -55,8 +55,9 @@ $(VENV)/installed: pyproject.toml | $(VENV)/bin/python
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable .
 	touch $@
 
+# Where there is a browser, the page is tested in it.
 $(VENV)/installed-dev: $(VENV)/installed
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --group dev
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --group dev $(if $(shell command -v chromium),--group browser)
 	touch $@
 
 $(VENV)/installed-bench: $(VENV)/installed

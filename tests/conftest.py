@@ -12,6 +12,7 @@ import time
 import zlib
 from pathlib import Path
 
+import browsing
 import psutil
 import pytest
 
@@ -27,8 +28,10 @@ _OBSERVER = Path(os.environ["MANYHANDS_RUNTIME_DIR"], "watch")  # where the one 
 
 def _processes() -> tuple[set[int], set[int]]:
     """Living descendants of this process, with the zygote's; and children that have ended and were not waited for."""
-    own, alive, zombies = os.getpid(), set(), set()
+    own, alive, zombies, staying = os.getpid(), set(), set(), browsing.all_started()
     for process in psutil.Process().children(recursive=True):
+        if process.pid in staying:
+            continue
         with contextlib.suppress(psutil.NoSuchProcess):
             if process.status() != psutil.STATUS_ZOMBIE:
                 alive.add(process.pid)

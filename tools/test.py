@@ -23,7 +23,7 @@ ROOT = Path(__file__).parent.parent
 # What runs programs, servers, peers and crashes rather than asks anything of a Python runs on one. ALL_TESTS=1 runs everything on each.
 _ONCE = (
     *("cli", "cli_cache", "remote_store", "examples", "explanations", "lifecycle"),
-    *("share_machine", "store_faults", "store_machine", "traps_of_peers", "traps_of_caches", "types"),
+    *("share_machine", "store_faults", "store_machine", "traps_of_peers", "traps_of_caches", "types", "watch_browser"),
 )
 # Of the others they run one in so many, the same ones each time: the newest Python, and those between it and the oldest.
 _NEWEST, _IN_BETWEEN = 2, 4
