@@ -149,6 +149,7 @@ class Driver:
         self.limbo = []  # (batch, delay) that failed and is to run again at the next turn
         self.sent = Counter()  # tasks by worker
         self.fail_start = False
+        self.rests = Counter()  # by worker and task, for how long it was paused
         self.race = 0  # steps that a worker does between two looks of the driver
 
     # ------------------------------------------------------------ work
@@ -244,6 +245,7 @@ class Driver:
         self.sent[worker.number] += len(tasks)
         assert self.quota is None or self.sent[worker.number] <= self.quota
         assert worker.doom is None
+        assert not worker.paused
         assert not process.left
         for offset, task in enumerate(tasks):
             assert task.index == run.batch.first + offset
@@ -269,7 +271,7 @@ class Driver:
         elif finding is not None and self.recall(worker) == started and finding == sut.TIMEOUT:
             timeout = process.by_ordinal[started].call.timeout
             assert timeout, "stopped for a time-out that it does not have"
-            assert self.now - since >= timeout, "stopped before its time was over"
+            assert self.now - since - self.rests[worker.number, started] >= timeout, "stopped before its time was over"
             self.condemn(worker, sut.TIMEOUT, started)
 
     def _let_run(self, process):
@@ -279,6 +281,15 @@ class Driver:
     def condemn(self, worker, reason, ordinal):
         self.scheduler.doom(worker, reason, ordinal)
         self.processes[worker.number].killed = True
+
+    def pause(self, worker):
+        self.recall(worker)
+        self.scheduler.pause(worker, self.now)
+
+    def resume(self, worker):
+        if worker.paused:
+            self.rests[worker.number, worker.started] += self.now - worker.paused
+        self.scheduler.resume(worker, self.now)
 
     def fail_ready(self):
         for batch in self.scheduler.drain():
@@ -446,7 +457,7 @@ class Driver:
 
     def _check_workers(self):
         machine = self.scheduler
-        open_to_work = {w.number: w for w in machine.workers.values() if not w.retiring and not w.lost and w.doom is None}
+        open_to_work = {w.number: w for w in machine.workers.values() if not (w.retiring or w.lost or w.paused) and w.doom is None}
         assert machine._idle == {number: w for number, w in open_to_work.items() if not w.window}
         assert machine._roomy.items() <= {number: w for number, w in open_to_work.items() if w.window}.items()
         assert machine._laden.items() <= machine.workers.items()
@@ -468,7 +479,7 @@ class Driver:
                 assert len(machine.workers) >= most, f"{call} waits, and another worker may be started"
         alarms = [entry[0] for entry in machine._ready.delayed]
         for worker in machine.workers.values():
-            if worker.doom is None and worker.window:
+            if worker.doom is None and worker.window and not worker.paused:
                 timeout = worker.window[0].batch.call.timeout
                 alarms += [self.now + timeout] if timeout else []
                 alarms += [worker.news + sut._SILENCE] if self._may_be_stolen_from(worker) else []
@@ -504,6 +515,7 @@ class Driver:
         """Let everything end."""
         for process in self.processes.values():
             process.stopped = False
+            self.resume(process.worker)
         self.fail_start = False
         self.limit = self.limit or None
         self.scheduler.limit = self.limit
@@ -677,6 +689,17 @@ class SchedulerMachine(RuleBasedStateMachine):
     def recall(self, index, race):
         self.driver.race = race
         self.driver.recall(self.process(index).worker)
+
+    @rule(index=indexes, race=races)
+    @has_processes
+    def pause(self, index, race):
+        self.driver.race = race
+        self.driver.pause(self.process(index).worker)
+
+    @rule(index=indexes)
+    @has_processes
+    def resume(self, index):
+        self.driver.resume(self.process(index).worker)
 
     @rule(index=indexes, ns=costs)
     def learn(self, index, ns):

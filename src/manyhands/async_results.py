@@ -206,7 +206,7 @@ class IMapIterator(Generic[T]):
                 self._values.extend(self._next_chunk(timeout))
             value = self._values.popleft()
         if type(value) is Failed:
-            cancelled = self.terminated and isinstance(value.error, CancelledError)
+            cancelled = self.terminated and type(value.error) is CancelledError
             raise PoolClosed(TERMINATED) if cancelled else value.error
         return value  # type: ignore[no-any-return]
 

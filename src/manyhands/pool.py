@@ -374,7 +374,7 @@ def _gather(stream: OngoingStream, total: int) -> list[Any]:
             results += values
         if stream.failures:
             failed = [value.error for value in results if type(value) is Failed]
-            if failed and not isinstance(failed[0], CancelledError):
+            if failed and type(failed[0]) is not CancelledError:  # that of a pool that was terminated
                 raise failed[0]
             results = [] if failed else results
     except BaseException as error:

@@ -28,6 +28,14 @@ class WorkerEnded(NamedTuple):
     at: int
 
 
+class WorkerPaused(NamedTuple):
+    """A worker stands still from now on, or goes on."""
+
+    pid: int
+    is_paused: bool
+    at: int
+
+
 class TasksDone(NamedTuple):
     """Tasks ``first`` to ``first + count - 1`` of a call have returned; ``started`` is when the first of them did.
 
@@ -61,4 +69,4 @@ class TaskFailed(NamedTuple):
     describe: Callable[[], str]
 
 
-Event = WorkerStarted | WorkerEnded | TasksDone | TaskFailed
+Event = WorkerStarted | WorkerEnded | WorkerPaused | TasksDone | TaskFailed

@@ -35,7 +35,7 @@ class Lookout:
 
     def begins(self, worker: Worker, now: int) -> None:
         """The next task of ``worker`` may have started now, or not: look after it in time."""
-        if not worker.window or worker.doom is not None:
+        if not worker.window or worker.doom is not None or worker.paused:
             return
         run = worker.window[0]
         timeout = run.batch.call.timeout
@@ -69,7 +69,7 @@ class Lookout:
 
         It is lost only if there is help: somebody else who could do what it has not started.
         """
-        if not worker.window or worker.doom is not None:
+        if not worker.window or worker.doom is not None or worker.paused:
             return None
         run = worker.window[0]
         timeout = run.batch.call.timeout
@@ -85,7 +85,7 @@ class Lookout:
             self._look(worker, now + max(HELD_NS, now - since))
         if not timeout:
             return held
-        due = since + timeout if started < run.ordinal + run.count else now + timeout
+        due = since + timeout + worker.rest_of(started) if started < run.ordinal + run.count else now + timeout
         overdue = due <= now
         # If it ends just now, and is not stopped: the next task.
         due = now + timeout if overdue else due

@@ -25,7 +25,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Container
 
-__all__ = ["CANCELLED", "DEADLY", "DIED", "INSPECT", "LOST", "RECALL", "SEND", "START", "STOP", "TIMEOUT", "Action", "Scheduler"]
+__all__ = ["CANCELLED", "DEADLY", "DIED", "ENDED", "INSPECT", "LOST", "RECALL", "SEND", "START", "STOP", "TIMEOUT", "Action", "Scheduler"]
 
 # Work that is worth being taken from one worker and given to an idle one; a recall costs some 50 us.
 _WORTH_STEALING = 1_000_000
@@ -47,6 +47,7 @@ Action = tuple[int, Worker] | tuple[int, Worker, Run]
 
 # Why a worker is killed or has died; TIMEOUT as well.
 CANCELLED = "cancelled"
+ENDED = "ended"  # by somebody who is not its caller
 DIED = "died"
 
 
@@ -150,7 +151,7 @@ class Scheduler:
     def _place(self, worker: Worker) -> None:
         """Put a worker where it will be found: idle, roomy or neither."""
         number = worker.number
-        if worker.retiring or worker.lost or worker.doom is not None:
+        if worker.retiring or worker.lost or worker.paused or worker.doom is not None:
             self._idle.pop(number, None)
             self._roomy.pop(number, None)
             if worker.retiring and not worker.window and worker.doom is None:
@@ -222,8 +223,8 @@ class Scheduler:
         ``blame`` counts against the message that it had before it when it died without having started anything: its mere arrival may
         be too much. At ``DEADLY`` its tasks are sent one by one, and one that is alone is held to be the cause.
 
-        Returns the one task, as a batch of its own, for which it died, and why: "timeout", "cancelled" or "died"; (None, ...) if it ran
-        nothing. All others of its window are ready again.
+        Returns the one task, as a batch of its own, for which it died, and why: "timeout", "cancelled", "ended" or "died"; (None, ...) if
+        it ran nothing. All others of its window are ready again.
         """
         del self.workers[worker.number]
         self._idle.pop(worker.number, None)
@@ -263,6 +264,23 @@ class Scheduler:
         worker.retiring = True
         self._idle.pop(worker.number, None)
         self._roomy.pop(worker.number, None)
+
+    def pause(self, worker: Worker, now: int) -> None:
+        """A worker stands still from now on. What it has not started must have been taken back."""
+        if not worker.paused:
+            worker.paused = now
+            worker.check_at = 0
+            self._place(worker)
+
+    def resume(self, worker: Worker, now: int) -> None:
+        """It goes on. The time until now is none of its task's."""
+        if not worker.paused:
+            return
+        worker.rested = (worker.started, worker.rest_of(worker.started) + now - worker.paused)
+        worker.paused = 0
+        worker.news = now
+        self._place(worker)
+        self._lookout.begins(worker, now)
 
     def hire(self, count: int, now: int) -> None:
         """Have ``count`` workers, as far as the limit allows, before there is work for them."""

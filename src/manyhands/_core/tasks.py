@@ -123,7 +123,8 @@ class Worker:
     ``window`` holds the runs it has been sent, the first of which it works on. ``epoch`` grows each time tasks are taken back.
     ``quota`` is how many more tasks it may be sent; None: no limit. ``retiring`` workers get nothing new. ``doom`` is the task for
     which the worker is being killed, and why. A ``lost`` one has not started what it was sent, which was taken back: it gets nothing
-    new until it is heard of. A ``suspect`` has been silent for too long.
+    new until it is heard of. A ``suspect`` has been silent for too long. One that is ``paused``, since some time, stands still and gets
+    nothing new: what it has not started was taken back. ``rested`` is a task, and how many nanoseconds were none of its time.
     """
 
     __slots__ = (
@@ -135,7 +136,9 @@ class Worker:
         "news",
         "next_ordinal",
         "number",
+        "paused",
         "quota",
+        "rested",
         "retiring",
         "started",
         "suspect",
@@ -152,10 +155,16 @@ class Worker:
         self.retiring = False
         self.lost = False
         self.suspect = False
+        self.paused = 0  # since when; 0: it is not
+        self.rested = (0, 0)
         self.started = 0  # the last task that it had started when tasks were taken back last
         self.doom: tuple[int, str] | None = None
         self.news = now  # when it was last heard of, or got work after having none
         self.check_at = 0  # when to look whether its task is overdue; 0: not at all
+
+    def rest_of(self, ordinal: int) -> int:
+        """How many nanoseconds of the time of a task it has been paused."""
+        return self.rested[1] if self.rested[0] == ordinal else 0
 
     def batch_of(self, ordinal: int) -> Batch | None:
         """The batch to which a task belongs that it holds and has not reported; None if there is no such task."""

@@ -7,6 +7,7 @@ import time
 import types
 from typing import TYPE_CHECKING, Any, Protocol
 
+from manyhands import errors
 from manyhands._codec import _packing, _preview
 from manyhands._core.batching import FunctionCost
 from manyhands._core.naming import function_code
@@ -247,6 +248,11 @@ class PoolCall(Call):
         self.indices: Iterator[int] = itertools.count()  # of tasks that are submitted one by one, by any thread
         self.history: dict[int, list[str]] = {}  # index of a task: its failed attempts
         self.recorder: Recorder | None = None  # as soon as a task has failed that is to be saved
+
+
+def deadly() -> tuple[type[BaseException], ...]:
+    """Errors of tasks that ended with their workers, which have not reported how long they took."""
+    return errors.TaskTimeout, errors.TaskCancelled, errors.WorkerDied
 
 
 def describe(batch: Batch) -> str:

@@ -21,6 +21,7 @@ from manyhands._core.scheduler import Scheduler
 from manyhands._core.slowest import LEAST
 from manyhands._core.tasks import NS
 from manyhands._engine import _parcels
+from manyhands._engine._controlling import Controlling
 from manyhands._engine._crew import Crew
 from manyhands._engine._driving import Driving
 from manyhands._engine._outcomes import Outcomes
@@ -52,6 +53,7 @@ class Dispatcher:
         self.observers: list[Callable[[events.Event], None]] = []
         self.outcomes = Outcomes(self._again, self.observers)
         self.staffing = Staffing(self.scheduler, self.crew, self.outcomes, self.observers, self._hear, self._fail_ready)
+        self.controlling = Controlling(self)
         self.calls: Living[PoolCall] = Living()  # that somebody may still wait for
         self.limit: int | None = None  # of workers, as the user wants it
         self.ended = False
@@ -95,7 +97,7 @@ class Dispatcher:
         """Whether there is anything to drive for."""
         if self.ended:
             return False
-        return self.working() or any(worker.retiring for worker in list(self.scheduler.workers.values()))
+        return self.working() or self.controlling.busy or any(worker.retiring for worker in list(self.scheduler.workers.values()))
 
     def working(self) -> bool:
         """Whether any task has not ended, or its result has not been handed out; for others than the driver it may seem so or not."""
@@ -168,6 +170,7 @@ class Dispatcher:
             for action in actions:
                 self._perform(action, now)
         self.crew.kill_overdue(now)
+        self.controlling.stop_due(now)
         self.crew.flush()
         self.hungry = self.scheduler.hungry
 
@@ -181,6 +184,7 @@ class Dispatcher:
             return  # it has ended since
         elif kind == scheduler.STOP:
             peer = self.peers[worker.number]
+            self.controlling.leaves(peer)
             peer.stop()
             self.crew.has_post(peer)
         elif kind == scheduler.RECALL:
@@ -238,7 +242,7 @@ class Dispatcher:
         """Kill a worker for task ``ordinal``, which it runs; everything behind it must have been taken back."""
         self.scheduler.doom(worker, reason, ordinal)
         peer = self.peers[worker.number]
-        if reason == scheduler.TIMEOUT and peer.ask_for_stack():
+        if reason in {scheduler.TIMEOUT, scheduler.ENDED} and peer.ask_for_stack():
             peer.kill_at = now + STACK_NS
         else:
             peer.kill()
@@ -306,7 +310,7 @@ class Dispatcher:
         if timeout == 0:
             return 0
         now = time.monotonic_ns()
-        times = [when for when in (self.crew.wake_at(), self.scheduler.wake_at(now)) if when is not None]
+        times = [when for when in (self.crew.wake_at(), self.controlling.wake_at(), self.scheduler.wake_at(now)) if when is not None]
         if times:
             left = max(0.0, (min(times) - now) / NS)
             return left if timeout is None else min(left, timeout)
@@ -405,6 +409,7 @@ class Dispatcher:
     def break_off(self, error: BaseException) -> None:
         """End all workers, and every call with an error; the pool begins anew."""
         self.crew.dismiss()
+        self.controlling.forget_all()
         self._posted.clear()
         self.scheduler = self.staffing.scheduler = self.scheduler.successor()
         self.scheduler.limit = 0 if self._ending else self.limit

@@ -359,7 +359,7 @@ class FutureSink:
         future: Future[object] = batch.tag  # type: ignore[assignment]
         if ran is not None:
             future._ran(*ran)  # noqa: SLF001 - one of the two that know how a task ran
-            if ran[0] is not None and isinstance(error, errors.TaskTimeout | errors.WorkerDied):
+            if ran[0] is not None and isinstance(error, _calls.deadly()):
                 self.account(ran[0], 1, ran[2])  # what returns or raises is accounted for where it is reported
         future.set_exception(error)
         if self.on_death is not None and isinstance(error, errors.WorkerDied):

@@ -167,6 +167,9 @@ class Outcomes:
             self._finish(piece, errors.TaskTimeout(task, seconds=seconds, pid=peer.pid, stack=stack), ran)
         elif reason == scheduler.CANCELLED:
             _sink(piece).cancelled(piece)
+        elif reason == scheduler.ENDED:
+            piece.cancelled = True  # it is not to run again, whatever retries there are
+            self._finish(piece, errors.TaskCancelled(task, pid=peer.pid, stack=stack), ran)
         else:
             self._finish(piece, peer.obituary(f"while it ran {task}", status, stack), ran)
 

@@ -123,13 +123,17 @@ class ProcessPool:
         Raises:
             NotSerializable: it cannot be sent.
         """
-        around = self._dispatcher.crew.surroundings.changed()
-        if around is not None:
-            self._dispatcher.command(partial(self._dispatcher.crew.tell_surroundings, *around))
+        self.tell_surroundings()
         if self.set_up.inheritance is None:
             return self._functions.get(fn, on_stale)
         with self.set_up.known():
             return self._functions.get(fn, on_stale)
+
+    def tell_surroundings(self) -> None:
+        """Tell the workers what has changed around the program, if anything has. One that is at a task hears of it afterwards."""
+        around = self._dispatcher.crew.surroundings.changed()
+        if around is not None:
+            self._dispatcher.command(partial(self._dispatcher.crew.tell_surroundings, *around))
 
     # ------------------------------------------------------------ what workers are given when they start
 
@@ -334,6 +338,34 @@ class ProcessPool:
                 if run.done <= place < run.count:
                     yield Working(peer.pid, run.batch, place, since)
 
+    def control(self, pid: int, deed: str, task: tuple[int, int] | None, answer: Callable[[str], object]) -> bool:
+        """Have a worker do something, see ``_controlling.py``; False if it is none of this pool. ``answer`` gets why not, or nothing."""
+        if self.pid != os.getpid() or self._dispatcher.ended or pid not in self.pids():
+            return False
+        self._dispatcher.command(lambda: answer(self._dispatcher.controlling.do(deed, pid, task)))
+        self.driving.need_background()  # for what follows: a worker ends
+        return True
+
+    def resume_all(self) -> None:
+        """Have all workers go on that are paused."""
+        if self.pid == os.getpid() and not self._dispatcher.ended:
+            self._dispatcher.command(self._dispatcher.controlling.resume_all)
+
+    @contextlib.contextmanager
+    def _ending_all(self) -> Iterator[None]:
+        """What workers do is waited for: none is paused meanwhile."""
+        self._pause_nobody()
+        try:
+            yield
+        finally:
+            self._dispatcher.controlling.endings.pop()
+
+    def _pause_nobody(self) -> None:
+        controlling = self._dispatcher.controlling
+        controlling.endings.append(None)
+        if controlling.has_paused:
+            self._dispatcher.command(controlling.resume_all)
+
     def watch_for_losses(self, tell: Callable[[BaseException], object]) -> None:
         """Have ``tell`` called when a worker has ended that nobody had told to, and no task with it."""
         self._dispatcher.outcomes.on_lost_worker = tell
@@ -389,7 +421,8 @@ class ProcessPool:
     def drain(self) -> None:
         """Wait until everything that was submitted has ended."""
         if not self._dispatcher.ended:
-            self.wait(lambda: not self.has_work())
+            with self._ending_all():
+                self.wait(lambda: not self.has_work())
 
     def has_work(self) -> bool:
         """Whether any task has not ended, or its result has not been handed out. Where another thread drives: True, it cannot be told."""
@@ -421,6 +454,7 @@ class ProcessPool:
             dispatcher.take_in()  # commands behind this one may be no work
             working.append(dispatcher.working())
 
+        self._pause_nobody()
         dispatcher.command(ask)
         self.wait(lambda: bool(working))
         if not working[0]:
@@ -483,6 +517,7 @@ class ProcessPool:
         self.closed = True
         if self.pid != os.getpid() or self._dispatcher.ended:
             return
+        self._pause_nobody()
         self._dispatcher.command(lambda: self._dispatcher.end_all(signal.SIGTERM))
         self.wait(lambda: not self._dispatcher.peers, time.monotonic() + _LEAVE)
         self.shutdown()

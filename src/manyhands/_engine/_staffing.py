@@ -170,6 +170,7 @@ def _last_words(peer: Peer, reason: str, status: int | None) -> tuple[str, bool]
     stopped = {
         scheduler.TIMEOUT: "stopped: its task took longer than it may",
         scheduler.CANCELLED: "stopped: its task was cancelled",
+        scheduler.ENDED: "stopped: its task was cancelled by who watches it",
     }
     how = stopped.get(reason) or peer.end_in_words(status)
     return how, not how or peer.dismissed or reason in stopped

@@ -93,7 +93,7 @@ class Arrivals:
         self._failed += 1
         self._came += 1
         if ran is not None:
-            if isinstance(error, errors.TaskTimeout | errors.WorkerDied) and ran[0] is not None:
+            if isinstance(error, _calls.deadly()) and ran[0] is not None:
                 self.account(ran[0], 1, ran[2])  # what returns or raises is accounted for where it is reported
             self.ledger.first_start = min(self.ledger.first_start, ran[1])
             self.ledger.slowest.add(ran[2], 1, partial(_describe, batch, 0))

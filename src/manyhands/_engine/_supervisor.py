@@ -59,6 +59,8 @@ class Peer:
         self.dismissed = False  # its pool has ended it
         self._fate = 0  # the signal that it gets as soon as its pid is known
         self.kill_at = 0  # it has been asked for its stack, or has hung up, and will be killed then
+        self.stop_at = 0  # it is to stand still, and will be stopped then
+        self.is_stopped = False
         self.overdue = False  # it has hung up, was killed, and nobody tells of its end
         self._oom_kills = _posix.oom_kills()
         self.theirs: socket.socket
@@ -122,7 +124,7 @@ class Peer:
 
     def ask_for_stack(self) -> bool:
         """Have it write down its Python stack; False if it cannot be asked."""
-        if self.pid is None:
+        if self.pid is None or self.is_stopped:
             return False
         _posix.send_signal(self.pid, _posix.STACK_SIGNAL)
         return True
@@ -139,6 +141,20 @@ class Peer:
             self._fate = number
         else:
             _posix.kill_group(pid, number)
+            if number != signal.SIGKILL:
+                self.go_on()  # or it would not notice
+
+    def stand_still(self) -> None:
+        """Stop it and all that it has started."""
+        if self.pid is not None and not self.hung_up:
+            self.is_stopped = True
+            _posix.kill_group(self.pid, signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """Have it go on, if it stands still."""
+        if self.is_stopped and self.pid is not None:
+            self.is_stopped = False
+            _posix.kill_group(self.pid, signal.SIGCONT)
 
     def close(self) -> None:
         """Give its channel and slot back."""
