@@ -60,9 +60,10 @@ class Watched:
         """Greet one process, and hear it until it hangs up."""
         self.socket, _ = listening.accept()
         with self.socket:
-            _, fd = _link.welcome(self.socket)
-            reader = _segment.Reader(fd)
-            os.close(fd)
+            _, fds = _link.welcome(self.socket)
+            reader = _segment.Reader(fds[0])
+            for fd in fds:
+                os.close(fd)
             self.socket.send(_link.packed(wants))
             self.socket.settimeout(0.05)
             while self._hear(self.socket):

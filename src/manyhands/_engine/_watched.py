@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import types
 
 from manyhands._core.living import Living
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from manyhands._engine._pool import ProcessPool
+    from manyhands._engine._worker import Worker
+    from manyhands._probe._probe import Probe
 
 # How workers join, and who is told what happens in pools; nothing and nobody while the program is not watched.
 joining: dict[str, Any] | None = None
@@ -44,6 +47,13 @@ def unobserve(observer: Callable[[Any], None]) -> None:
         pool.unobserve(observer)
 
 
+def announce() -> None:
+    """Have the workers that there are join, who would otherwise hear of it with their next task."""
+    for pool in pools:
+        if pool.pid == os.getpid() and not pool.closed:
+            pool.tell_surroundings()
+
+
 _by_option = False  # whether an option has had it watched: it does once, and not what has been stopped again
 
 
@@ -69,8 +79,8 @@ def follow_worker(choices: dict[str, Any]) -> None:
         threading.Thread(target=starting.follow_worker, args=(choices,), name="manyhands-watch-join", daemon=True).start()
 
 
-def join(told: dict[str, Any] | None, number: int | None, started: Callable[[], tuple[int, int]]) -> None:
-    """In a worker: be watched from now on, or no more. ``started()``: the task that was started last, and when."""
+def join(told: dict[str, Any] | None, number: int | None) -> None:
+    """In a worker: be watched from now on, or no more."""
     from manyhands._probe import _probe  # noqa: PLC0415 - most workers are not watched
 
     global joining  # noqa: PLW0603 - nested calls have pools of their own, which join the same run
@@ -82,9 +92,7 @@ def join(told: dict[str, Any] | None, number: int | None, started: Callable[[], 
         return
     probe = _probe.start(told["address"], told["wants"], role="worker", name=f"worker {number}", run=told["run"])
     if probe is not None:
-        probe.sampler.task = started
-        probe.sampler.own = OURS
-        probe.sampler.boundaries |= set(map(id, boundaries()))
+        bound(probe)
         if "teller" in told:  # the name of a module that knows what else is to be told; it is above this one
             importlib.import_module(told["teller"]).begin_in_worker(probe)
 
@@ -102,6 +110,22 @@ def join_as_keeper(told: dict[str, Any] | None) -> None:
     if probe is not None:
         probe.sampler.boundaries.add(0)  # no code has that id
         importlib.import_module(told["teller"]).begin_in_worker(probe)
+
+
+def bound(probe: Probe) -> bool:
+    """What is told of this process is what its tasks do; False if it is no worker."""
+    worker = _worker_of_process()
+    if worker is None:
+        return False
+    probe.sampler.task = worker.started
+    probe.sampler.own = OURS
+    probe.sampler.boundaries |= set(map(id, boundaries()))
+    return True
+
+
+def _worker_of_process() -> Worker | None:
+    module: Any = sys.modules.get("manyhands._engine._worker")
+    return module.Worker.here if module is not None and os.environ.get("MANYHANDS_WORKER") == str(os.getpid()) else None
 
 
 def boundaries() -> Iterator[types.CodeType]:

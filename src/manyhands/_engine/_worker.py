@@ -201,7 +201,11 @@ class Worker:
     def _be_watched(self, told: dict[str, Any] | None) -> None:
         from manyhands._engine import _watched  # noqa: PLC0415 - most workers are not
 
-        _watched.join(told, worker_ids.of_process or 0, lambda: (self._words[_slot.STARTED], self._words[_slot.START_NS]))
+        _watched.join(told, worker_ids.of_process or 0)
+
+    def started(self) -> tuple[int, int]:
+        """The task that was started last, and when. For any thread."""
+        return self._words[_slot.STARTED], self._words[_slot.START_NS]
 
     def has_joined(self, told: dict[str, Any], choices: dict[str, Any]) -> None:
         """Code of the user's has had this process watched: so is its program, by these choices."""

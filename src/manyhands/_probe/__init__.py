@@ -8,6 +8,7 @@ stacks, errors) goes through a socket. It never runs code of the user's, and end
 ``_naming.py``      numbers for texts, code and stacks, which are told once
 ``_sources.py``     the source of what is in no file
 ``_sampling.py``    the thread that looks where the others are, some twenty times a second
+``_stacks.py``      the stacks of all threads, when somebody asks for them
 ``_levels.py``      how closely lines are watched, and telling of them
 ``_files.py``       in which files
 ``_lines.py``       lines by ``sys.monitoring``; before Python 3.12, ``_tracing.py``: by ``sys.settrace``

@@ -115,13 +115,13 @@ def connect(address: str, timeout: float = 5.0) -> socket.socket:
     return connected
 
 
-def greet(connected: socket.socket, hello: dict[str, Any], fd: int) -> None:
-    """Say to the observer who this is, and give it the memory that is to be watched.
+def greet(connected: socket.socket, hello: dict[str, Any], fds: list[int]) -> None:
+    """Say to the observer who this is, and give it the memory that is to be watched; and the one that stacks are written to, if there is.
 
     Raises:
         OSError: it has gone.
     """
-    socket.send_fds(connected, [packed(hello)], [fd])
+    socket.send_fds(connected, [packed(hello)], fds)
 
 
 def answer(connected: socket.socket) -> dict[str, Any]:
@@ -140,16 +140,15 @@ def answer(connected: socket.socket) -> dict[str, Any]:
     return said
 
 
-def welcome(connected: socket.socket) -> tuple[dict[str, Any], int | None]:
-    """The observer's side of that: who it is, and its memory, whose descriptor is the caller's; None: it has only a question.
+def welcome(connected: socket.socket) -> tuple[dict[str, Any], list[int]]:
+    """The observer's side of that: who it is, and its memory, whose descriptors are the caller's; none: it has only a question.
 
     Raises:
         OSError: it is somebody else's, or has hung up.
         ValueError: it says nothing of the kind.
     """
     _check_owner(connected)
-    packet, fds, _, _ = socket.recv_fds(connected, _PACKET, 1, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
-    fd = fds[0] if fds else None
+    packet, fds, _, _ = socket.recv_fds(connected, _PACKET, 2, getattr(socket, "MSG_CMSG_CLOEXEC", 0))
     try:
         if not packet:
             raise ConnectionResetError("it has hung up")
@@ -157,10 +156,10 @@ def welcome(connected: socket.socket) -> tuple[dict[str, Any], int | None]:
         if not isinstance(hello, dict):
             raise ValueError("no greeting")  # noqa: TRY004 - as above
     except BaseException:
-        if fd is not None:
+        for fd in fds:
             os.close(fd)
         raise
-    return hello, fd
+    return hello, list(fds)
 
 
 def _check_owner(connected: socket.socket) -> None:

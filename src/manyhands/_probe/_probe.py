@@ -10,11 +10,12 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from manyhands._probe import _link, _segment
+from manyhands._probe import _link, _segment, _stacks
 from manyhands._probe._naming import Names
 from manyhands._probe._sampling import Sampler
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     from manyhands._probe._levels import Levels
@@ -45,26 +46,43 @@ class Probe:
         self.pid = os.getpid()
         connected = _link.connect(address)
         try:
-            self.writer = _segment.Writer(records=_segment.MANY if about.get("role") == "program" else _segment.RECORDS)
-            try:
-                _link.greet(connected, _hello(about), self.writer.fd)
-            finally:
-                self.writer.forget()
+            self._stacks = _stacks.Writing()
+            self._greet(connected)
             self.wants = _link.answer(connected) if wants is None else wants
             _check(self.wants)
         except BaseException:
             connected.close()
+            if hasattr(self, "_stacks"):
+                self._stacks.close()
             raise
         self.link = _link.Link(connected)
         self.names = Names(self.link.tell)
-        self.answers: dict[str, Callable[[Any], None]] = {"level": self.count_lines, "files": self._count_in}
+        self.answers: dict[str, Callable[[Any], None]] = {"level": self.count_lines, "files": self._count_in, "stack": self._tell_stacks}
         self._levels: Levels | None = None
         self._counted: tuple[str, Any] = ("sample", None)
         self._choosing = threading.Lock()
         self.sampler = Sampler(self.writer, self.link, self.names, self._obey, self.wants.get("rate", 20.0))
+        self.sampler.first = self._stacks.let_in
+        self.sampler.last.append(self._stacks.close)
         with contextlib.suppress(Exception):  # watching ends nothing
             self.count_lines(self.wants.get("level", "sample"), self.wants.get("files"))
         self.sampler.start()
+        self.tell({"watching": self.sampler.number})
+        with contextlib.suppress(OSError):
+            self.link.flush()  # at once: C code may keep Python's lock from the thread from now on
+
+    def _greet(self, connected: socket.socket) -> None:
+        self.writer = _segment.Writer(records=_segment.MANY if self.about.get("role") == "program" else _segment.RECORDS)
+        try:
+            about = self._stacks.about()
+            fds = [self.writer.fd] if self._stacks.fd is None else [self.writer.fd, self._stacks.fd]
+            _link.greet(connected, {**_hello(self.about), "stacks": about}, fds)
+        finally:
+            self.writer.forget()
+
+    def _tell_stacks(self, number: Any) -> None:
+        for part in _stacks.told():
+            self.tell({"stacked": number, **part})
 
     def count_lines(self, level: str, files: Any = ...) -> None:
         """Watch so closely from now on, see :mod:`._levels`; not anew if that is so. ``files``: in which lines are counted.
@@ -130,12 +148,14 @@ class Probe:
         self.sampler.stop()
         if self._levels is not None:
             self._levels.stop()
+        self._stacks.close()
         self.link.finish()
 
     def abandon(self) -> None:
         """In a forked child: all of it is the parent's."""
         if self._levels is not None:
             self._levels.abandon()
+        self._stacks.close()
         with contextlib.suppress(OSError):
             os.close(self.link.socket.detach())
 

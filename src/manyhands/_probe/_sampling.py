@@ -34,6 +34,7 @@ _CALM = 20  # looks at which nothing had happened, before they become rarer
 _MOST_THREADS = 64
 _WORTH_SAYING = 100_000  # nanoseconds of processor time
 _SAYS_AGAIN = 450_000_000  # nanoseconds after which a task is said to be still where it was: where it waits is known before it goes on
+_MASK = (1 << 64) - 1
 _ENDS_WITHIN = 1.0  # seconds; it may be in the midst of what the observer has asked for
 
 
@@ -59,7 +60,8 @@ class Sampler:
         callers: ids of code objects that call tasks in other threads than the main one. A thread that is in one of them is at a task.
         own: how files begin whose frames are none of a task, directly inside a boundary.
         task: gives the number of the task that runs, and since when; None: there are no tasks.
-        before: called at each look, by the same thread.
+        before: called at each look, by the same thread; ``first``: once, before all looks.
+        last: called when it looks no more, whoever has ended it.
     """
 
     def __init__(self, writer: Writer, link: Link, names: Names, obey: Callable[[dict[str, Any]], None], rate: float) -> None:
@@ -77,6 +79,8 @@ class Sampler:
         self.own: tuple[str, ...] = ()
         self.task: Callable[[], tuple[int, int]] | None = None
         self.before: list[Callable[[], None]] = []
+        self.first: Callable[[], None] | None = None
+        self.last: list[Callable[[], object]] = []
 
     def start(self) -> None:
         """Begin to look, in a thread of its own."""
@@ -93,6 +97,8 @@ class Sampler:
     def run(self) -> None:
         """Look, until the observer has gone or :meth:`stop` is called."""
         try:
+            if self.first is not None:
+                self.first()
             self._look_on()
         except OSError:  # it has gone
             pass
@@ -100,6 +106,9 @@ class Sampler:
             if not self._is_over:
                 self._is_over = True
                 self._link.close()
+            for tell in self.last:
+                with contextlib.suppress(Exception):  # watching ends nothing
+                    tell()
 
     def _look_on(self) -> None:
         poll = select.poll()
@@ -113,6 +122,11 @@ class Sampler:
                     self._obey(message)
             self.look()
             self._link.flush()
+
+    @property
+    def number(self) -> int:
+        """The kernel's, of the thread that looks; 0: there is none."""
+        return self._thread.native_id or 0
 
     @property
     def is_over(self) -> bool:
@@ -161,7 +175,7 @@ class Sampler:
                 self._writer.write(_segment.THREAD, now, seen.number, 0, 1)
             seen = self._seen[ident] = _Seen(number, _processor_time(number))
             name = self._names.text(thread.name if thread is not None else "?")
-            self._writer.write(_segment.THREAD, now, number, name)
+            self._writer.write(_segment.THREAD, now, number, name, 0, ident & _MASK)
         seen.looked = self._looks
         cpu = _processor_time(seen.number)
         used = max(0, cpu - seen.cpu)

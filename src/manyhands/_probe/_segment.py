@@ -26,7 +26,6 @@ RECORDS = 1 << 14
 MANY = 1 << 17  # for a program, which tells of all tasks, also while the observer gets no processor for seconds; the unused take none
 _RECORD = struct.Struct("<8Q")
 _HEADER = 4096
-STACK_AT, STACK_SIZE = 1024, 3072  # in the header: what faulthandler writes when it is asked to
 _SIZES = {_HEADER + records * _RECORD.size: records for records in (RECORDS, MANY)}
 _MASK = (1 << 64) - 1
 
@@ -42,14 +41,13 @@ TASK_SINCE = 7
 TASKS = 8  # that have ended
 BUSY = 9  # nanoseconds in tasks that have ended
 UNSAID = 10  # texts that could not be sent, because the observer was behind
-PAUSED = 11  # 1: the process waits until it may go on
 FIGURES = 16
 
 LEVELS = ("off", "sample", "touch", "auto", "exact")
 
 # Kinds of records, and what their words are; times are nanoseconds of the monotonic clock, texts and stacks numbers of :mod:`._naming`.
 SAMPLE = 1  # thread, stack, processor time of the thread since the last one, task of the main thread, 1 if it is at one of its own
-THREAD = 2  # thread, its name (text), 1 if it has ended
+THREAD = 2  # thread, its name (text), 1 if it has ended, its identity in Python
 LINES = 3  # file (code without a name), line, runs since the last record of it; of an estimate, standard deviation (else 0) and bias
 # Tasks that took less than a millisecond may be told of together. A worker is a process id, or, of a thread that runs tasks, its number.
 CALL_BEGUN = 6  # call, function (text), how many tasks + 1 (0: not known), workers, backend (text)
@@ -63,6 +61,7 @@ CACHE = 13  # function (text), hits << 32 | misses, nanoseconds saved, nanosecon
 SHARED = 14  # object (text), calls, waits, nanoseconds waited; since the last record of it
 LEDGER = 15  # call, tasks submitted, when the first began, ms the program was elsewhere, tasks in a message << 2 | 1 fixed << 1 | 1 hired
 SPARED = 17  # call, bytes that were sent and did not have to be moved
+PAUSED = 18  # worker, 1 if it is paused from now on, 0 if it goes on
 RUNNING = 16  # worker, call << 32 | index, function (text), arguments (text; 0: not shown), attempt; its time is when it began
 
 
@@ -134,10 +133,6 @@ class Reader:
     def figures(self) -> tuple[int, ...]:
         """The words of the header."""
         return tuple(self._words)
-
-    def stack(self) -> str:
-        """What ``faulthandler`` has written last."""
-        return bytes(self._map[STACK_AT : STACK_AT + STACK_SIZE]).split(b"\0", 1)[0].decode("utf-8", "replace")
 
     def read(self) -> Iterator[Record]:
         """What has been written since the last time, in order. Ends where a writer has not finished."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from manyhands._engine import _watched
 from manyhands._engine._on_import import when_imported
 from manyhands._probe import _probe
+from manyhands.watch._control import Control
 from manyhands.watch._telling import Teller
 from manyhands.watch._uses import Uses
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 class _State:
     teller: Teller | None = None
     uses: Uses | None = None
+    control: Control | None = None
     is_followed = False  # whether forked children are
     more: list[Callable[[], object]] = []  # noqa: RUF012 - called at each look
 
@@ -47,6 +49,8 @@ def begin(probe: Probe) -> None:
     _state.uses.start()
     _state.teller.looks += [_state.uses.look, *_state.more]
     _state.teller.start()
+    _state.control = Control(probe)
+    _state.control.start()
     _watched.leave = end
     _tell_keepers()
     probe.sampler.own = tuple({*probe.sampler.own, *_watched.OURS})
@@ -64,6 +68,9 @@ def _note_threads(module: Any) -> None:
 
 def end() -> None:
     """Tell no more."""
+    if _state.control is not None:
+        _state.control.stop()
+        _state.control = None
     if _state.uses is not None:
         _state.uses.stop()
         _state.uses = None
@@ -111,6 +118,7 @@ def _begin_anew() -> None:
     if _state.uses is not None:
         _state.uses.stop()
         _state.uses = None
+    _state.control = None
     probe = _probe.here()
     if probe is not None:
         begin(probe)

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import operator
 import os
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -102,6 +104,31 @@ def _be_bounded(probe: _probe.Probe) -> None:
 
 
 _FOLDERS = tuple(os.path.join(os.path.dirname(os.__file__), *parts) for parts in (("multiprocessing", ""), ("concurrent", "futures", "")))
+
+
+def bound(probe: _probe.Probe) -> None:
+    """The same in a worker that has joined by itself: nothing of it is replaced."""
+    for name, functions in _WAITING.items():
+        module = sys.modules.get(name)
+        for path in functions if module is not None else ():
+            function: Any = operator.attrgetter(path)(module)
+            code = getattr(function, "__wrapped__", function).__code__
+            _state.boundaries += [code, *(inner for inner in code.co_consts if hasattr(inner, "co_code"))]
+        if "loky" in name and module is not None:  # it waits by a selector of its own
+            probe.sampler.own += (os.path.dirname(str(module.__file__)) + os.sep, _SELECTORS)
+    if _state.boundaries:
+        _be_bounded(probe)
+
+
+_SELECTORS = os.path.join(os.path.dirname(os.__file__), "selectors.py")
+# Functions in which workers wait for what they are to call, or by which they call it.
+_WAITING = {
+    _POOL: ("worker", "mapstar", "starmapstar"),
+    _EXECUTOR: ("_process_worker", "_process_chunk"),
+    _PROCESS: ("BaseProcess._bootstrap", "BaseProcess.run"),
+    "loky.process_executor": ("_process_worker",),
+    "joblib.externals.loky.process_executor": ("_process_worker",),
+}
 
 
 def _meant(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, tuple[Any, ...], dict[str, Any], int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import fcntl
+import importlib
 import importlib.util
 import json
 import os
@@ -227,6 +228,9 @@ def _greet(found: Observer, choices: _choices.Choices, part: Part | None) -> boo
         return False
     _watched.joining = {"address": found.address, "run": run, "wants": probe.wants, "teller": _telling.__name__}
     _telling.begin(probe)
+    _watched.announce()
+    if part is not None and not _watched.bound(probe):
+        importlib.import_module("manyhands.watch._plain").bound(probe)
     _state.observer, _state.saving = found.id, choices.save
     if not _state.is_hooked:
         _state.is_hooked = True

@@ -7,6 +7,7 @@ counted anyway, in the accounts of their calls, and told together at each look o
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import sys
 import threading
@@ -26,7 +27,7 @@ from manyhands._wire._cpus import cpu_count
 from manyhands.watch import _arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from manyhands._engine._calls import PoolCall
     from manyhands._engine._pool import ProcessPool, Working
@@ -141,6 +142,8 @@ class Teller:
             self._done(event)
         elif type(event) is events.TaskFailed:
             self._failed(event)
+        elif type(event) is events.WorkerPaused:
+            self.probe.write(told.PAUSED, event.at, event.pid, int(event.is_paused))
         elif type(event) is events.WorkerEnded and event.pid is not None:
             self.probe.write(told.WORKER_ENDED, event.at, event.pid, int(event.meant), self.probe.text(event.how))
 
@@ -269,7 +272,7 @@ class Teller:
         """Calls of which nobody has told: of executors. They begin with their first task, and end when nobody has them any more."""
         own = {ongoing.number for ongoing in list(self._ongoing)}
         known = set(own)
-        for pool in _watched.pools:
+        for pool in _own_pools():
             for call in pool.calls():
                 known.add(call.number)
                 if call.number not in own and (call.outstanding or call.sink.work):
@@ -314,7 +317,7 @@ class Teller:
         """Tell of tasks that take long."""
         self._since.clear()
         now = time.monotonic_ns()
-        for pool in _watched.pools:
+        for pool in _own_pools():
             for working in pool.working():
                 self._since[working.pid] = working.since
                 batch = working.batch
@@ -345,6 +348,12 @@ class Teller:
             label = self.probe.text(f"thread {free}")
             self.probe.write(told.WORKER_BEGUN, begun, number, label, alive.get(name) or 0)
         return (self._slots.index(name) + 1) << _SLOT | pid
+
+
+def _own_pools() -> Iterator[ProcessPool]:
+    """Those of this process: one that was forked knows of its parent's."""
+    here = os.getpid()
+    return (pool for pool in _watched.pools if pool.pid == here)
 
 
 def _add(told: dict[Any, list[int]], worker: int, tasks: int, busy: int, at: int) -> None:

@@ -36,12 +36,20 @@ DIED = "it was killed, or crashed"
 
 
 class Connection:
-    """A process that is watched."""
+    """A process that is watched.
 
-    def __init__(self, connected: socket.socket, reader: _segment.Reader, process: Process) -> None:
+    Attributes:
+        stacks: what it writes its stacks to at a signal; None: it cannot. ``stacks_told``: how it is done.
+        asking: whoever has it do so is alone.
+    """
+
+    def __init__(self, connected: socket.socket, reader: _segment.Reader, process: Process, stacks: int | None, about: object) -> None:
         self.socket = connected
         self.reader = reader
         self.process = process
+        self.stacks = stacks
+        self.stacks_told: dict[str, int] = about if isinstance(about, dict) else {}
+        self.asking = asyncio.Lock()
         self.has_said_how = False
         self.is_ending = False
         self.ending = _machine.Ending(process.pid, connected)
@@ -72,6 +80,9 @@ class Connection:
         self.socket.close()
         self.reader.close()
         self.ending.close()
+        fd, self.stacks = self.stacks, None
+        if fd is not None:
+            os.close(fd)
 
 
 class Hub:
@@ -174,11 +185,11 @@ class Hub:
         """A process says who it is, or asks for something."""
         asyncio.get_running_loop().remove_reader(connected)
         try:
-            hello, fd = _link.welcome(connected)
-            if fd is None:
+            hello, fds = _link.welcome(connected)
+            if not fds:
                 self._answer(connected, hello)
             else:
-                self._take_in(connected, hello, fd)
+                self._take_in(connected, hello, *fds)
         except (OSError, ValueError, KeyError, TypeError):
             connected.close()
 
@@ -196,17 +207,21 @@ class Hub:
             self._answering.add(task)
             task.add_done_callback(self._answering.discard)
 
-    def _take_in(self, connected: socket.socket, hello: dict[str, Any], fd: int) -> None:
+    def _take_in(self, connected: socket.socket, hello: dict[str, Any], fd: int, stacks: int | None = None) -> None:
         try:
             if hello.get("version") != _segment.VERSION:
                 connected.send(_link.packed({"refused": "another version of manyhands is watching"}))
                 raise ValueError("another version")
             reader = _segment.Reader(fd)
+        except BaseException:
+            if stacks is not None:
+                os.close(stacks)
+            raise
         finally:
             os.close(fd)
         now = time.monotonic_ns()
         run = self._run(hello, now)
-        connection = Connection(connected, reader, run.greet(hello, now))
+        connection = Connection(connected, reader, run.greet(hello, now), stacks, hello.get("stacks"))
         with contextlib.suppress(OSError):  # it has ended already, which is seen when it is read
             connected.send(_link.packed(self._wants(run)))
         self.connections[_key(connection)] = connection

@@ -76,6 +76,7 @@ class Run:
         self.loose = Call(0, nameless, None, 0, nameless, begun)
         self.past = Call(0, nameless, None, 0, nameless, begun, ended=begun)
         self.running: dict[int, Task] = {}
+        self.deeds: dict[int, list[str | None]] = {}  # what was answered to what the page has asked for, by number
         self.heat = Heat()
         self.history = History()
         self.failures: list[FailedTask] = []  # the first of them, in order

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 NS = 1_000_000_000
 _LOW = 0xFFFFFFFF
 _ASKED_TO = ended_by(-signal.SIGTERM)  # so pools of multiprocessing end their workers
+_MOST_QUESTIONS = 20  # that are under way
 _BUSY_SHARE = 10  # a thread that used a tenth of the time was busy
 
 
@@ -73,6 +74,7 @@ class Thread:
     since: int = 0
     is_computing: bool = False
     is_at_task: bool = False  # of a process that runs tasks in several threads
+    identity: int = 0  # Python's, which faulthandler tells
 
 
 @dataclass
@@ -100,6 +102,7 @@ class Process:
         self.has_died = False  # and was not meant to
         self.is_explained = False  # by a pool, which knows what was meant
         self.how = ""
+        self.is_paused = False  # by its program, which was asked to
         self.texts: dict[int, str] = {0: ""}
         self.codes: dict[int, tuple[str, str, int]] = {}
         self.stacks: dict[int, list[tuple[int, int]]] = {0: []}
@@ -108,12 +111,24 @@ class Process:
         self.stacks_seen = Stacks()
         self.busy = 0  # nanoseconds in which any of its threads that count was seen to work
         self.lost = 0
-        self.stacks_told = 0  # how often it has written its whole stack down
+        self.stacked: dict[int, str] = {}  # what it has told of its whole stack, by the number of the question
+        self.watching_thread = 0  # its number
+        self._stack_parts: dict[int, list[str]] = {}  # of what has been asked for and is not complete
+        self._questions = 0
         self.figures: tuple[int, ...] = (0,) * told.FIGURES
         self.memory = 0
         self.cpu = 0.0
         self.at_work = 0  # threads that use a processor, those that Python knows nothing of as well
         self.memories: deque[tuple[int, int]] = deque(maxlen=600)  # when, bytes
+        self._rare: dict[str, Callable[[dict[str, Any]], None]] = {
+            "error": run.failed,
+            "machine": self._hear_machine,
+            "am": self._hear_who,
+            "source": self._hear_source,
+            "stacked": self._hear_stack,
+            "watching": self._hear_thread,
+            "controlled": self._hear_deed,
+        }
         self._answers: dict[int, Callable[[Record], None]] = {
             told.SAMPLE: self._sample,
             told.THREAD: self._thread,
@@ -128,6 +143,7 @@ class Process:
             told.LEDGER: self._ledger,
             told.SPARED: self._spared,
             told.RUNNING: self._running,
+            told.PAUSED: self._paused,
             told.CACHE: self._cache,
             told.SHARED: self._shared,
         }
@@ -144,17 +160,50 @@ class Process:
             self.codes[message["code"]] = (str(message["file"]), str(message["name"]), int(message["line"]))
         elif "stack" in message:
             self.stacks[message["stack"]] = [(int(code), int(line)) for code, line in message["frames"]]
-        elif "error" in message:
-            self.run.failed(message)
-        elif "machine" in message and self.role == "program":  # a worker has a share of it
+        else:
+            for key, hear in self._rare.items():
+                if key in message:
+                    hear(message)
+
+    def _hear_source(self, message: dict[str, Any]) -> None:
+        self.run.sources.setdefault(str(message["source"]), str(message["is"]))
+
+    def _hear_machine(self, message: dict[str, Any]) -> None:
+        if self.role == "program":  # a worker has a share of it
             self.run.processors = max(1, int(message["machine"]["processors"]))
-        elif "stacked" in message:
-            self.stacks_told += 1
-        elif "am" in message:
-            self.role = str(message["am"].get("role", self.role))
-            self.name = str(message["am"].get("name", "")) or f"{self.role} {self.pid}"
-        elif "source" in message:
-            self.run.sources.setdefault(str(message["source"]), str(message["is"]))
+
+    def _hear_who(self, message: dict[str, Any]) -> None:
+        self.role = str(message["am"].get("role", self.role))
+        self.name = str(message["am"].get("name", "")) or f"{self.role} {self.pid}"
+
+    def _hear_thread(self, message: dict[str, Any]) -> None:
+        self.watching_thread = int(message["watching"])
+
+    def _hear_deed(self, message: dict[str, Any]) -> None:
+        why = message["why"]
+        self.run.deeds.get(int(message["controlled"]), []).append(None if why is None else str(why))
+
+    def _hear_stack(self, message: dict[str, Any]) -> None:
+        number = int(message["stacked"])
+        parts = self._stack_parts.get(number)
+        if parts is None:
+            return
+        parts.append(str(message["part"]))
+        if not message["more"]:
+            self.stacked[number] = "".join(self._stack_parts.pop(number))
+
+    def ask_for_stack(self) -> int:
+        """The number of a question for its whole stack. What nobody has waited for is forgotten."""
+        self._questions += 1
+        self.stacked.pop(self._questions - _MOST_QUESTIONS, None)
+        self._stack_parts.pop(self._questions - _MOST_QUESTIONS, None)
+        self._stack_parts[self._questions] = []
+        return self._questions
+
+    def thread_of(self, identity: int) -> str:
+        """The name and number of a thread, by what Python knows it by."""
+        found = (f"{thread.name} ({number})" for number, thread in self.threads.items() if thread.identity == identity)
+        return next(found, f"thread {identity:#x}")
 
     def read(self, records: Iterable[Record]) -> None:
         """Records of it, in order."""
@@ -232,7 +281,7 @@ class Process:
         if record.c:
             self.threads.pop(record.a, None)
         else:
-            self.threads[record.a] = Thread(self.text(record.b))
+            self.threads[record.a] = Thread(self.text(record.b), identity=record.d)
 
     def _lines(self, record: Record) -> None:
         file, _, _ = self.codes.get(record.a, ("", "", 0))
@@ -326,6 +375,11 @@ class Process:
         known = self.run.thread_workers.get(record.a)
         begun = record.at if known is None else known.begun
         self.run.thread_workers[record.a] = ThreadWorker(self, self.text(record.b), record.c, begun)
+
+    def _paused(self, record: Record) -> None:
+        process = self.run.processes.get(record.a)
+        if process is not None:
+            process.is_paused = bool(record.b)
 
     def _worker_ended(self, record: Record) -> None:
         process = self.run.processes.get(record.a)

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 NS = 1_000_000_000
 _QUICK = 0.2  # of the time that a result took to compute: what took less was loaded
-_PAUSES = {"pause": True, "resume": False}
 
 
 def timeline(run: Run, begin: float, end: float, width: int, now: int) -> dict[str, Any]:
@@ -142,13 +141,3 @@ def _here(run: Run, path: str) -> dict[str, list[int]]:
             if line is not None:
                 found.setdefault(str(line), []).append(process.pid)
     return found
-
-
-def order(do: object, process: Process) -> dict[str, Any] | None:
-    """What a process is asked for; None: nobody understands that. A worker is replaced by its program."""
-    if do == "cancel":
-        task = process.run.running.get(process.pid)
-        return {"cancel": 0 if task is None else task.number}
-    if isinstance(do, str) and do in _PAUSES:
-        return {"pause": _PAUSES[do]}
-    return {"restart": process.pid} if do == "restart" else None

@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
-from manyhands.watch.observer import _exports, _questions
+from manyhands.watch.observer import _control, _exports, _questions, _stack
 from manyhands.watch.observer._saving import in_turn
 from manyhands.watch.observer._security import Guard
 from manyhands.watch.observer._sources import Sources
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 _LONGEST_POST = 1 << 16
 _WIDEST = 10_000  # pixels of a timeline
 _NOT_BUILT = "The files of the page are not in this installation of manyhands.\n"
-_STACK_WITHIN = 1.0  # seconds
 
 
 def application(hub: Hub, broadcast: Broadcast, keys: Keys, admitted: Callable[[], None]) -> ASGIApp:
@@ -129,16 +128,12 @@ class Pages:
         return _json(_questions.heat(run, process, path, source))
 
     async def stack(self, request: Request) -> Response:
-        """The whole stack of a process, now."""
+        """The stacks of all threads of a process, now."""
         connection = self._connection(self._run(request), _whole(request, "pid"))
-        process = connection.process
-        told = process.stacks_told
-        if not connection.ask({"stack": 1}):
+        text = await _stack.of(connection)
+        if text is None:
             raise HTTPException(404, "It has ended, or does not listen.")
-        deadline = asyncio.get_running_loop().time() + _STACK_WITHIN
-        while process.stacks_told == told and asyncio.get_running_loop().time() < deadline:
-            await asyncio.sleep(0.02)
-        return _json({"text": connection.reader.stack()})
+        return _json({"text": text})
 
     async def control(self, request: Request) -> Response:
         """Cancel a task; pause a worker, let it go on, replace it."""
@@ -148,14 +143,14 @@ class Pages:
             raise HTTPException(404, "There is no such run.")
         if not run.choices.get("control"):
             raise HTTPException(403, "Control is not switched on: watch(control=True) does that.")
-        pid = asked.get("pid")
-        connection = self._connection(run, pid if isinstance(pid, int) else -1)
-        program = next((each for each in self._hub.of(run) if each.process.role == "program"), connection)
-        message = _questions.order(asked.get("do"), connection.process)
-        if message is None:
+        pid, deed = asked.get("pid"), asked.get("do")
+        if deed not in _control.DEEDS:
             raise HTTPException(400, "It can be asked to cancel, pause, resume or restart.")
-        if not (program if "restart" in message else connection).ask(message):
-            raise HTTPException(404, "It has ended, or does not listen.")
+        if not isinstance(pid, int) or (pid not in run.thread_workers and (run.token, pid) not in self._hub.connections):
+            raise HTTPException(404, "There is no such worker.")
+        why = await _control.do(self._hub, run, pid, deed)
+        if why:
+            raise HTTPException(409, why)
         return _json({"done": True})
 
     async def export(self, request: Request) -> Response:

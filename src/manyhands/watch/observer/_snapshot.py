@@ -126,7 +126,7 @@ def _lane(process: Process, run: Run, now: int) -> dict[str, Any]:
     stack = process.stack_now()
     end = now if process.gone is None else process.gone
     is_busy = process.stack_at_work() or _is_at_work(run, process.pid, now)
-    state = "gone" if process.gone is not None else "paused" if process.figures[told.PAUSED] else "busy" if is_busy else "idle"
+    state = "gone" if process.gone is not None else "paused" if process.is_paused else "busy" if is_busy else "idle"
     return {
         "pid": process.pid,
         "process": process.pid,
