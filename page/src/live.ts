@@ -60,7 +60,7 @@ export class LiveFeed implements Feed {
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ run, pid, do: deed }),
     });
-    if (!answer.ok) throw new Error(answer.status === 403 ? "control is switched off" : `the observer answered ${answer.status}`);
+    if (!answer.ok) throw new Error((await answer.text()).trim() || `the observer answered ${answer.status}`);
   }
 
   href(document: Document, run: string): string {

@@ -55,6 +55,9 @@ export function Worker({ feed, run, lane, canControl, close, open, showLines }: 
         <div class="deeds">
           <button onClick={() => { showLines(); dialog.current!.close(); }}>Show its lines only</button>
           {canControl && lane.state !== "gone" && lane.role === "worker" && <Deeds {...{ feed, run, lane }} />}
+          {canControl && lane.state !== "gone" && lane.role !== "worker" && (
+            <span class="muted">Only workers that are processes of manyhands can be paused, replaced, and their task be cancelled.</span>
+          )}
         </div>
         <h3>Where it is</h3>
         {lane.stack.length ? (
@@ -95,7 +98,7 @@ function Deeds({ feed, run, lane }: { feed: Feed; run: Snapshot; lane: Lane }): 
     <>
       <button onClick={() => act(isPaused ? "resume" : "pause")}>{isPaused ? "Resume" : "Pause"}</button>
       <button disabled={!lane.task} onClick={() => act("cancel")}>Cancel its task</button>
-      <button class="danger" onClick={() => act("restart")}>Restart it</button>
+      <button class="danger" title="It ends its task, and is replaced." onClick={() => act("restart")}>Restart after its task</button>
       <span class="muted" aria-live="polite">{said}</span>
     </>
   );
