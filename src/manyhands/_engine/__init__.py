@@ -36,6 +36,7 @@
 ``_functions.py``       the functions that a pool knows
 ``_set_up.py``          what each worker is given when it starts
 ``_cancelling.py``      what is taken back: calls, and single tasks
+``_controlling.py``     what workers do by order of who watches: pause, give up a task, be replaced
 ``_notices.py``         what the log is told: a call has fewer workers than it asked for
 ``_interrupts.py``      signals are taken at a safe point
 ``_pool.py``            all of it together: the pool

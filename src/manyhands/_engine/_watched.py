@@ -81,6 +81,15 @@ def follow_worker(choices: dict[str, Any]) -> None:
 
 def join(told: dict[str, Any] | None, number: int | None) -> None:
     """In a worker: be watched from now on, or no more."""
+    _join_as("worker", f"worker {number}", told, bound)
+
+
+def join_as_keeper(told: dict[str, Any] | None) -> None:
+    """The same in a process that has shared objects, and no tasks: its main thread only waits."""
+    _join_as("keeper", "keeper", told, lambda probe: probe.sampler.boundaries.add(0))  # no code has that id
+
+
+def _join_as(role: str, name: str, told: dict[str, Any] | None, bind: Callable[[Probe], object]) -> None:
     from manyhands._probe import _probe  # noqa: PLC0415 - most workers are not watched
 
     global joining  # noqa: PLW0603 - nested calls have pools of their own, which join the same run
@@ -90,26 +99,11 @@ def join(told: dict[str, Any] | None, number: int | None) -> None:
             leave()
         _probe.stop()
         return
-    probe = _probe.start(told["address"], told["wants"], role="worker", name=f"worker {number}", run=told["run"])
+    probe = _probe.start(told["address"], told["wants"], role=role, name=name, run=told["run"])
     if probe is not None:
-        bound(probe)
+        bind(probe)
         if "teller" in told:  # the name of a module that knows what else is to be told; it is above this one
             importlib.import_module(told["teller"]).begin_in_worker(probe)
-
-
-def join_as_keeper(told: dict[str, Any] | None) -> None:
-    """The same in a process that has shared objects, and no tasks: its main thread only waits."""
-    from manyhands._probe import _probe  # noqa: PLC0415 - as above
-
-    if told is None:
-        if leave is not None:
-            leave()
-        _probe.stop()
-        return
-    probe = _probe.start(told["address"], told["wants"], role="keeper", name="keeper", run=told["run"])
-    if probe is not None:
-        probe.sampler.boundaries.add(0)  # no code has that id
-        importlib.import_module(told["teller"]).begin_in_worker(probe)
 
 
 def bound(probe: Probe) -> bool:

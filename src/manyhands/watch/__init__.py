@@ -8,6 +8,7 @@
 ``_watching.py``    what a call of this module does, and gives
 ``_choices.py``     what can be chosen, and how it is checked
 ``_starting.py``    the observer is found, or started; this program joins, and leaves
+``_control.py``     what the page has the workers of this process do, where that is allowed
 ``_commands.py``    what is asked of an observer that runs: its runs, a file of one, its end
 ``_report.py``      files of a run, which the observer makes: the page with its data; ``_chrome_trace.py``, ``_speedscope.py``,
                     ``_event_log.py``; ``_tracks.py``: what these have in common

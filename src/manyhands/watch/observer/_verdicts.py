@@ -77,9 +77,9 @@ def verdict(run: Run, now: int) -> dict[str, str] | None:
 
 def find(run: Run, now: int) -> Verdict | None:
     """The same."""
-    growing = _growing(run, now)
-    if growing is not None:
-        return growing
+    first = _paused(run) or _growing(run, now)
+    if first is not None:
+        return first
     known = [call for call in (*run.calls.values(), run.loose) if call.workers]
     under_way = [call for call in known if call.ended is None]
     calls = under_way or sorted(known, key=lambda call: (call.ended or now) - call.begun)
@@ -106,6 +106,19 @@ def _case(run: Run, call: Call, now: int) -> Case:
 
 
 # ---------------------------------------------------------------- rules
+
+
+def _paused(run: Run) -> Verdict | None:
+    """Workers that somebody has paused, and that hold a task: nothing else tells why a call does not end."""
+    paused = [process.name for process in run.processes.values() if process.is_paused and process.gone is None]
+    holding = [process for process in run.processes.values() if process.is_paused and process.gone is None and process.pid in run.running]
+    if not holding or run.ended is not None:
+        return None
+    who = paused[0] if len(paused) == 1 else f"{len(paused)} workers"
+    has = "has" if len(paused) == 1 else "have"
+    return Verdict(
+        "paused", f"{who} {has} been paused from the page, {len(holding)} in the midst of a task", "resume when the rest is done"
+    )
 
 
 def _growing(run: Run, now: int) -> Verdict | None:
