@@ -339,14 +339,16 @@ def test_a_paused_worker_stands_still_and_what_waited_for_it_runs_elsewhere(cont
 def test_time_limits_of_tasks_stand_still_too(tmp_path):
     with manyhands.Executor(1) as executor:
         pool = pool_of(executor)
-        held = executor.with_options(timeout=1.0).submit(hold, tmp_path / "x")
+        held = executor.with_options(timeout=2.0).submit(hold, tmp_path / "x")
         [pid] = begun(tmp_path / "x")
         order(pool, pid, "pause")
         with pytest.raises(TimeoutError):
-            held.result(timeout=1.3)  # time passes
+            held.result(timeout=2.1)  # time passes
+        order(pool, pid, "resume")
+        with pytest.raises(TimeoutError):
+            held.result(timeout=0.2)
         assert not held.done()
         Path(f"{tmp_path / 'x'}.enough").touch()
-        order(pool, pid, "resume")
         assert held.result() == pid
 
 

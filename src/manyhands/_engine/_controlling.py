@@ -32,7 +32,9 @@ class Controlling:
 
     def do(self, deed: str, pid: int, task: tuple[int, int] | None) -> str:
         """Have the worker ``pid`` do something; why not, or nothing. ``task``: which it is at, by its call and index."""
-        peer = next((peer for peer in self._dispatcher.peers.values() if peer.pid == pid and not peer.hung_up), None)
+        peer = next((peer for peer in self._dispatcher.peers.values() if (peer.pid or peer.slot.pid()) == pid and not peer.hung_up), None)
+        if peer is not None:
+            peer.pid = pid
         if peer is None or peer.worker.doom is not None:
             return "It is just ending."
         if deed == CANCEL:

@@ -340,11 +340,17 @@ class ProcessPool:
 
     def control(self, pid: int, deed: str, task: tuple[int, int] | None, answer: Callable[[str], object]) -> bool:
         """Have a worker do something, see ``_controlling.py``; False if it is none of this pool. ``answer`` gets why not, or nothing."""
-        if self.pid != os.getpid() or self._dispatcher.ended or pid not in self.pids():
+        if self.pid != os.getpid() or self._dispatcher.ended or not self._has(pid):
             return False
         self._dispatcher.command(lambda: answer(self._dispatcher.controlling.do(deed, pid, task)))
         self.driving.need_background()  # for what follows: a worker ends
         return True
+
+    def _has(self, pid: int) -> bool:
+        """Whether a process is one of its workers; also one that has been faster than the word of it."""
+        with contextlib.suppress(ValueError):  # a slot has just been closed
+            return any((peer.pid or peer.slot.pid()) == pid for peer in list(self._dispatcher.peers.values()))
+        return pid in self.pids()
 
     def resume_all(self) -> None:
         """Have all workers go on that are paused."""

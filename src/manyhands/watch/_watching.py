@@ -102,8 +102,8 @@ def watch(
         control: tasks may be cancelled, and workers paused and restarted, from the page. By default they may not. It holds for workers
             that are processes of manyhands. A task that is cancelled fails with ``TaskCancelled``, and is not retried. A worker that is
             paused is stopped at once, with the processes that it has started; what it had not begun runs elsewhere, the ``timeout`` of
-            its task stands still, and it goes on when its pool is shut down or nobody watches any more. Others who wait for what it holds, a
-            lock say, wait until then. One that is restarted ends its task first.
+            its task stands still, and it goes on when its pool is shut down or nobody watches any more. Others who wait for what it
+            holds, a lock say, wait until then. One that is restarted ends its task first.
         terminal: show the run in this terminal as well: at its bottom, with what is printed above, and a summary when it has ended. Where
             standard error is no terminal, a line now and then. It needs no page.
         browser: open the page; None (the default): if the program has been started in a terminal of a desktop, nobody looks at the page,

@@ -33,11 +33,12 @@ async def of(connection: Connection) -> str | None:
     """As text; None: it has ended, or does not listen."""
     process = connection.process
     state = _status(process.pid).get("State", "")[:1]
+    if not state or process.gone is not None:
+        return None
     if state not in {"T", "t"}:
         number = process.ask_for_stack()
-        if not connection.ask({"stack": number}):
-            return None
-        if await _until(lambda: number in process.stacked, _PATIENCE):
+        # So many may have been asked that there is no room for another question.
+        if connection.ask({"stack": number}) and await _until(lambda: number in process.stacked, _PATIENCE):
             return process.stacked.pop(number)
         async with connection.asking:
             text = await _by_signal(connection)
