@@ -324,6 +324,16 @@ def top(*arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=40, env=scripts.environment(), check=False)
 
 
+def test_a_terminal_of_unknown_size_has_the_summary():
+    ours, theirs = pty.openpty()  # its size is 0 x 0
+    try:
+        _painter.InTerminal(theirs).show({**a_run(2), "state": "done"})
+        assert b" done after 20 s" in os.read(ours, 1 << 16)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
 def test_top_shows_the_runs_of_this_user():
     assert top("--once").stderr.startswith("No program of yours is being watched")
     assert top().returncode == 1

@@ -22,6 +22,7 @@ from manyhands.watch import _commands, _panel, _sayings, _terminal
 
 _EVERY = 0.25  # seconds between two pictures, at least
 _LOWEST, _NARROWEST = 8, 30  # rows and columns of a terminal that has room for a panel
+_UNKNOWN = 80  # columns of a terminal that says it has none, as those of containers may; how many rows it has, nobody knows
 _ENDS_WITHIN = 5.0  # seconds in which the observer knows that the program has ended
 _KNOWN_WITHIN = 5.0  # seconds in which the observer knows of the run
 _NOT_WITHIN = {signal.SIGTSTP, signal.SIGWINCH}  # a picture
@@ -129,6 +130,7 @@ class InTerminal:
         """It is so."""
         self._run = run
         columns, rows = os.get_terminal_size(self._out)
+        columns = columns or _UNKNOWN
         if run["state"] != "running":
             self._end(run, columns)
         elif rows < _LOWEST or columns < _NARROWEST:
