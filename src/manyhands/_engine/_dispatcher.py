@@ -51,7 +51,7 @@ class Dispatcher:
         self.crew = Crew(launcher, settings)
         self.peers: dict[int, Peer] = self.crew.peers
         self.observers: list[Callable[[events.Event], None]] = []
-        self.outcomes = Outcomes(self._again, self.observers)
+        self.outcomes = Outcomes(self.crew, self._again, self.observers)
         self.staffing = Staffing(self.scheduler, self.crew, self.outcomes, self.observers, self._hear, self._fail_ready)
         self.controlling = Controlling(self)
         self.calls: Living[PoolCall] = Living()  # that somebody may still wait for

@@ -20,26 +20,26 @@ from manyhands._engine import _calls
 from manyhands._engine._interrupts import is_interrupt
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable
 
     from manyhands._engine._calls import PoolCall, Ran, Sink
-    from manyhands._engine._parcels import Placed
+    from manyhands._engine._crew import Crew
     from manyhands._engine._supervisor import Peer
-    from manyhands._wire._frames import Bytes, Frame
+    from manyhands._wire._frames import Frame
 
 
 class Outcomes:
     """See the module.
 
-    ``again(batch, not_before)`` has a task run once more. ``observers`` are told of failures.
+    ``crew`` has run the tasks. ``again(batch, not_before)`` has one run once more. ``observers`` are told of failures.
     """
 
-    def __init__(self, again: Callable[[Batch, int], None], observers: list[Callable[[events.Event], None]]) -> None:
+    def __init__(self, crew: Crew, again: Callable[[Batch, int], None], observers: list[Callable[[events.Event], None]]) -> None:
         self.memory_limit: int | None = None  # of the workers: for messages
         self.on_lost_worker: Callable[[BaseException], object] | None = None
         self.muted = False  # nobody is left to take results: the program ends
         self.ending = False  # no task is run again
-        self.initializer: tuple[Bytes | Placed, Sequence[Bytes | Placed]] | None = None  # of the workers: for what is saved of failures
+        self._crew = crew
         self._again = again
         self._observers = observers
         # A batch and (the first task that has a result, its frame, the worker), or (0, None, what tells of the one task).
@@ -194,7 +194,7 @@ class Outcomes:
         for earlier in history:
             add_note(error, f"earlier {earlier}")
         if not (self.ending and isinstance(error, errors.WorkerDied)):  # which the program has ended
-            _calls.save_failure(piece, error, ran, earlier=history, initializer=self.initializer)
+            _calls.save_failure(piece, error, ran, earlier=history, initializer=self._crew.initializer)
         call.sink.failed(piece, error, ran)
 
     def _history(self, piece: Batch) -> list[str]:

@@ -102,7 +102,6 @@ class ProcessPool:
             small = not views and len(payload) < _parcels.SHARED
             placed, buffers = (payload, ()) if small else self._place_function(payload, views)
             self._dispatcher.crew.initializer = placed, _passing.kept_by(buffers)
-            self._dispatcher.outcomes.initializer = self._dispatcher.crew.initializer
         self.settle()
         self._dispatcher.observers += _watched.observers
         _watched.pools.add(self)
