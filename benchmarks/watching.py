@@ -1,9 +1,9 @@
 """What watching costs: ``python -m benchmarks.watching``. Slow-down of tight loops and of a realistic body, by level, beside heartrate
 and VizTracer.
 
-Each contender is a process of its own that stays; all are asked in turn, again and again, to do a piece of work once, and the time of each
-is divided by that of an unwatched process just before. Medians of these ratios. heartrate and VizTracer are taken along where they are
-installed.
+Each contender is a process of its own that stays; all are asked in turn, again and again, to do a piece of work once, and the processor
+time of each, with all its threads, is divided by that of an unwatched process just before. Medians of these ratios. heartrate and
+VizTracer are taken along where they are installed.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def _ask(child: Any, work: str) -> float:
 
 def print_table(names: list[str], found: dict[str, dict[str, list[float]]]) -> None:
     """Medians, as a table of Markdown."""
-    print(f"CPython {sys.version.split()[0]}, {os.cpu_count()} processors; times of unwatched, medians.\n")
+    print(f"CPython {sys.version.split()[0]}, {os.cpu_count()} processors; processor times of unwatched, medians.\n")
     shown = [name for name in names if name != "bare"]
     print("| work |", " | ".join(shown), "|")
     print("|---|", "|".join("--:" for _ in shown), "|", sep="")
@@ -106,9 +106,9 @@ def _serve(name: str) -> None:
     print("ready", file=answers)
     for line in sys.stdin:
         work = WORK[line.strip()][1]
-        begun = time.perf_counter()
+        begun = time.process_time()
         work()
-        print(time.perf_counter() - begun, file=answers)
+        print(time.process_time() - begun, file=answers)
     del keep
     os._exit(0)  # heartrate's server would stay
 

@@ -6,11 +6,11 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from manyhands._probe._counts import Counter, News, Place
+from manyhands._probe._counts import NO_LOOPS, Calls, Counter, News, Place
 from manyhands._probe._estimates import Closing, Cost, Hot, Period
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import CodeType
 
     from manyhands._probe._cost import Measured
@@ -40,7 +40,7 @@ class Budgeted(Counter):
         self._cost = Cost(cost)
         self._hot: dict[int, _HotCode] = {}  # by the identity of the code
         self._opened = self._ended = clock()
-        self.count, self._favour = self._sparingly()
+        self.count, self.jumped, self._favour = self._sparingly()
 
     def has_room(self, file: str, lines: int) -> bool:
         if not super().has_room(file, lines):
@@ -54,8 +54,8 @@ class Budgeted(Counter):
     def is_closed(self, file: str, line: int) -> bool:
         return self.files[file][line] <= 0
 
-    def favour(self, code: CodeType | None) -> None:
-        self._favour(code)
+    def favour(self, code: CodeType | None, loops: Mapping[int, int] = NO_LOOPS) -> None:
+        self._favour(code, loops)
 
     def open(self, places: list[tuple[str, int]]) -> None:
         """A period tells something of the time around it only if one of the places comes again in it."""
@@ -66,10 +66,11 @@ class Budgeted(Counter):
         is_hot = any(place in self._closed_places for place in places)
         self._marks = [] if is_hot else [(left, line, left[line]) for file, line in places if line < len(left := self.files.get(file, []))]
 
-    def _sparingly(self) -> tuple[Callable[[CodeType, int], object], Callable[[CodeType | None], None]]:
+    def _sparingly(self) -> Calls:
         files, close = self.files, self._close
         favourite: CodeType | None = None
         favoured: list[int] = []
+        favoured_loops = NO_LOOPS
 
         def count(code: CodeType, line: int) -> object:
             lines = favoured if code is favourite else files[code.co_filename]
@@ -78,14 +79,23 @@ class Budgeted(Counter):
                 return close(code, line)
             return None
 
-        def favour(code: CodeType | None) -> None:
-            nonlocal favourite, favoured
+        def jumped(code: CodeType, offset: int, to: int) -> object:
+            if code is favourite and to in favoured_loops:
+                line = favoured_loops[to]
+                left = favoured[line] = favoured[line] - 1
+                if left <= 0:
+                    return close(code, line)
+                return None
+            return self.elsewhere(code, offset, to)
+
+        def favour(code: CodeType | None, loops: Mapping[int, int]) -> None:
+            nonlocal favourite, favoured, favoured_loops
             favourite = None
             if code is not None:
-                favoured = files[code.co_filename]
+                favoured, favoured_loops = files[code.co_filename], loops
                 favourite = code
 
-        return count, favour
+        return Calls(count, jumped, favour)
 
     def _close(self, code: CodeType, line: int) -> object:
         place = code.co_filename, line

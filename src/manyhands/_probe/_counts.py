@@ -14,13 +14,22 @@ from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import CodeType
 
+NO_LOOPS: Mapping[int, int] = {}
 _LONGEST = 1_000_000  # lines of a file
 
 
 Place = tuple[str, int]  # a file, and a line of it
+
+
+class Calls(NamedTuple):
+    """Functions of a counter that share what they know of the favourite code."""
+
+    line: Callable[[CodeType, int], object]
+    jumped: Callable[[CodeType, int, int], object]
+    favour: Callable[[CodeType | None, Mapping[int, int]], None]
 
 
 class News(NamedTuple):
@@ -45,11 +54,15 @@ class Counter:
     Attributes:
         files: by name; the lists only grow, in place.
         count: called for each line.
+        jumped: called for each jump, if the counter has something that is quicker than ``elsewhere``.
+        elsewhere: called for other jumps than those that are known of the favourite code.
         again: code whose lines are to be counted again.
         weights: of lines that cost more to be counted than others, by how much.
     """
 
     count: Callable[[CodeType, int], object]
+    jumped: Callable[[CodeType, int, int], object] | None = None
+    elsewhere: Callable[[CodeType, int, int], object]
 
     def __init__(self) -> None:
         self.files: dict[str, list[int]] = {}
@@ -69,8 +82,8 @@ class Counter:
             counts += [0] * missing
         return True
 
-    def favour(self, code: CodeType | None) -> None:
-        """The code that runs most, as far as is known; it is looked for first."""
+    def favour(self, code: CodeType | None, loops: Mapping[int, int] = NO_LOOPS) -> None:
+        """The code that runs most, as far as is known; it is looked for first. ``loops``: offsets to which is jumped back in a line."""
 
     def is_closed(self, file: str, line: int) -> bool:
         """Whether a line is not to be counted just now."""
@@ -109,15 +122,17 @@ class Exact(Counter):
 
     def __init__(self) -> None:
         super().__init__()
-        self.count, self._favour = _exactly(self.files)
+        self.count, self.jumped, self._favour = _exactly(self)
 
-    def favour(self, code: CodeType | None) -> None:
-        self._favour(code)
+    def favour(self, code: CodeType | None, loops: Mapping[int, int] = NO_LOOPS) -> None:
+        self._favour(code, loops)
 
 
-def _exactly(files: dict[str, list[int]]) -> tuple[Callable[[CodeType, int], object], Callable[[CodeType | None], None]]:
+def _exactly(counter: Counter) -> Calls:
+    files = counter.files
     favourite: CodeType | None = None
     favoured: list[int] = []
+    favoured_loops = NO_LOOPS
 
     def count(code: CodeType, line: int) -> None:
         if code is favourite:
@@ -125,15 +140,21 @@ def _exactly(files: dict[str, list[int]]) -> tuple[Callable[[CodeType, int], obj
         else:
             files[code.co_filename][line] += 1
 
-    def favour(code: CodeType | None) -> None:
-        nonlocal favourite, favoured
+    def jumped(code: CodeType, offset: int, to: int) -> object:
+        if code is favourite and to in favoured_loops:
+            favoured[favoured_loops[to]] += 1
+            return None
+        return counter.elsewhere(code, offset, to)
+
+    def favour(code: CodeType | None, loops: Mapping[int, int]) -> None:
+        nonlocal favourite, favoured, favoured_loops
         # In this order no line is counted in another file, wherever the thread is stopped.
         favourite = None
         if code is not None:
-            favoured = files[code.co_filename]
+            favoured, favoured_loops = files[code.co_filename], loops
             favourite = code
 
-    return count, favour
+    return Calls(count, jumped, favour)
 
 
 class Touch(Counter):

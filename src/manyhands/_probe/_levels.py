@@ -43,6 +43,7 @@ _LONGER = 1.3
 _SETTLES = 5  # times that counts are told, for each time that is looked which code has run to its last line
 _MOST_RECORDS = _segment.RECORDS // 4  # of one time
 _MOST_THREADS = 64
+_OFTEN = 1000  # runs of a line, between two times that counts are told
 _UNLIMITED = 1 << 40
 _NOTHING = Measured(0.0, 0.0)
 
@@ -135,21 +136,24 @@ class Levels:
             self._tell_some(_segment.RECORDS // 2)
 
     def _end_window(self, counter: Counter) -> None:
-        self._take(counter)
+        often = {(each.file, each.line) for each in self._take(counter) if each.runs >= _OFTEN}
         self._means.again(counter.again)
         self._windows += 1
         if self._windows % _SETTLES == 0 and isinstance(counter, _counts.Touch):
             self._means.settle()
         frames = list(self._frames(counter))
         counter.open([(frame.f_code.co_filename, _line_of(frame)) for frame in frames])
-        if frames:
-            counter.favour(frames[0].f_code)
+        # Where a thread waits is not what runs most.
+        hot = [frame.f_code for frame in frames if (frame.f_code.co_filename, frame.f_lineno or 0) in often]
+        if hot:
+            self._means.favour(hot)
 
-    def _take(self, counter: Counter) -> None:
+    def _take(self, counter: Counter) -> list[News]:
         news = counter.news()
         self._untold.extend(news)
         lines = sum(each.runs for each in news if not each.error)
         self._writer.words[_segment.COST] += round(lines * self._cost.counting)
+        return news
 
     def _tell_some(self, most: int) -> None:
         now = time.monotonic_ns()

@@ -74,6 +74,10 @@ class Means:
         if threading.current_thread() is threading.main_thread() and sys.gettrace() is self._called:
             sys.settrace(None)
 
+    def favour(self, codes: list[CodeType]) -> None:
+        """These run most, as far as is known."""
+        self._counter.favour(codes[0])
+
     def settle(self) -> None:
         """Ask for nothing more of code of which nothing new can be told: that is asked each time it is called."""
 
