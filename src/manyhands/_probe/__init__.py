@@ -13,6 +13,7 @@ stacks, errors) goes through a socket. It never runs code of the user's, and end
 ``_files.py``       in which files
 ``_lines.py``       lines by ``sys.monitoring``; before Python 3.12, ``_tracing.py``: by ``sys.settrace``
 ``_counts.py``      what is called for each line: which have run, or how often
+``_sparing.py``     exact counts with fewer calls: what follows from others by the ``_flow.py`` of control is not told of
 ``_budgets.py``     the same within a share of the time, with what is missed by ``_estimates.py``; ``_windows.py``: for ``sys.settrace``
 ``_cost.py``        what counting a line costs
 ``_probe.py``       the probe of this process: started, found again in a forked child, stopped

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from types import CodeType
 
+    from manyhands._probe._sparing import Sparing
+
 NO_LOOPS: Mapping[int, int] = {}
 _LONGEST = 1_000_000  # lines of a file
 
@@ -72,9 +74,7 @@ class Counter:
 
     def has_room(self, file: str, lines: int) -> bool:
         """Whether a file's lines up to that one can be counted."""
-        counts = self.files.get(file)
-        if counts is None:
-            counts = self.files[file] = []
+        counts = self.files.setdefault(file, [])  # at once: several threads may begin with a file
         missing = lines + 1 - len(counts)
         if missing > 0:
             if lines >= _LONGEST:
@@ -103,42 +103,57 @@ class Counter:
         """
         return list(self._differences())
 
+    def _now(self, counts: list[int]) -> list[int]:
+        return counts[:]
+
     def _differences(self) -> Iterator[News]:
         for file, counts in list(self.files.items()):
-            now = counts[:]
+            now = self._now(counts)
             told = self._told.get(file)
             if now == told:
                 continue
             told = self._told.setdefault(file, [])
             told += [0] * (len(now) - len(told))
             for line, count in enumerate(now):
-                if count != told[line]:
+                if count > told[line]:
                     yield News(file, line, count - told[line])
                     told[line] = count
 
 
-class Exact(Counter):
-    """Each line is counted each time."""
+class NotCounted(Exception):
+    """A line counts by others from now on: it is not to be told of at that place."""
 
-    def __init__(self) -> None:
+
+class Exact(Counter):
+    """Each line is counted each time; :mod:`._sparing` makes that cheaper."""
+
+    def __init__(self, no_more: object = None) -> None:
         super().__init__()
-        self.count, self.jumped, self._favour = _exactly(self)
+        self.sparing: Sparing | None = None
+        self.count, self.jumped, self._favour = _exactly(self, no_more)
 
     def favour(self, code: CodeType | None, loops: Mapping[int, int] = NO_LOOPS) -> None:
         self._favour(code, loops)
 
+    def _now(self, counts: list[int]) -> list[int]:
+        return counts[:] if self.sparing is None else self.sparing.read(counts)
 
-def _exactly(counter: Counter) -> Calls:
+
+def _exactly(counter: Counter, no_more: object) -> Calls:
     files = counter.files
     favourite: CodeType | None = None
     favoured: list[int] = []
     favoured_loops = NO_LOOPS
 
-    def count(code: CodeType, line: int) -> None:
-        if code is favourite:
-            favoured[line] += 1
-        else:
-            files[code.co_filename][line] += 1
+    def count(code: CodeType, line: int) -> object:
+        try:
+            if code is favourite:
+                favoured[line] += 1
+            else:
+                files[code.co_filename][line] += 1
+        except NotCounted:
+            return no_more
+        return None
 
     def jumped(code: CodeType, offset: int, to: int) -> object:
         if code is favourite and to in favoured_loops:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -50,7 +51,7 @@ _NOTHING = Measured(0.0, 0.0)
 
 def _counter(level: str, cost: Measured) -> Counter:
     if level == "exact":
-        return _counts.Exact()
+        return _counts.Exact(_means.NO_MORE)
     counter: Counter = (_Budgeted if level == "auto" else _Touch)(_means.NO_MORE, cost)
     return counter
 
@@ -147,6 +148,8 @@ class Levels:
         hot = [frame.f_code for frame in frames if (frame.f_code.co_filename, frame.f_lineno or 0) in often]
         if hot:
             self._means.favour(hot)
+        with contextlib.suppress(Exception):  # watching ends nothing
+            self._means.spare(often)
 
     def _take(self, counter: Counter) -> list[News]:
         news = counter.news()

@@ -18,18 +18,21 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._probe import _cost
 from manyhands._probe._cost import Unavailable
+from manyhands._probe._counts import Exact
+from manyhands._probe._sparing import Sparing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import CodeType
 
-    from manyhands._probe._counts import Counter
+    from manyhands._probe._counts import Counter, Place
     from manyhands._probe._files import Chosen
 
 monitoring: Any = getattr(sys, "monitoring", None)  # none in Python 3.11, where this is not used but looked through
 NO_MORE = monitoring.DISABLE  # what a counter returns when a line is to be counted no more
 # Since Python 3.13, a line that begins where its function does is only told of to a tool that is called for the function's start as well.
 _WITH_START = sys.version_info >= (3, 13)
+_MAY_SPARE = sys.version_info < (3, 14)  # how control flows is known of these
 _OF_JUMPS, _OF_STARTS = 1.0, 2.0  # what these lines cost beside others, measured
 _RESUME = opcode.opmap["RESUME"]
 _TOOLS = (3, 4)  # numbers that belong to no kind of tool
@@ -66,7 +69,7 @@ class Means:
         self._armed: dict[int, _Armed] = {}
         self._tool: int | None = None  # is called for lines
         self._finder: int | None = None  # is called when code starts for the first time; the same, if there is only one
-        self._calls: dict[int, Callable[..., object]] = {}
+        self._sparing: Sparing | None = None
         self.uncounted = 0
         counter.elsewhere = _jumped(self._armed, counter)
 
@@ -90,7 +93,13 @@ class Means:
             },
         )
         self._register(self._finder, dict.fromkeys((events.PY_START, events.PY_RESUME), self._started))
-        monitoring.set_events(self._finder, events.PY_START | events.PY_RESUME)
+        everywhere = {self._finder: events.PY_START | events.PY_RESUME}
+        if isinstance(self._counter, Exact) and _MAY_SPARE and (self._tool != self._finder or not _WITH_START):
+            self._sparing = self._counter.sparing = Sparing(self._armed, self._counter.count.__code__)
+            self._register(self._tool, {events.RAISE: self._sparing.raised})
+            everywhere[self._tool] = everywhere.get(self._tool, 0) | events.RAISE
+        for tool, each in everywhere.items():
+            monitoring.set_events(tool, each)
         for frame in list(sys._current_frames().values()):  # noqa: SLF001 - there is no other way
             while frame is not None:
                 self._started(frame.f_code, 0)
@@ -107,26 +116,39 @@ class Means:
             return
         self._tool = self._finder = None
         self._counter.favour(None)
-        monitoring.set_events(finder, 0)
+        for each in {tool, finder}:
+            monitoring.set_events(each, 0)
         for code in self._codes():
             monitoring.set_local_events(tool, code, 0)
         events = monitoring.events
         for each in {tool, finder}:
-            self._register(each, dict.fromkeys((events.LINE, events.JUMP, events.PY_START, events.PY_RESUME)))
+            self._register(each, dict.fromkeys((events.LINE, events.JUMP, events.PY_START, events.PY_RESUME, events.RAISE)))
             monitoring.free_tool_id(each)
         self._armed.clear()
 
     def again(self, codes: list[CodeType]) -> None:
         """Lines of these, at which it was said that they are to be counted no more, are counted again."""
+        tool, change = self._tool, monitoring.set_local_events
         for code in codes:
-            self._disarm(code)
-            self._arm(code)
+            entry = self._armed.get(id(code))
+            if tool is not None and entry is not None:
+                # As one call, so that no other thread runs while nothing is counted.
+                list(map(change, (tool, tool), (code, code), (0, entry.events)))
 
     def favour(self, codes: list[CodeType]) -> None:
         """These run most, as far as is known; the first one is that of the main thread, if there is one."""
         entry = self._armed.get(id(codes[0]))
         if entry is not None:
             self._counter.favour(codes[0], entry.loops)
+
+    def spare(self, places: Iterable[Place]) -> None:
+        """These run often: they are not to be told of where that can be spared."""
+        if self._sparing is None:
+            return
+        for number in self._sparing.owners(places):
+            entry = self._armed.get(number)
+            if entry is not None and (code := entry.code()) is not None:
+                self._sparing.spare(code, self._counter.files[code.co_filename])
 
     def settle(self) -> None:
         """Ask for nothing more of code of which nothing new can be told: what is asked for costs a little, even where it is not told."""
@@ -141,7 +163,9 @@ class Means:
 
     def _started(self, code: CodeType, _offset: int) -> object:
         """Code runs for the first time, or a generator goes on. This is called no more for it."""
-        if id(code) not in self._armed and code.co_filename in self._chosen:
+        if id(code) in self._armed:
+            self._arm(code)  # another thread has found it at the same time, and is just about to
+        elif code.co_filename in self._chosen:
             self._choose(code)
         return monitoring.DISABLE
 
@@ -155,10 +179,21 @@ class Means:
         if len(self._armed) >= _MOST_CODES or not self._counter.has_room(code.co_filename, last):
             self.uncounted += 1
             return
-        number, armed = id(code), self._armed
-        armed[number] = entry = _Armed(weakref.ref(code, functools.partial(armed.pop, number)), lines, code.co_firstlineno)
+        number = id(code)
+        entry = _Armed(weakref.ref(code, functools.partial(self._forget, number)), lines, code.co_firstlineno)
         entry.events = self._events(code, entry)
+        self._armed[number] = entry
+        if self._sparing is not None:
+            self._tell_again(self._sparing.claim(code, _told_of(code)))
         self._arm(code)
+
+    def _tell_again(self, numbers: list[int]) -> None:
+        self.again([code for number in numbers if (entry := self._armed.get(number)) is not None and (code := entry.code()) is not None])
+
+    def _forget(self, number: int, _reference: object) -> None:
+        self._armed.pop(number, None)
+        if self._sparing is not None:
+            self._sparing.forget(number)
 
     def _events(self, code: CodeType, entry: _Armed) -> int:
         """What is to be told of code."""
@@ -203,6 +238,12 @@ class _Armed:
         """That an offset belongs to."""
         at = bisect.bisect_right(self.lines, offset, key=lambda entry: entry[0]) - 1
         return self.lines[at][1] if at >= 0 else 0
+
+
+def _told_of(code: CodeType) -> set[int]:
+    """Lines of code that may be told of: all but one that has only its beginning."""
+    begin = 2 * code.co_code[::2].find(_RESUME) + 2
+    return {line for _, end, line in code.co_lines() if line is not None and end > begin}
 
 
 def _jumped(armed: dict[int, _Armed], counter: Counter) -> Callable[[CodeType, int, int], object]:

@@ -19,10 +19,10 @@ from manyhands._probe import _cost
 from manyhands._probe._files import Chosen
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from types import CodeType, FrameType
 
-    from manyhands._probe._counts import Counter
+    from manyhands._probe._counts import Counter, Place
 
 NO_MORE = object()  # what a counter returns when no line is to be counted any more
 _USUAL = _cost.Measured(200.0, 25.0)
@@ -77,6 +77,9 @@ class Means:
     def favour(self, codes: list[CodeType]) -> None:
         """These run most, as far as is known."""
         self._counter.favour(codes[0])
+
+    def spare(self, places: Iterable[Place]) -> None:
+        """These run often. Single places cannot be left out."""
 
     def settle(self) -> None:
         """Ask for nothing more of code of which nothing new can be told: that is asked each time it is called."""
