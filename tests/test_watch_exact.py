@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.line_counts import Place, traced
 from tests.line_programs import FILE, program
+from tests.test_watch_lines import corpus, is_counted
 
 if sys.version_info < (3, 12):
     pytest.skip("before Python 3.12, each run is told of", allow_module_level=True)
@@ -39,6 +40,7 @@ def _soon() -> Iterator[None]:
         patch.setattr(_sparing, "_OFTEN", 3)
         patch.setattr(_sparing, "_MOSTLY", 0.3)
         patch.setattr(_sparing, "_RARELY", 4)
+        patch.setattr(_lines, "_MOST_TIME", 1 << 60)
         yield
 
 
@@ -51,9 +53,9 @@ class Counted:
         spared: how many lines were not told of.
     """
 
-    def __init__(self, *, sparing: bool = True) -> None:
+    def __init__(self, file: Callable[[str], bool] = FILE.__eq__, *, sparing: bool = True) -> None:
         self.counter = Exact(_lines.NO_MORE)
-        self.means = _lines.Means(self.counter, Chosen(lambda file: file == FILE))
+        self.means = _lines.Means(self.counter, Chosen(file))
         self.runs: Counter[Place] = Counter()
         self.seen: list[dict[Place, int]] = []
         self.spared = 0
@@ -66,9 +68,9 @@ class Counted:
         try:
             work()
         finally:
-            self.take()
             self.spared = sum(len(code.spared) for code in self.sparing._codes.values())
             self.means.stop()
+            self.take()
         return self.runs
 
     @property
@@ -85,7 +87,7 @@ class Counted:
                 self.take()
                 self.seen.append(dict(self.runs))
                 if self._is_sparing:
-                    self.means.spare([place for place, runs in self.runs.items() if runs >= 3])
+                    self.means.spare([place for place, runs in self.runs.items() if runs >= _sparing._OFTEN])
             finally:
                 self._looking.release()
 
@@ -195,12 +197,30 @@ def test_counting_that_begins_in_the_midst_of_it(seed, first):
 
         try:
             work(look)
-            counted.take()
         finally:
             counted.means.stop()
+            counted.take()
         return counted
 
-    assert counted_from_then_on(Counted()).seen == counted_from_then_on(Counted(sparing=False)).seen
+    found, expected = counted_from_then_on(Counted()), counted_from_then_on(Counted(sparing=False))
+    assert found.seen == expected.seen
+    assert found.runs == expected.runs
+
+
+def test_modules_of_the_standard_library_are_counted_as_settrace_counts_them(monkeypatch):
+    monkeypatch.setattr(_sparing, "_OFTEN", 30)
+    counted = Counted(is_counted)
+
+    def twice(look: Callable[[], None]) -> None:
+        for _ in range(2):
+            corpus()
+            look()
+
+    corpus()  # caches are filled
+    found, expected = counted.of(partial(twice, counted.look)), traced(partial(twice, lambda: None), is_counted)
+    assert counted.spared > 100
+    assert {place: runs for place, runs in found.items() if runs != expected[place]} == {}
+    assert sum(found.values()) == sum(expected.values())
 
 
 def test_of_a_loop_of_two_lines_one_is_told_of():

@@ -103,6 +103,10 @@ class Counter:
         """
         return list(self._differences())
 
+    def told(self, news: list[News]) -> int:
+        """How often a counter was called for that."""
+        return sum(each.runs for each in news if not each.error)
+
     def _now(self, counts: list[int]) -> list[int]:
         return counts[:]
 
@@ -134,6 +138,11 @@ class Exact(Counter):
 
     def favour(self, code: CodeType | None, loops: Mapping[int, int] = NO_LOOPS) -> None:
         self._favour(code, loops)
+
+    def told(self, news: list[News]) -> int:
+        if self.sparing is None:
+            return super().told(news)
+        return sum(each.runs for each in news if not self.sparing.is_spared(self.files[each.file], each.line))
 
     def _now(self, counts: list[int]) -> list[int]:
         return counts[:] if self.sparing is None else self.sparing.read(counts)

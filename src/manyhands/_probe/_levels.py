@@ -137,7 +137,8 @@ class Levels:
             self._tell_some(_segment.RECORDS // 2)
 
     def _end_window(self, counter: Counter) -> None:
-        often = {(each.file, each.line) for each in self._take(counter) if each.runs >= _OFTEN}
+        news = sorted(self._take(counter), key=lambda each: -each.runs)
+        often = dict.fromkeys((each.file, each.line) for each in news if each.runs >= _OFTEN)
         self._means.again(counter.again)
         self._windows += 1
         if self._windows % _SETTLES == 0 and isinstance(counter, _counts.Touch):
@@ -154,8 +155,7 @@ class Levels:
     def _take(self, counter: Counter) -> list[News]:
         news = counter.news()
         self._untold.extend(news)
-        lines = sum(each.runs for each in news if not each.error)
-        self._writer.words[_segment.COST] += round(lines * self._cost.counting)
+        self._writer.words[_segment.COST] += round(counter.told(news) * self._cost.counting)
         return news
 
     def _tell_some(self, most: int) -> None:

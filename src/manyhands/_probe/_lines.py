@@ -13,6 +13,7 @@ import contextlib
 import functools
 import opcode
 import sys
+import time
 import weakref
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,7 @@ _OF_JUMPS, _OF_STARTS = 1.0, 2.0  # what these lines cost beside others, measure
 _RESUME = opcode.opmap["RESUME"]
 _TOOLS = (3, 4)  # numbers that belong to no kind of tool
 _NAME = "manyhands"
+_MOST_TIME = 5_000_000  # nanoseconds, for looking what can be spared; what is left comes next time
 _MOST_CODES = 20_000  # that are armed at a time; functions that are sent by value are new code each time
 
 
@@ -93,13 +95,10 @@ class Means:
             },
         )
         self._register(self._finder, dict.fromkeys((events.PY_START, events.PY_RESUME), self._started))
-        everywhere = {self._finder: events.PY_START | events.PY_RESUME}
         if isinstance(self._counter, Exact) and _MAY_SPARE and (self._tool != self._finder or not _WITH_START):
             self._sparing = self._counter.sparing = Sparing(self._armed, self._counter.count.__code__)
             self._register(self._tool, {events.RAISE: self._sparing.raised})
-            everywhere[self._tool] = everywhere.get(self._tool, 0) | events.RAISE
-        for tool, each in everywhere.items():
-            monitoring.set_events(tool, each)
+        monitoring.set_events(self._finder, events.PY_START | events.PY_RESUME)
         for frame in list(sys._current_frames().values()):  # noqa: SLF001 - there is no other way
             while frame is not None:
                 self._started(frame.f_code, 0)
@@ -116,6 +115,8 @@ class Means:
             return
         self._tool = self._finder = None
         self._counter.favour(None)
+        if self._sparing is not None:
+            self._sparing.end()
         for each in {tool, finder}:
             monitoring.set_events(each, 0)
         for code in self._codes():
@@ -142,12 +143,15 @@ class Means:
             self._counter.favour(codes[0], entry.loops)
 
     def spare(self, places: Iterable[Place]) -> None:
-        """These run often: they are not to be told of where that can be spared."""
-        if self._sparing is None:
+        """These run often, the first one most: they are not to be told of where that can be spared."""
+        if self._sparing is None or self._tool is None or not (numbers := self._sparing.owners(places)):
             return
-        for number in self._sparing.owners(places):
+        # From now on exceptions are told of, of all code: that cannot be had for some.
+        monitoring.set_events(self._tool, monitoring.get_events(self._tool) | monitoring.events.RAISE)
+        until = time.thread_time_ns() + _MOST_TIME
+        for number in numbers:
             entry = self._armed.get(number)
-            if entry is not None and (code := entry.code()) is not None:
+            if entry is not None and (code := entry.code()) is not None and time.thread_time_ns() < until:
                 self._sparing.spare(code, self._counter.files[code.co_filename])
 
     def settle(self) -> None:

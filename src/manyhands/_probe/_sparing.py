@@ -233,9 +233,10 @@ class Sparing:
                     known.end()
         return ended
 
-    def owners(self, places: Iterable[Place]) -> set[int]:
+    def owners(self, places: Iterable[Place]) -> list[int]:
         """Numbers of the codes that these lines are of, where there is one."""
-        return {self._owners.get(file, {}).get(line, _SHARED) for file, line in places} - {_SHARED}
+        found = (self._owners.get(file, {}).get(line, _SHARED) for file, line in places)
+        return [number for number in dict.fromkeys(found) if number != _SHARED]
 
     def spare(self, code: CodeType, counts: list[Any]) -> None:
         """Spare lines of code that runs often."""
@@ -247,6 +248,11 @@ class Sparing:
             self._files.add(id(counts))
         owners = self._owners[code.co_filename]
         known.choose(lambda line: owners.get(line) != known.number)
+
+    def end(self) -> None:
+        """Nothing is spared any more."""
+        for known in list(self._codes.values()):
+            known.end()
 
     def forget(self, number: int) -> None:
         """Code is gone."""
@@ -262,6 +268,10 @@ class Sparing:
         meeting = known.flow.ways.get(offset)
         if meeting is not None and not (offset in known.flow.iterating and isinstance(exception, StopIteration)):
             meeting.raised += 1
+
+    def is_spared(self, counts: list[Any], line: int) -> bool:
+        """Whether a line is not told of, at most of its places."""
+        return counts[line].__class__ is _Spared
 
     def read(self, counts: list[Any]) -> list[int]:
         """Counts of a file, all of one moment."""
