@@ -243,6 +243,19 @@ def test_the_observer_changes_the_level_and_the_files_while_it_runs():
     assert told.of(loop)[3] == 100
 
 
+@pytest.mark.skipif(not monitored, reason="before Python 3.12, windows at level touch may miss it")
+def test_what_ran_before_its_file_was_chosen_is_counted_as_soon_as_it_is():
+    with watched("exact", {"contains": ["nowhere"]}) as told:
+        loop(100)
+        told.probe.count_lines("exact", HERE)
+        loop(100)
+        told.probe.count_lines("touch", HERE)
+        loop(100)  # of which nothing more is told then
+        told.probe.count_lines("exact", HERE)
+        loop(100)
+    assert told.of(loop)[3] == 201
+
+
 def _noted(lines: list[int], _code, line: int) -> object:
     lines.append(line)
     return sys.monitoring.DISABLE

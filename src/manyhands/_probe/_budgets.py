@@ -6,7 +6,7 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING
 
-from manyhands._probe._counts import NO_LOOPS, Calls, Counter, News, Place
+from manyhands._probe._counts import NO_LOOPS, Calls, Counter, News, Place, told_of
 from manyhands._probe._estimates import Closing, Cost, Hot, Period
 
 if TYPE_CHECKING:
@@ -109,6 +109,10 @@ class Budgeted(Counter):
                 each.weigh(each.counts(self._given, self.files), self.weights) for each in list(self._hot.values()) if each is not hot
             )
             self._closed.append((hot, Closing(line, at, events + hot.weigh(counts, self.weights), counts, again)))
+            if all((hot.file, each) in self._closed_places for each in hot.told):
+                # Lines of loops in one line are looked up at each turn, even where they are not told of.
+                self.rest(code)
+                return None
         return self._no_more
 
     def news(self) -> list[News]:
@@ -134,7 +138,8 @@ class Budgeted(Counter):
         while self._closed:
             hot, closing = self._closed.popleft()
             self._hot.setdefault(id(hot.code), hot)
-            found.setdefault(id(hot.code), []).append(closing)
+            if closing.line in closing.counts:  # else the period ended just then: all that was counted belongs to it
+                found.setdefault(id(hot.code), []).append(closing)
         return found
 
     def _take(self) -> Iterator[tuple[Place, int]]:
@@ -171,6 +176,7 @@ class _HotCode:
         self.estimates = Hot(cost)
         self.file = code.co_filename
         self._lines = sorted({line for _, _, line in code.co_lines() if line is not None})
+        self.told = told_of(code)
         self._before: dict[int, int] = {}  # what was counted in a period before it was opened
 
     def open(self, given: dict[str, list[int]], left: dict[str, list[int]]) -> None:

@@ -9,6 +9,7 @@ A counter of a level is called with a code object and a line, as ``sys.monitorin
 
 from __future__ import annotations
 
+import opcode
 import time
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from manyhands._probe._sparing import Sparing
 
 NO_LOOPS: Mapping[int, int] = {}
+_RESUME = opcode.opmap["RESUME"]
 _LONGEST = 1_000_000  # lines of a file
 
 
@@ -50,6 +52,12 @@ class News(NamedTuple):
     bias: int = 0
 
 
+def told_of(code: CodeType) -> set[int]:
+    """Lines of code that may be told of: all but one that has only its beginning."""
+    begin = 2 * code.co_code[::2].find(_RESUME) + 2
+    return {line for _, end, line in code.co_lines() if line is not None and end > begin}
+
+
 class Counter:
     """What all levels have in common.
 
@@ -58,6 +66,7 @@ class Counter:
         count: called for each line.
         jumped: called for each jump, if the counter has something that is quicker than ``elsewhere``.
         elsewhere: called for other jumps than those that are known of the favourite code.
+        rest: called for code of which nothing is to be told until it is in ``again``.
         again: code whose lines are to be counted again.
         weights: of lines that cost more to be counted than others, by how much.
     """
@@ -65,6 +74,7 @@ class Counter:
     count: Callable[[CodeType, int], object]
     jumped: Callable[[CodeType, int, int], object] | None = None
     elsewhere: Callable[[CodeType, int, int], object]
+    rest: Callable[[CodeType], None]
 
     def __init__(self) -> None:
         self.files: dict[str, list[int]] = {}

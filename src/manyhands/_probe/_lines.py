@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._probe import _cost
 from manyhands._probe._cost import Unavailable
-from manyhands._probe._counts import Exact
+from manyhands._probe._counts import Exact, told_of
 from manyhands._probe._sparing import Sparing
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ _MOST_TIME = 5_000_000  # nanoseconds, for looking what can be spared; what is l
 _MOST_CODES = 20_000  # that are armed at a time; functions that are sent by value are new code each time
 
 
-def free_tool() -> int:
-    """A tool number that is ours from now on.
+def free_tool(but: int = 0) -> int:
+    """A tool number that is ours from now on. ``but``: the one that is taken last.
 
     Raises:
         Unavailable: others have taken them.
     """
-    for tool in _TOOLS:
+    for tool in sorted(_TOOLS, key=lambda tool: tool == but):
         try:
             monitoring.use_tool_id(tool, _NAME)
         except ValueError:
@@ -73,7 +73,7 @@ class Means:
         self._finder: int | None = None  # is called when code starts for the first time; the same, if there is only one
         self._sparing: Sparing | None = None
         self.uncounted = 0
-        counter.elsewhere = _jumped(self._armed, counter)
+        counter.elsewhere, counter.rest = _jumped(self._armed, counter), self._disarm
 
     def start(self) -> None:
         """From now on lines are counted.
@@ -82,10 +82,11 @@ class Means:
             Unavailable: they cannot.
         """
         events = monitoring.events
-        self._tool = self._finder = free_tool()
+        # Code that has started is not told of any more under that number, unless it has run meanwhile.
+        self._tool = self._finder = free_tool(but=_State.finder)
         if _WITH_START:
             with contextlib.suppress(Unavailable):
-                self._finder = free_tool()
+                self._tool = free_tool()
         self._register(
             self._tool,
             {
@@ -99,6 +100,7 @@ class Means:
             self._sparing = self._counter.sparing = Sparing(self._armed, self._counter.count.__code__)
             self._register(self._tool, {events.RAISE: self._sparing.raised})
         monitoring.set_events(self._finder, events.PY_START | events.PY_RESUME)
+        _State.finder = self._finder
         for frame in list(sys._current_frames().values()):  # noqa: SLF001 - there is no other way
             while frame is not None:
                 self._started(frame.f_code, 0)
@@ -119,9 +121,10 @@ class Means:
             self._sparing.end()
         for each in {tool, finder}:
             monitoring.set_events(each, 0)
-        for code in self._codes():
-            monitoring.set_local_events(tool, code, 0)
         events = monitoring.events
+        for code in self._codes():
+            # Of what rests as well: only a change makes it forget that it is not to be told of.
+            list(map(monitoring.set_local_events, (tool, tool), (code, code), (events.LINE, 0)))
         for each in {tool, finder}:
             self._register(each, dict.fromkeys((events.LINE, events.JUMP, events.PY_START, events.PY_RESUME, events.RAISE)))
             monitoring.free_tool_id(each)
@@ -188,7 +191,7 @@ class Means:
         entry.events = self._events(code, entry)
         self._armed[number] = entry
         if self._sparing is not None:
-            self._tell_again(self._sparing.claim(code, _told_of(code)))
+            self._tell_again(self._sparing.claim(code, told_of(code)))
         self._arm(code)
 
     def _tell_again(self, numbers: list[int]) -> None:
@@ -219,6 +222,10 @@ class Means:
             monitoring.set_local_events(self._tool, code, 0)
 
 
+class _State:
+    finder = 0  # the number that was called last when code started
+
+
 class _Armed:
     """Code whose lines are counted.
 
@@ -242,12 +249,6 @@ class _Armed:
         """That an offset belongs to."""
         at = bisect.bisect_right(self.lines, offset, key=lambda entry: entry[0]) - 1
         return self.lines[at][1] if at >= 0 else 0
-
-
-def _told_of(code: CodeType) -> set[int]:
-    """Lines of code that may be told of: all but one that has only its beginning."""
-    begin = 2 * code.co_code[::2].find(_RESUME) + 2
-    return {line for _, end, line in code.co_lines() if line is not None and end > begin}
 
 
 def _jumped(armed: dict[int, _Armed], counter: Counter) -> Callable[[CodeType, int, int], object]:
