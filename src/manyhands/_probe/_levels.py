@@ -4,6 +4,18 @@
 ``touch``   which lines have run, and when first
 ``auto``    counted as long as that costs little, else estimated
 ``exact``   each line, each time
+
+What they cost, in times of unwatched (medians of ``python -m benchmarks.watching``, two busy processors):
+
+                                 Python 3.13                     3.12                        3.11
+                         sample touch auto  exact    sample touch auto  exact    sample touch auto  exact
+a loop of two lines        1.0   1.05  1.05  3.7       1.0   1.0   1.1   3.3       1.0   1.05  1.05  15
+a comprehension            1.0   1.0   1.05  3.7       1.0   1.0   1.05  3.3       1.0   1.0   1.0   5.6
+small functions            1.0   1.0   1.0   3.4       1.0   1.0   1.05  3.4       1.0   1.0   1.0   22
+work as programs do it     1.0   1.0   1.05  1.5       1.0   1.05  1.1   1.6       1.0   1.1   1.1   4.4
+
+"exact" begins at about twice that, until it is seen which lines are hot, and stays there for generators and coroutines. A loop in one line
+that does almost nothing costs 1.15 at level "auto" if its function has other lines: where it jumps to is looked up each time.
 """
 
 from __future__ import annotations

@@ -4,6 +4,8 @@ A trace function is called for each call of any function, and for each line of t
 to be counted: at level "auto", in windows some times a second, which the function itself closes when its budget is spent. The main thread
 is made to set it by a pending call of the interpreter's, which runs between two byte codes; other threads set it as they begin. A thread
 that has another trace function, of a debugger or of coverage, is left alone.
+
+At level "exact" it is set all the time, and costs what ``sys.settrace`` costs: see the table in :mod:`._levels`.
 """
 
 from __future__ import annotations
