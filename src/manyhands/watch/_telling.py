@@ -27,7 +27,7 @@ from manyhands._wire._cpus import cpu_count
 from manyhands.watch import _arguments
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Container, Iterator, Mapping
 
     from manyhands._engine._calls import PoolCall
     from manyhands._engine._pool import ProcessPool, Working
@@ -301,7 +301,7 @@ class Teller:
         now, done = time.monotonic_ns(), 0
         for worker, (tasks, busy) in list(work.items()):
             done += tasks
-            number = worker if isinstance(worker, int) else self.slot(str(worker), followed.begun)
+            number = worker if isinstance(worker, int) else self.slot(str(worker), followed.begun, work)
             with self._lock:
                 before = followed.told.setdefault(number, [0, 0, followed.begun])
                 count, lasted, since = tasks - before[0], busy - before[1], before[2]
@@ -335,14 +335,17 @@ class Teller:
         name = text(form.name(item))
         self.probe.write(told.RUNNING, working.since, working.pid, call << 32 | index & _LOW, name, text(arguments), batch.attempt)
 
-    def slot(self, name: str, begun: int) -> int:
-        """The number, as a worker, of a thread that runs tasks since then. That of one which has ended is given to the next."""
+    def slot(self, name: str, begun: int, others: Container[object] = ()) -> int:
+        """The number, as a worker, of a thread that runs tasks since then. That of one which has ended is given to the next.
+
+        ``others``: threads of the same call, which keep theirs: what each has done is told by their numbers.
+        """
         pid = self.probe.pid
         if name == "this thread":
             return pid
         if name not in self._slots:
             alive = {thread.name: thread.native_id for thread in threading.enumerate()}
-            free = next((slot for slot, before in enumerate(self._slots) if before not in alive), len(self._slots))
+            free = next((slot for slot, before in enumerate(self._slots) if before not in alive and before not in others), len(self._slots))
             self._slots[free : free + 1] = [name]
             number = (free + 1) << _SLOT | pid
             label = self.probe.text(f"thread {free}")
