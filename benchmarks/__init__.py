@@ -11,6 +11,8 @@
 ``failures``       one bad task, and a parent that is killed: ``python -m benchmarks.failures``
 ``misdeeds``       the bad tasks
 ``orphans``        what is left after the parent was killed
+``watching``       what watching costs, by level of lines; ``watched_work``: what is watched
+``watched_engine`` the engine, watched and not, and the observer
 =================  ==================================================================
 
 Figures mean something only beside the figures of the same run: machines differ, and so do their hours.

@@ -22,11 +22,15 @@ CANCEL, PAUSE, RESUME, RESTART = DEEDS = ("cancel", "pause", "resume", "restart"
 
 
 class Controlling:
-    """See the module."""
+    """See the module.
+
+    Attributes:
+        pausing: who is to be stopped soon.
+    """
 
     def __init__(self, dispatcher: Dispatcher) -> None:
+        self.pausing: list[Peer] = []
         self._dispatcher = dispatcher
-        self._pausing: list[Peer] = []  # that are to be stopped soon
         self._paused: set[Peer] = set()
         self.endings: list[None] = []  # one for each thread that waits for the pool to end what it does: nobody is paused meanwhile
 
@@ -75,7 +79,7 @@ class Controlling:
         if worker.window and worker.window[0].ordinal + worker.window[0].done < started:
             peer.ask_for_results()
         self._paused.add(peer)
-        self._pausing.append(peer)
+        self.pausing.append(peer)
         peer.stop_at = now + _GRACE if worker.window else now
         self._tell(peer, is_paused=True)
         if self.endings:  # just now, and whoever ends it may not have seen this one
@@ -88,8 +92,8 @@ class Controlling:
 
     def _let_go(self, peer: Peer) -> bool:
         """Whether it was paused, and is there: another process may have the number of one that has ended."""
-        if peer in self._pausing:
-            self._pausing.remove(peer)
+        if peer in self.pausing:
+            self.pausing.remove(peer)
         if peer not in self._paused:
             return False
         self._paused.discard(peer)
@@ -120,19 +124,14 @@ class Controlling:
 
     def stop_due(self, now: int) -> None:
         """Stop those that have had their time."""
-        for peer in [peer for peer in self._pausing if peer.stop_at <= now]:
-            self._pausing.remove(peer)
+        for peer in [peer for peer in self.pausing if peer.stop_at <= now]:
+            self.pausing.remove(peer)
             if self._is_there(peer):
                 peer.stand_still()
 
-    @property
-    def busy(self) -> bool:
-        """Whether any is to be stopped."""
-        return bool(self._pausing)
-
-    def wake_at(self) -> int | None:
+    def wake_at(self) -> int:
         """When the next of them is to be stopped."""
-        return min((peer.stop_at for peer in self._pausing), default=None)
+        return min(peer.stop_at for peer in self.pausing)
 
     def leaves(self, peer: Peer) -> None:
         """It is told to."""
@@ -142,4 +141,4 @@ class Controlling:
     def forget_all(self) -> None:
         """They have been killed."""
         self._paused.clear()
-        self._pausing.clear()
+        self.pausing.clear()

@@ -97,7 +97,7 @@ class Dispatcher:
         """Whether there is anything to drive for."""
         if self.ended:
             return False
-        return self.working() or self.controlling.busy or any(worker.retiring for worker in list(self.scheduler.workers.values()))
+        return self.working() or bool(self.controlling.pausing) or any(worker.retiring for worker in list(self.scheduler.workers.values()))
 
     def working(self) -> bool:
         """Whether any task has not ended, or its result has not been handed out; for others than the driver it may seem so or not."""
@@ -170,7 +170,8 @@ class Dispatcher:
             for action in actions:
                 self._perform(action, now)
         self.crew.kill_overdue(now)
-        self.controlling.stop_due(now)
+        if self.controlling.pausing:
+            self.controlling.stop_due(now)
         self.crew.flush()
         self.hungry = self.scheduler.hungry
 
@@ -310,7 +311,9 @@ class Dispatcher:
         if timeout == 0:
             return 0
         now = time.monotonic_ns()
-        times = [when for when in (self.crew.wake_at(), self.controlling.wake_at(), self.scheduler.wake_at(now)) if when is not None]
+        times = [when for when in (self.crew.wake_at(), self.scheduler.wake_at(now)) if when is not None]
+        if self.controlling.pausing:
+            times.append(self.controlling.wake_at())
         if times:
             left = max(0.0, (min(times) - now) / NS)
             return left if timeout is None else min(left, timeout)
