@@ -541,3 +541,24 @@ def test_the_files_of_an_observer_are_for_their_user_alone():
     assert set(modes) == {"s", "page", "lock", "log"}
     assert all(mode & 0o077 == 0 for mode in modes.values())
     assert facts["url"].startswith("http://127.0.0.1:")
+
+
+def test_pools_of_the_standard_library_are_shown_of_a_program_that_asks_to_be_watched(tmp_path):
+    enough = tmp_path / "enough"
+    os.mkfifo(enough)
+    code = f"""
+import multiprocessing
+context = multiprocessing.get_context("fork")
+with context.Pool(2) as pool:
+    pool.map(abs, range(10), chunksize=1)
+    open({str(enough)!r}).read()
+watching.stop()
+print([name for name in os.environ if name.startswith("MANYHANDS_WATCH")])
+with context.Pool(1) as pool:
+    print(pool.map(abs, [-1]))
+"""
+    with watched(code) as (process, page):
+        run = page.until(lambda run: run if run["done"] == 10 else None)
+        assert sum(lane["tasks"] for lane in run["lanes"]) == 10
+        enough.write_text("yes")
+        assert process.stdout.read() == "[]\n[1]\n"

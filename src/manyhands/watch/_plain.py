@@ -1,8 +1,8 @@
 """Programs that use ``multiprocessing`` and ``concurrent.futures`` as they are: what their pools and processes do is told as well.
 
-Under ``manyhands run``, what their workers call is replaced by what tells of it: the functions that take tasks from queues, and that
-which every process of ``multiprocessing`` begins with. Children that are forked have it from their parent; others are told by what they
-are started with, and a fork server by its environment.
+From when the program is watched on, what their workers call is replaced by what tells of it: the functions that take tasks from queues, and
+that which every process of ``multiprocessing`` begins with. Children that are forked have it from their parent; others are told by what
+they are started with, and a fork server by its environment.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ _LOOKED_AT = 100  # calls that wait; of the others, as many are taken for grante
 
 class _State:
     has_begun = False
+    looks = False  # at pools of this process
     boundaries: list[CodeType] = []  # noqa: RUF012 - of this process alone
 
 
@@ -55,9 +56,17 @@ def begin() -> None:
     if probe is None:
         return
     os.environ[_probe.ADDRESS], os.environ[RUN] = probe.address, str(probe.about["run"])
+    if not _state.looks:
+        _state.looks = True
+        _joined.when_begun(_look_at_pools)
+        os.register_at_fork(after_in_child=_forget_pools)
     _replace()
-    _joined.when_begun(_look_at_pools)
-    os.register_at_fork(after_in_child=_forget_pools)
+
+
+def end() -> None:
+    """Processes that are started from now on are not watched. What has been replaced stays, and tells nothing."""
+    for variable in (_probe.ADDRESS, RUN):
+        os.environ.pop(variable, None)
 
 
 def begin_in_child() -> None:

@@ -289,6 +289,8 @@ def leave(state: str, how: str) -> None:
     try:
         probe, joined, run, _watched.joining = _probe.here(), _watched.joining, _run_of_program(), None
         _telling.end()
+        if (plain := sys.modules.get("manyhands.watch._plain")) is not None:
+            plain.end()
         if probe is not None:
             probe.tell({"bye": state, "how": how})
         _probe.stop()  # also one whose observer has gone

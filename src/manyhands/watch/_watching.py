@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Literal
 
 from manyhands._probe import _probe
-from manyhands.watch import _choices, _notebook, _starting
+from manyhands.watch import _choices, _notebook, _plain, _starting
 
 if TYPE_CHECKING:
     import os
@@ -136,6 +136,7 @@ def watch(
         save=save,
     )
     watching = Watching(begin(choices))
+    _plain.begin()
     if _notebook.is_one():
         watching.show()
     return watching
