@@ -270,7 +270,7 @@ def test_the_file(folder):
     assert os.stat(folder).st_mode & 0o077 == 0
     data = Path(path).read_bytes()
     magic, version, length = struct.unpack_from("<8sIQ", data)
-    header = json.loads(data[20 : 20 + length])
+    header = json.loads(data[28 : 28 + length])
     assert (magic, version) == (b"\x89MHR\r\n\x1a\n", 1)
     assert header["cwd"] == os.getcwd()
     assert header["manyhands"] == manyhands.__version__
@@ -371,6 +371,16 @@ def test_a_file_that_was_overwritten(saved):
     Path(saved).write_bytes(data)
     with pytest.raises(StoreCorrupt, match="do not agree with their checksum"):
         manyhands.replay(saved).run()
+
+
+def test_a_header_that_was_overwritten(saved, command):
+    data = bytearray(Path(saved).read_bytes())
+    at = data.index(b'"traceback"')
+    data[at + 1] ^= 1  # it is still JSON
+    Path(saved).write_bytes(data)
+    status, said = command(saved, "--show")
+    assert status == 2
+    assert "its header" in said
 
 
 def test_a_file_of_a_later_version(saved, command):
@@ -540,6 +550,12 @@ def test_a_task_that_ends_its_process(folder, command):
     done = replayed(only(folder))
     assert done.returncode == -signal.SIGKILL
     assert "may end this process as well; --isolated" in done.stderr
+
+
+def test_a_task_that_raises_what_ctrl_c_does(folder):
+    _, task = failed(folder, end, ["interrupt"])
+    done = replayed(task.path)
+    assert (done.returncode, done.stdout.splitlines()[-1]) == (1, "The same error as then.")
 
 
 def test_show_runs_nothing(folder, tmp_path, command):

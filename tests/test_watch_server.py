@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import linecache
 import os
+import resource
+import socket
 import threading
 import time
 from pathlib import Path
@@ -15,8 +18,8 @@ import waiting
 
 import manyhands
 from manyhands._probe import _probe
-from manyhands.watch import _commands
-from manyhands.watch.observer import _broadcast, _questions, _sources, _static
+from manyhands.watch import _commands, _starting
+from manyhands.watch.observer import _broadcast, _questions, _server, _sources, _static
 from manyhands.watch.observer._keys import Admitted, Entered, Keys, Refused, Request, hosts_of
 from manyhands.watch.observer._model import Run
 
@@ -239,6 +242,7 @@ def test_what_is_asked_for_wrongly_is_told_so(page):
         "/timeline?run=x": 404,
         f"/timeline?run={run}&from=x": 400,
         f"/timeline?run={run}&width=nan": 400,
+        f"/timeline?run={run}&width=inf": 200,
         f"/stack?run={run}&pid=1": 404,
         f"/stack?run={run}": 400,
         f"/source?run={run}&file=0&pid=1": 404,
@@ -317,6 +321,48 @@ def test_code_that_was_typed_is_shown(page):
         shown = page.get(f"/source?run={run}&file={file}").json()
     assert (shown["lines"], shown["runnable"]) == (text.split("\n"), [1, 2])
     del linecache.cache["<typed>"]
+
+
+def test_names_that_are_no_text_are_shown(page, monkeypatch):
+    path = "<\udcff>"  # as in names of files that are not in UTF-8
+    names = {}
+    monkeypatch.setitem(linecache.cache, path, (0, None, ["def typed(spin, enough): return spin(enough)\n"], path))
+    exec(compile("def typed(spin, enough): return spin(enough)\n", path, "exec"), names)
+    page.enter()
+    with at_work(names["typed"], spin):
+        run, file = file_of(page, path)
+        assert page.get(f"/source?run={run}&file={file}").json()["path"] == path
+        assert path in {each["path"] for each in page.get(f"/files?run={run}").json()}
+
+
+def test_others_who_connect_and_say_nothing_keep_nobody_out(page):
+    page.enter()
+    with contextlib.ExitStack() as stack, contextlib.closing(page.events()) as events:
+        next(events)  # what is under way goes on
+        host, _, port = page.host.partition(":")
+        silent = [stack.enter_context(socket.create_connection((host, int(port)), 10)) for _ in range(_server.MOST_CONNECTIONS + 20)]
+        assert page.get("/files?run=x").status == 404
+        for each in silent[:20]:
+            with contextlib.suppress(ConnectionResetError):
+                assert each.recv(1) == b""
+        next(events)
+        files = len(os.listdir(f"/proc/{observer()}/fd"))
+    assert files < _server.MOST_CONNECTIONS + 50
+
+
+def test_the_observer_may_have_many_files_open_where_the_program_may_not():
+    before, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (256, most))
+    try:
+        with manyhands.watch(browser=False):
+            assert resource.prlimit(observer(), resource.RLIMIT_NOFILE)[0] == min(1 << 16, most)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before, most))
+
+
+def observer():
+    """Its process id."""
+    return json.loads(Path(_starting.folder(), _commands.PAGE).read_text())["pid"]
 
 
 def test_events_come_while_somebody_looks(page):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import observed
 import pytest
 
@@ -321,6 +323,37 @@ def test_a_worker_that_dies_says_how_and_its_arguments_are_not_shown(tmp_path):
     assert error["kind"] == "WorkerDied"
     assert "task 0: work" in error["message"]
     assert "hidden" not in error["message"]
+
+
+@pytest.mark.parametrize("arguments", [True, False])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "manyhands.map(end, SECRET, workers=1)",  # the program ends by it
+        "manyhands.map(outer, [end], workers=1, errors='return')",
+        "manyhands.map(outer, [fail], ['threads'], workers=1, errors='return')",
+    ],
+)
+def test_what_errors_of_manyhands_say_of_arguments_is_not_shown(tmp_path, call, arguments):
+    code = f"""
+    import os, sys, manyhands
+    SECRET = [("hid" + "den)\\n", 2)]
+    sys.excepthook = print
+
+    def end(text):
+        os._exit(3)
+
+    def fail(text):
+        raise ValueError("no")
+
+    def outer(function, backend="processes"):
+        manyhands.map(function, SECRET, workers=1, backend=backend)
+
+    {call}
+    """
+    told = json.dumps(observed.ended(tmp_path, code, arguments=arguments))
+    assert ("hidden" in told) == arguments
+    assert ("fail(...)" in told or "end(...)" in told) != arguments
 
 
 def test_a_worker_whose_task_is_cancelled_has_not_died(tmp_path):

@@ -2,14 +2,15 @@
 
 ::
 
-    magic 89 "MHR" 0d 0a 1a 0a │ version │ length of the header
+    magic 89 "MHR" 0d 0a 1a 0a │ version │ length of the header │ xxh3 of the header
     header    JSON; its "parts" say what follows: name, length of the payload, length and kind of each buffer
     parts     payload and buffers of each, one behind the other
     checksum  xxh3 of all that │ "MHR.end\\n"
 
 Numbers are little-endian. The place of the header is the same in all versions, so that any can tell which one is needed.
 
-**Guarantees**: the header is read without unpickling anything; parts are given only if they agree with the checksum.
+**Guarantees**: the header is read without unpickling anything, and given only if it agrees with its checksum; so are parts, with that at
+the end.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 MAGIC = b"\x89MHR\r\n\x1a\n"
 END = b"MHR.end\n"
 VERSION = 1
-_HEAD = struct.Struct("<8sIQ")
+_HEAD = struct.Struct("<8sIQQ")
 _TAIL = struct.Struct("<Q8s")
 _LONGEST = 1 << 28  # of a header
 _STEP = 1 << 20
@@ -67,7 +68,7 @@ def write(fd: int, header: dict[str, Any], parts: Sequence[Part]) -> None:
     ]
     text = json.dumps({**header, "parts": told}).encode()
     checksum = xxhash.xxh3_64()
-    for piece in (_HEAD.pack(MAGIC, VERSION, len(text)), text, *_pieces(parts)):
+    for piece in (_HEAD.pack(MAGIC, VERSION, len(text), xxhash.xxh3_64_intdigest(text)), text, *_pieces(parts)):
         checksum.update(piece)
         _write_all(fd, piece)
     _write_all(fd, _TAIL.pack(checksum.intdigest(), END))
@@ -122,12 +123,14 @@ def _header(file: Any, path: str) -> tuple[dict[str, Any], bytes]:
     head = file.read(_HEAD.size)
     if len(head) < _HEAD.size or not head.startswith(MAGIC):
         raise CannotReplay(path, "it is no file that record_failures= has written", "give one of the files in that folder, *.replay")
-    _, version, length = _HEAD.unpack(head)
+    _, version, length, digest = _HEAD.unpack(head)
     size = os.fstat(file.fileno()).st_size
     if length > min(_LONGEST, size):
         raise _damaged(path, "its header", "it is cut short")
     text = file.read(length)
     try:
+        if xxhash.xxh3_64_intdigest(text) != digest:
+            raise ValueError("other than it was written")
         header = json.loads(text)
         by = header["manyhands"]
         expected = 0 if version != VERSION else _size(header) + len(head) + length

@@ -132,11 +132,13 @@ def _run(task: FailedTask, *, post_mortem: bool, at_start: bool) -> int:
                 task.check_result(result)
         else:
             result = task.run()
-    except (KeyboardInterrupt, CannotReplay, StoreCorrupt):
+    except (CannotReplay, StoreCorrupt):
         raise
     except bdb.BdbQuit:
         return 1
-    except BaseException as error:  # noqa: BLE001 - whatever it raises is what is to be seen, sys.exit() too
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and not task.is_same(error):  # Ctrl-C; all else is what is to be seen, sys.exit() too
+            raise
         _tell_failure(task, error)
         if post_mortem:
             _debugging.post_mortem(error)

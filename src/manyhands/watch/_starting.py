@@ -23,6 +23,7 @@ from manyhands.progress import is_terminal
 from manyhands.sharing import _folder
 from manyhands.watch import _choices, _commands, _notebook, _showing
 from manyhands.watch import _joined as _telling
+from manyhands.watch._hiding import without_arguments
 from manyhands.watch._origin import Part
 
 if TYPE_CHECKING:
@@ -292,7 +293,7 @@ def leave(state: str, how: str) -> None:
         if (plain := sys.modules.get("manyhands.watch._plain")) is not None:
             plain.end()
         if probe is not None:
-            probe.tell({"bye": state, "how": how})
+            probe.tell({"bye": state, "how": how if probe.wants.get("arguments") else without_arguments(how)})
         _probe.stop()  # also one whose observer has gone
         _say_summary(run)
         if probe is not None and _state.saving and joined is not None:

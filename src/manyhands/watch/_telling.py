@@ -25,6 +25,7 @@ from manyhands._engine import _calls, _futures, _watched
 from manyhands._probe import _segment as told
 from manyhands._wire._cpus import cpu_count
 from manyhands.watch import _arguments
+from manyhands.watch._hiding import without_arguments
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Iterator, Mapping
@@ -177,7 +178,7 @@ class Teller:
         self.probe.write(told.TASK_FAILED, at, event.call, attempt & _MOST, self.probe.text(key), place, begun)
 
     def _message(self, event: events.TaskFailed) -> str:
-        """The text of an error. In those of manyhands there are the arguments of the task."""
+        """The text of an error. In those of manyhands there are the arguments of the task, which here are known to the letter."""
         text = text_of(event.error)
         if self.probe.wants.get("arguments") or not isinstance(event.error, errors.ManyhandsError):
             return text
@@ -186,14 +187,19 @@ class Teller:
     def error(self, error: BaseException, function: str, message: str, *, trace: str = "") -> str:
         """Tell of an error, in full if it is the first of its kind; the text that it is known by. ``trace``: its traceback, if known."""
         kind = type(error).__name__
+        message = self._told(message)
         key = f"{kind}: {_NUMBERS.sub('#', message)[:300]}"
         if key not in self._errors and len(self._errors) >= _MOST_ERRORS:
             key = f"{kind}: others"
         if key not in self._errors:
             self._errors.add(key)
             said = {"error": kind, "message": message[:2000], "key": key, "function": function}
-            self.probe.tell({**said, "traceback": (trace or _traceback_of(error)).strip(' "\n')[-_LONGEST:]})
+            self.probe.tell({**said, "traceback": self._told(trace or _traceback_of(error)).strip(' "\n')[-_LONGEST:]})
         return key
+
+    def _told(self, text: str) -> str:
+        """A text as it may be shown."""
+        return text if self.probe.wants.get("arguments") else without_arguments(text)
 
     def _begin(self, number: int, begun: int) -> Followed:
         return self._followed.setdefault(number, Followed(number, begun))

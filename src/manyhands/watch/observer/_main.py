@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import importlib.util
 import json
 import os
+import resource
 import secrets
 import signal
 import socket
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE)  # Ctrl-C in the terminal is for the program
-
+_FILES = 1 << 16  # that may be open
 
 _UNKNOWN = "the observer does not know of it"
 
@@ -52,6 +54,7 @@ def run(said: int, folder: str, settings: str) -> None:
     os.chdir("/")
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
+    _allow_many_files()
     chosen = Settings(**json.loads(settings))
     try:
         page = bound(chosen.host, chosen.port)
@@ -61,7 +64,24 @@ def run(said: int, folder: str, settings: str) -> None:
     asyncio.run(_observe(said, folder, chosen, page, _listen(folder)))
 
 
+def _allow_many_files() -> None:
+    """Each process that is watched takes up to three descriptors, whatever the program that has started the observer may have itself."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _FILES if most == resource.RLIM_INFINITY else min(_FILES, most)
+    if now != resource.RLIM_INFINITY and now < wanted:
+        with contextlib.suppress(OSError, ValueError):  # the system knows a limit of its own
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+
+
+def _complain(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Into the log; but not that no descriptors are left for another connection, which asyncio says again and again."""
+    error = context.get("exception")
+    if not isinstance(error, OSError) or error.errno not in {errno.EMFILE, errno.ENFILE}:
+        loop.default_exception_handler(context)
+
+
 async def _observe(said: int, folder: str, settings: Settings, page: socket.socket, listening: socket.socket) -> None:
+    asyncio.get_running_loop().set_exception_handler(_complain)
     life = Life(settings.stays)
     hub = Hub(listening)
     site = Site(hub, settings.host, page, life)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from manyhands.watch.observer import _control, _exports, _questions, _stack
 from manyhands.watch.observer._saving import in_turn
@@ -31,6 +32,9 @@ if TYPE_CHECKING:
     from manyhands.watch.observer._keys import Keys
     from manyhands.watch.observer._model import Run
 
+MOST_CONNECTIONS = 100
+_WAITING = 1024
+_AT_ONCE = 32  # connections that are let in before the next look at how many there are
 _LONGEST_POST = 1 << 16
 _WIDEST = 10_000  # pixels of a timeline
 _NOT_BUILT = "The files of the page are not in this installation of manyhands.\n"
@@ -53,16 +57,41 @@ def application(hub: Hub, broadcast: Broadcast, keys: Keys, admitted: Callable[[
     return Guard(Starlette(routes=routes, exception_handlers={HTTPException: _told}), keys, admitted)
 
 
+class Door(H11Protocol):
+    """A connection. There are so many at most: everybody on the machine can connect, and need not say anything. Whoever comes then takes
+    the place of who has been there longest without a request under way; so descriptors are left for the processes that are watched.
+    """
+
+    since = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as above
+        """Somebody has come."""
+        super().connection_made(transport)
+        self.since = time.monotonic()
+        if len(self.connections) > MOST_CONNECTIONS:
+            idle = [each for each in self.connections if isinstance(each, Door) and each is not self and each.is_idle]
+            leaving = min(idle, key=lambda each: each.since, default=self)
+            leaving.transport.abort()
+            self.connections.discard(leaving)  # at once: others may come before it has gone
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request of it is answered just now."""
+        return self.cycle is None or self.cycle.response_complete
+
+
 async def serve(app: ASGIApp, listening: socket.socket) -> None:
     """Serve, until cancelled.
 
     ``uvicorn.Server.serve`` would take over the signals, and wake up ten times a second to see whether it should end.
     """
-    config = uvicorn.Config(app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False)
+    kinds: dict[str, Any] = {"http": Door, "ws": "none", "lifespan": "off"}
+    config = uvicorn.Config(app, **kinds, backlog=_AT_ONCE, log_config=None, access_log=False, server_header=False)
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     await server.startup(sockets=[listening])
+    listening.listen(_WAITING)  # more may wait than are let in at a time
     try:
         await asyncio.Event().wait()
     finally:
@@ -105,7 +134,7 @@ class Pages:
     async def timeline(self, request: Request) -> Response:
         """Tasks over time, in as much detail as a picture so wide can show."""
         begin, end = _number(request, "from", 0.0), _number(request, "to", float("inf"))
-        width = min(_WIDEST, max(1, int(_number(request, "width", 1000.0))))
+        width = int(min(_WIDEST, max(1.0, _number(request, "width", 1000.0))))
         return _json(_questions.timeline(self._run(request), begin, end, width, time.monotonic_ns()))
 
     async def history(self, request: Request) -> Response:
@@ -200,7 +229,8 @@ async def _posted(request: Request) -> dict[str, Any]:
 
 
 def _json(value: object) -> Response:
-    return JSONResponse(value)
+    """In ASCII: names of files and functions may hold what is no text in UTF-8 (``JSONResponse`` fails by it)."""
+    return Response(json.dumps(value, allow_nan=False, separators=(",", ":")), media_type="application/json")
 
 
 def _number(request: Request, name: str, default: float) -> float:
