@@ -27,6 +27,7 @@ MANY = 1 << 17  # for a program, which tells of all tasks, also while the observ
 _RECORD = struct.Struct("<8Q")
 _HEADER = 4096
 _SIZES = {_HEADER + records * _RECORD.size: records for records in (RECORDS, MANY)}
+_AT_ONCE = 256  # records that are copied together
 _MASK = (1 << 64) - 1
 
 # Words of the header.
@@ -140,14 +141,18 @@ class Reader:
         if head - self._at > self._records:
             self._skip_to(head - self._records)
         while self._at < head:
-            *fields, kind, number = _RECORD.unpack_from(self._map, _HEADER + (self._at % self._records) * 64)
-            if number <= self._at:  # not there yet
-                return
-            if number > self._at + 1 or self._words[HEAD] - self._at > self._records:  # written over, perhaps while it was read
-                self._skip_to(max(self._at + 1, self._words[HEAD] - self._records + self._records // 8))
-                continue
-            self._at += 1
-            yield Record(kind, *fields)
+            place = self._at % self._records
+            begin = _HEADER + place * 64
+            copied = self._map[begin : begin + min(head - self._at, self._records - place, _AT_ONCE) * 64]
+            kept = self._words[HEAD] - self._records  # what comes before that has been written over, perhaps while it was copied
+            for *fields, kind, number in _RECORD.iter_unpack(copied):
+                if number <= self._at:  # not there yet
+                    return
+                if number > self._at + 1 or self._at < kept:
+                    self._skip_to(max(self._at + 1, kept + self._records // 8))
+                    break
+                self._at += 1
+                yield Record(kind, *fields)
 
     def _skip_to(self, number: int) -> None:
         self.lost += number - self._at

@@ -139,11 +139,14 @@ class Call:
 
     def worked(self, worker: int, first: int, count: int, busy: int) -> None:
         """Tasks have ended in a worker, well or badly."""
-        work = self.work.setdefault(worker, [0, 0])
+        work = self.work.get(worker)
+        if work is None:
+            work = self.work[worker] = [0, 0]
         work[0] += count
         work[1] += busy
         self.spread.note(count, busy)
-        self.slowest = max(self.slowest, (busy // count, first))
+        if (each := busy // count) >= self.slowest[0]:
+            self.slowest = max(self.slowest, (each, first))
 
     def progressed(self, at: int, done: int, failed: int) -> None:
         """So many have ended, altogether."""

@@ -115,6 +115,8 @@ class Process:
         self.watching_thread = 0  # its number
         self._stack_parts: dict[int, list[str]] = {}  # of what has been asked for and is not complete
         self._questions = 0
+        self._functions: dict[int, tuple[Text, int]] = {}
+        self._places: dict[int, tuple[Place, ...]] = {}
         self.figures: tuple[int, ...] = (0,) * told.FIGURES
         self.memory = 0
         self.cpu = 0.0
@@ -220,7 +222,12 @@ class Process:
 
     def places(self, stack: int) -> tuple[Place, ...]:
         """Files and lines of a stack, the innermost first."""
-        return tuple((path, line) for path, line, _ in self.frames(stack))
+        found = self._places.get(stack)
+        if found is None:
+            found = tuple((path, line) for path, line, _ in self.frames(stack))
+            if stack in self.stacks and all(code in self.codes for code, _ in self.stacks[stack]):  # else more may be told of it
+                self._places[stack] = found
+        return found
 
     def frames(self, stack: int) -> list[tuple[str, int, str]]:
         """Files, lines and names of a stack, the innermost first. What is done inside of manyhands for the user's code is not shown."""
@@ -299,10 +306,10 @@ class Process:
 
     def _tasks_done(self, record: Record) -> None:
         run = self.run
-        worker, function = record.c >> 32, self.text(record.c & _LOW)
+        worker, (function, number) = record.c >> 32, self._function(record.c & _LOW)
         first, count = record.b >> 32, record.b & _LOW
         call = self._call(record.a, record.d) if record.a else None
-        run.timeline(worker).add(record.d, record.at, count=count, function=run.function(function), first=first, busy=record.e)
+        run.timeline(worker).add(record.d, record.at, count=count, function=number, first=first, busy=record.e)
         run.ended_before(worker, record.at)
         if call is None:
             run.loose_done(record.at, count, record.d)
@@ -314,9 +321,9 @@ class Process:
 
     def _task_failed(self, record: Record) -> None:
         run = self.run
-        worker, function, index = record.d >> 32, self.text(record.d & _LOW), record.b >> 16
+        worker, (function, number), index = record.d >> 32, self._function(record.d & _LOW), record.b >> 16
         if record.e:
-            run.timeline(worker).add(record.e, record.at, function=run.function(function), flags=FAILED, first=index)
+            run.timeline(worker).add(record.e, record.at, function=number, flags=FAILED, first=index)
             run.ended_before(worker, record.at)
         call = self._call(record.a, record.e or record.at) if record.a else run.loose
         if not record.a:
@@ -327,6 +334,14 @@ class Process:
             run.longest.note(max(0, record.at - record.e), index, worker, function)
         failed = FailedTask(record.at, worker, index, record.b >> 1 & 0x7FFF, bool(record.b & 1))
         run.later.append((self.text(record.c), lambda key: run.note_failure(key, failed)))
+
+    def _function(self, number: int) -> tuple[Text, int]:
+        """The name of a function, and its number in timelines."""
+        known = self._functions.get(number)
+        if known is None:
+            name = self.text(number)
+            known = self._functions[number] = name, self.run.function(name)
+        return known
 
     # ------------------------------------------------------------ calls and workers
 

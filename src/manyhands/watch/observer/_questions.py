@@ -62,13 +62,14 @@ def _quickest(run: Run) -> list[float]:
 
 
 def _bars(run: Run, bars: Iterable[Bar], by_name: list[int], most: list[float]) -> list[list[float]]:
-    found = []
-    for bar in bars:
-        if bar.function >= len(by_name):  # of a task that has ended since
+    found: list[list[float]] = []
+    begun, functions = run.begun, len(by_name)
+    for begin, end, busy, count, function, flags, first in bars:
+        if function >= functions:  # of a task that has ended since
             continue
-        flags = bar.flags | (CACHED if bar.busy < most[bar.function] * bar.count else 0)
-        times = [round((at - run.begun) / NS, 6) for at in (bar.begin, bar.end)]
-        found.append([*times, round(bar.busy / NS, 9), bar.count, by_name[bar.function], flags, bar.first])
+        flags |= CACHED if busy < most[function] * count else 0
+        times = round((begin - begun) / NS, 6), round((end - begun) / NS, 6), round(busy / NS, 9)
+        found.append([*times, count, by_name[function], flags, first])
     return found
 
 

@@ -85,7 +85,7 @@ async def serve(app: ASGIApp, listening: socket.socket) -> None:
 
     ``uvicorn.Server.serve`` would take over the signals, and wake up ten times a second to see whether it should end.
     """
-    kinds: dict[str, Any] = {"http": Door, "ws": "none", "lifespan": "off"}
+    kinds: dict[str, Any] = {"http": Door, "ws": "none", "lifespan": "off", "proxy_headers": False}
     config = uvicorn.Config(app, **kinds, backlog=_AT_ONCE, log_config=None, access_log=False, server_header=False)
     config.load()
     server = uvicorn.Server(config)

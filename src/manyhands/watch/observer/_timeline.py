@@ -6,6 +6,8 @@ largest blocks that are narrower than a pixel of it, so that it takes as long as
 
 from __future__ import annotations
 
+import functools
+import operator
 from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
@@ -42,14 +44,19 @@ class Bar(NamedTuple):
 
 def merged(bars: list[Bar]) -> Bar:
     """One in the place of several, which are in order."""
-    longest = max(bars, key=lambda bar: bar.busy)
-    flags = 0
-    for bar in bars:
+    begin, end, busy, count, function, flags, first = bars[0]
+    if len(bars) == 1:
+        return bars[0]
+    longest = busy
+    for bar in bars[1:]:
+        begin = min(begin, bar.begin)
+        end = bar.end
+        busy += bar.busy
+        count += bar.count
         flags |= bar.flags
-    count = min(_MOST, sum([bar.count for bar in bars]))
-    return Bar(
-        min([bar.begin for bar in bars]), bars[-1].end, sum([bar.busy for bar in bars]), count, longest.function, flags, bars[0].first
-    )
+        if bar.busy > longest:
+            longest, function = bar.busy, bar.function
+    return Bar(begin, end, busy, min(_MOST, count), function, flags, first)
 
 
 class _Row:
@@ -64,12 +71,22 @@ class _Row:
     def __len__(self) -> int:
         return len(self.end)
 
-    def add(self, bar: Bar) -> None:
-        self.begin.append(bar.begin)
-        self.end.append(bar.end)
-        self.busy.append(bar.busy)
-        self.what.append(bar.function << 40 | min(bar.count, _MOST) << 8 | bar.flags)
-        self.first.append(bar.first)
+    def add(self, begin: int, end: int, busy: int, what: int, first: int) -> None:
+        """One bar more, as it is stored: for each task, and each block, no object is made."""
+        self.begin.append(begin)
+        self.end.append(end)
+        self.busy.append(busy)
+        self.what.append(what)
+        self.first.append(first)
+
+    def block(self) -> tuple[int, int, int, int, int]:
+        """The last bars as one, as it is stored: what :func:`merged` makes of them."""
+        busy, what = self.busy[-_TOGETHER:], self.what[-_TOGETHER:]
+        count = sum([each >> 8 & _MOST for each in what])
+        function = what[busy.index(max(busy))] >> 40
+        flags = functools.reduce(operator.or_, what) & 0xFF
+        packed = function << 40 | min(count, _MOST) << 8 | flags
+        return min(self.begin[-_TOGETHER:]), self.end[-1], sum(busy), packed, self.first[-_TOGETHER]
 
     def __getitem__(self, index: int) -> Bar:
         what = self.what[index]
@@ -100,28 +117,33 @@ class Timeline:
     @property
     def end(self) -> int:
         """When the last of them ended."""
-        return self._rows[0].end[-1] if len(self) else 0
+        ends = self._rows[0].end
+        return ends[-1] if ends else 0
 
     def add(
         self, begin: int, end: int, *, count: int = 1, function: int = 0, flags: int = 0, first: int = 0, busy: int | None = None
     ) -> None:
         """Tasks have ended. Whatever tells of it, they are kept in the order of their ends."""
-        self.count += count
-        end = max(end, self.end)
-        begin = min(begin, end)
+        row = self._rows[0]
+        if row.end and end < row.end[-1]:
+            end = row.end[-1]
+        if begin > end:
+            begin = end
         took = end - begin if busy is None else busy
+        self.count += count
         self.busy += took
-        self._rows[0].add(Bar(begin, end, took, count, function, flags, first))
-        self._make_blocks()
+        row.add(begin, end, took, function << 40 | (count if count < _MOST else _MOST) << 8 | flags, first)
+        if not len(row.end) % _TOGETHER:
+            self._make_blocks()
 
     def _make_blocks(self) -> None:
         level = 0
         while len(self._rows[level]) % _TOGETHER == 0:
-            row = self._rows[level]
+            block = self._rows[level].block()
             level += 1
             if level == len(self._rows):
                 self._rows.append(_Row())
-            self._rows[level].add(merged([row[index] for index in range(len(row) - _TOGETHER, len(row))]))
+            self._rows[level].add(*block)
 
     def tasks(self) -> Iterator[Bar]:
         """All of them, in the order of their ends; those that were told of together as one."""
