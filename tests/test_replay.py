@@ -424,6 +424,19 @@ def outer(number):
 def size(name):
     with open(name) as file:
         return len(file.read())
+
+class Number:
+    def __init__(self, value):
+        self.value = value
+
+def checked(function):
+    def inner(number):
+        return function(number)
+    return inner
+
+@checked
+def inverse(number):
+    return 1 / number.value
 """
 SCRIPT = """
 import os, sys
@@ -444,6 +457,7 @@ results = manyhands.map(check, [Point(1), Point(5)], errors="return", record_fai
 results += manyhands.map(rates.work, [7], errors="return", record_failures="failures")
 results += manyhands.map(rates.outer, [7], errors="return", record_failures="failures")
 results += manyhands.map(rates.size, ["data.txt"], errors="return", record_failures="failures")
+results += manyhands.map(rates.inverse, [rates.Number(0)], errors="return", record_failures="failures")
 """
 
 
@@ -474,13 +488,31 @@ def test_a_function_of_a_script_in_a_fresh_process(program, tmp_path):
     assert now.endswith("The same error as then.\n")
 
 
-def test_code_of_a_module_is_that_of_today(program, tmp_path, command):
-    shutil.copytree(program, tmp_path / "copy")
-    path = file_of(tmp_path / "copy", "work")
+def moved(program, copy, name):
+    """A failed task in a copy of the program, as if it had failed there."""
+    shutil.copytree(program, copy)
+    path = file_of(copy, name)
     header, parts = _container.read(path)
-    header.update(cwd=str(tmp_path / "copy"), path=[str(tmp_path / "copy"), *header["path"][1:]])
+    place = header["task"]["place"]
+    header["task"]["place"] = [place[0].replace(str(program), str(copy)), place[1]]
+    header.update(cwd=str(copy), path=[str(copy), *header["path"][1:]])
     with open(path, "wb") as file:
         _container.write(file.fileno(), header, list(parts.values()))
+    return path
+
+
+def test_what_ran_then_and_what_is_of_today_is_told_apart(program, tmp_path):
+    path = moved(program, tmp_path / "copy", "checked_locals_inner")
+    changed = MODULE.replace("self.value = value", "self.value = value + 1").replace("1 / number", "2 / number")
+    (tmp_path / "copy" / "rates.py").write_text(changed)
+    done = replayed(path)
+    now = done.stdout.partition("\nNow:\n")[2]
+    assert "Changed since: rates.Number; what ran is today's code.\n" in now
+    assert f"Changed since: {tmp_path}/copy/rates.py; the function itself is as it was then: it was saved with its code" in now
+
+
+def test_code_of_a_module_is_that_of_today(program, tmp_path, command):
+    path = moved(program, tmp_path / "copy", "work")
     (tmp_path / "copy" / "rates.py").write_text(MODULE.replace("RATE = 0", "RATE = 20"))
     done = replayed(path)
     assert done.returncode == 0, done.stderr

@@ -167,8 +167,9 @@ def _tell_changes(task: FailedTask) -> None:
     place, source = task.facts["task"]["place"], task.facts["source"]
     if task.changed:
         _say(f"Changed since: {', '.join(task.changed)}; what ran is today's code.")
-    elif place is not None and source is not None and has_changed(place, source) and task.by_value:
-        _say(f"Changed since: {place[0]}; what ran is the function as it was then, since a script's functions are saved with their code.")
+    if place is not None and source is not None and has_changed(place, source) and task.by_value:
+        why = "it was saved with its code, as functions of a script are, and those that have no name in their module"
+        _say(f"Changed since: {place[0]}; the function itself is as it was then: {why}.")
 
 
 def _in_a_process(task: FailedTask, how: dict[str, bool]) -> int:
