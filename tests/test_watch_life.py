@@ -236,6 +236,31 @@ def test_what_is_to_be_kept_is_there_when_the_program_has_ended(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["run.html"] * kept
 
 
+def test_who_watches_once_more_does_not_forget_what_is_to_be_kept(tmp_path):
+    first, second = str(tmp_path / "run.jsonl"), str(tmp_path / "more.jsonl")
+    done = scripts.run(f"""
+        import manyhands
+
+        def join():
+            manyhands.watch.trace()  # in workers, too
+
+        manyhands.watch(browser=False, save={first!r})
+        with manyhands.Pool(1, initializer=join) as pool:
+            pool.map(abs, range(3))
+        manyhands.watch(browser=False, save={second!r})
+        manyhands.watch(browser=False)
+    """)
+    assert f"this run is kept in {first}, {second}\n" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["more.jsonl", "run.jsonl"]
+
+
+def test_trace_leaves_what_has_been_allowed():
+    code = "watching.stop(); manyhands.watch(browser=False, control=True, arguments=True); manyhands.watch.trace(); input()"
+    with watched(code) as (_, page):
+        run = page.until(lambda run: run if run["level"] == "auto" else None)
+    assert run["control"]
+
+
 def test_an_observer_that_is_asked_to_end_leaves_nothing():
     manyhands.watch(browser=False)
     _, pid = pages.of_observer()

@@ -16,7 +16,7 @@ _DESKTOP = ("DISPLAY", "WAYLAND_DISPLAY")
 
 
 class Choices(NamedTuple):
-    """As :func:`manyhands.watch` describes them."""
+    """As :func:`manyhands.watch` describes them; ``is_trace``: they are those of ``trace()``, which leaves all else as it is."""
 
     name: str | None = None
     level: str = "sample"
@@ -28,16 +28,13 @@ class Choices(NamedTuple):
     port: int = 0
     host: str = "127.0.0.1"
     save: tuple[str, ...] = ()
+    is_trace: bool = False
 
     def told(self) -> dict[str, Any]:
         """What the observer is told, as plain data."""
-        return {
-            "level": self.level,
-            "files": self.files,
-            "arguments": self.arguments,
-            "control": self.control,
-            "save": list(self.save),
-        }
+        told: dict[str, Any] = {"level": self.level, "files": self.files}
+        told |= {} if self.is_trace else {"arguments": self.arguments, "control": self.control}
+        return {**told, "save": list(self.save)} if self.save else told
 
 
 def checked(**given: object) -> Choices:

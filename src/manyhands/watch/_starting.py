@@ -216,8 +216,8 @@ def _greet(found: Observer, choices: _choices.Choices, part: Part | None) -> boo
     told["open"] = _choices.wants_browser(choices.browser, is_terminal=is_terminal(sys.stderr) and not choices.terminal)
     probe = _probe.here()
     if probe is not None and _state.observer in {None, found.id}:  # None: it is a worker, which was told by its program
-        probe.tell({"choices": told})
-        _state.saving = choices.save or _state.saving
+        _state.saving = tuple(dict.fromkeys([*_state.saving, *choices.save]))  # who has not asked for files has nothing against them
+        probe.tell({"choices": {**told, "save": list(_state.saving)} if _state.saving else told})
         return True
     _probe.stop()
     run = secrets.token_hex(8) if part is None else part.run

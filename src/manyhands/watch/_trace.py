@@ -103,7 +103,7 @@ def trace(
     if caller not in _callers:
         _callers.append(caller)
     asked = {**(files.told() if isinstance(files, Rule) else {"contains": []}), "also": list(_callers)}
-    choices = _choices.checked(level="auto", port=port, host=host, browser=browser)._replace(files=asked)
+    choices = _choices.checked(level="auto", port=port, host=host, browser=browser)._replace(files=asked, is_trace=True)
     part = _origin.of_this_process()
     watching = _watching.Watching(_begin(choices, part))
     if part is not None:
