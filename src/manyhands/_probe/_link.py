@@ -2,11 +2,15 @@
 
 A message is one packet of JSON. What is told is queued, and sent by the thread that samples: no other thread makes a system call for it.
 When the observer is behind, messages wait; when it is gone, they are dropped.
+
+A program may close all descriptors that it does not know, as daemons do, and then have others by these numbers: before anything is done
+with the one of the socket, it is looked at whether it still is that.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import socket
@@ -27,11 +31,13 @@ class Link:
     """The watched process's side.
 
     Attributes:
+        held: its descriptor.
         unsaid: messages that were dropped, because too many waited.
     """
 
     def __init__(self, connected: socket.socket) -> None:
         self.socket = connected
+        self.held = Held(connected.fileno())
         connected.setblocking(False)
         self._waiting: deque[bytes] = deque()
         self._sending = threading.Lock()  # the thread that samples sends, and at the end of the process whoever ends it
@@ -52,6 +58,8 @@ class Link:
         """
         waiting = self._waiting
         with self._sending, contextlib.suppress(BlockingIOError):
+            if waiting:
+                self.held.check()
             while waiting:
                 self.socket.send(waiting[0])
                 waiting.popleft()
@@ -60,6 +68,7 @@ class Link:
         """What the observer has asked for since the last time; None: it is gone."""
         messages = []
         try:
+            self.held.check()
             while packet := self.socket.recv(_PACKET):
                 messages.append(json.loads(packet))
         except BlockingIOError:
@@ -71,18 +80,55 @@ class Link:
     def rouse(self) -> None:
         """Have the thread that waits for the observer find that nothing more will come."""
         with contextlib.suppress(OSError):  # it has hung up
+            self.held.check()
             self.socket.shutdown(socket.SHUT_RD)
 
     def finish(self) -> None:
         """Send what waits, if the observer takes it soon, and hang up."""
         with contextlib.suppress(OSError):
+            self.held.check()
             self.socket.settimeout(_FINISH)
             self.flush()
         self.close()
 
     def close(self) -> None:
         """Hang up."""
-        self.socket.close()
+        if self.socket.detach() >= 0:
+            self.held.close()
+
+
+class Held:
+    """A descriptor that is used as long as it is what it was.
+
+    Attributes:
+        is_lost: it has been found not to be.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+        self.is_lost = False
+        self._was = os.fstat(fd)
+
+    def check(self) -> None:
+        """Look whether it is.
+
+        Raises:
+            OSError: it has been closed.
+        """
+        if self._fd < 0:
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(self._fd), self._was):
+                return
+        self.is_lost = True
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+
+    def close(self) -> None:
+        """Close it, if it is not the program's by now."""
+        with contextlib.suppress(OSError):
+            self.check()
+            fd, self._fd = self._fd, -1
+            os.close(fd)
 
 
 def packed(message: dict[str, Any]) -> bytes:

@@ -150,14 +150,19 @@ class Probe:
             self._levels.stop()
         self._stacks.close()
         self.link.finish()
+        if self.link.held.is_lost:
+            _kept.append(self.writer)
 
     def abandon(self) -> None:
         """In a forked child: all of it is the parent's."""
         if self._levels is not None:
             self._levels.abandon()
         self._stacks.close()
-        with contextlib.suppress(OSError):
-            os.close(self.link.socket.detach())
+        self.link.close()
+
+
+# Their memory has a descriptor as well, which is closed with it; by now that may be the program's.
+_kept: list[_segment.Writer] = []
 
 
 def _check(wants: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
+from manyhands._probe._link import Held
 from manyhands._wire import _posix
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Writing:
         except BaseException:
             os.close(fd)
             raise
-        self.fd = fd
+        self.fd, self._held = fd, Held(fd)
 
     def about(self) -> dict[str, int]:
         """What the observer has to know, to ask only a process that would understand."""
@@ -72,7 +73,7 @@ class Writing:
             import faulthandler  # noqa: PLC0415 - as above
 
             faulthandler.unregister(self.number)
-            os.close(fd)
+            self._held.close()
 
 
 def _free_signal() -> int:
