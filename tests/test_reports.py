@@ -228,5 +228,6 @@ def test_where_serial_would_have_been_faster_it_is_said(changes):
 
 
 def test_numbers_are_written_for_people():
+    assert [duration(s) for s in (0.9999, 0.00099999, 99.99)] == ["1 s", "1 ms", "1 min 40 s"]
     assert [duration(s) for s in (3e-6, 0.0042, 1.7, 125, 7322)] == ["3 µs", "4.2 ms", "1.7 s", "2 min 5 s", "2 h 2 min"]
     assert [size(n) for n in (0, 12, 3400, 1_200_000_000, 10**13)] == ["0 bytes", "12 bytes", "3.4 kB", "1.2 GB", "10 TB"]

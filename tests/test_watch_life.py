@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -60,6 +59,7 @@ def work(seconds):
     [
         ("", "done", ""),
         ("sys.exit()", "done", ""),
+        ("sys.exit(3)", "failed", "exit status 3"),
         ("raise ValueError('no')", "failed", "ValueError: no"),
         ("os._exit(0)", "done", ""),
         ("os._exit(3)", "failed", "exit status 3"),
@@ -69,8 +69,36 @@ def work(seconds):
 )
 def test_the_page_says_how_a_run_has_ended(code, state, how):
     with watched(code) as (_, page):
+        assert page.until(lambda run: (run["state"], run["how"]) == (state, how))
+
+
+def test_a_program_that_becomes_another_has_not_died():
+    with watched("os.execv(sys.executable, [sys.executable, '-c', 'import time; time.sleep(60)'])") as (_, page):
         run = page.until(lambda run: run if run["state"] != "running" else None)
-    assert (run["state"], run["how"]) == (state, how)
+    assert (run["state"], run["how"].partition(":")[0]) == ("done", "it goes on unwatched")
+
+
+def test_descriptors_that_a_program_has_opened_after_closing_all_are_its_own():
+    code = """
+    import manyhands, os, socket, threading
+    watching = manyhands.watch(browser=False)
+    os.closerange(3, 256)
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(20)]
+    for pair in pairs:
+        pair[0].send(b"hers")
+    child = os.fork()
+    if child:
+        print(os.waitpid(child, 0)[1])
+        watcher = next(thread for thread in threading.enumerate() if thread.name == "manyhands-watch")
+        threading.Thread(target=watcher.join, name="there is something new to be told").start()
+        watcher.join()
+        watching.stop()
+    for pair in pairs:
+        assert pair[1].recv(100, socket.MSG_DONTWAIT | (0 if child else socket.MSG_PEEK)) == b"hers"
+        pair[0].send(b"and hers")
+    """
+    told = scripts.run(code)
+    assert (told.returncode, told.stdout) == (0, "0\n"), told
 
 
 def test_a_program_that_is_killed_has_died_within_a_second():
@@ -111,11 +139,12 @@ def test_a_worker_that_leaves_has_not_been_killed():
     assert lane["how"] == ""
 
 
-def test_a_forked_child_has_a_lane_of_its_own():
-    code = """
+@pytest.mark.parametrize("end", ["os._exit", "sys.exit"])
+def test_a_forked_child_has_a_lane_of_its_own(end):
+    code = f"""
     child = os.fork()
     if not child:
-        os._exit(4)
+        {end}(4)
     os.waitpid(child, 0)
     time.sleep(60)
     """
@@ -151,6 +180,33 @@ def test_programs_that_start_at_once_start_one_observer():
         page, _ = pages.of_observer()
         with contextlib.closing(page.events()) as events:
             assert any(len(event["runs"]) == 4 for event in events)
+
+
+@pytest.mark.parametrize("is_watched", [True, False])
+def test_children_of_multiprocessing_that_are_watched_are_of_their_programs_run(tmp_path, is_watched):
+    """Also those that import the program, and with it the call that has it watched."""
+    path = tmp_path / "program.py"
+    path.write_text(f"""
+import manyhands, multiprocessing, time
+if {is_watched} or __name__ != "__main__":
+    manyhands.watch(browser=False)
+def work():
+    for _ in range(10**9):
+        time.sleep(0.01)
+if __name__ == "__main__":
+    for _ in range(2):
+        multiprocessing.get_context("spawn").Process(target=work, daemon=True).start()
+    work()
+""")
+    roles = ["program"] * is_watched + ["worker"] * 2
+    with scripts.started(f"import runpy; runpy.run_path({str(path)!r}, run_name='__main__')") as process:
+        page = pages.announced(process)
+        run = page.until(lambda run: run if sorted(lane["role"] for lane in run["lanes"]) == roles else None)
+        with contextlib.closing(page.events()) as events:
+            assert [each["id"] for each in next(events)["runs"]] == [run["id"]]
+        assert page.until(lambda run: any("work" in str(stack) for stack in run["stacks"]))
+        process.send_signal(signal.SIGINT)
+        assert "http" not in process.stderr.read()  # it has been said once
 
 
 # ---------------------------------------------------------------- the life of an observer
@@ -223,7 +279,17 @@ def test_an_observer_that_cannot_start_says_why():
         port = taken.getsockname()[1]
         with pytest.raises(WatchFailed, match=f"127.0.0.1:{port} cannot be the address of the page: Address already in use"):
             _starting.observer(port=port)
-    shutil.rmtree(FOLDER)
+    assert not FOLDER.exists()
+
+
+def test_where_there_is_no_folder_to_meet_in_watching_fails_in_words(tmp_path):
+    tmp_path.chmod(0o700)
+    (tmp_path / "watch").touch()
+    code = "import runpy, sys; sys.argv = ['manyhands', 'run', '--watch', '-m', 'this']; runpy.run_module('manyhands', run_name='__main__')"
+    done = scripts.run(code, MANYHANDS_RUNTIME_DIR=str(tmp_path))
+    assert done.returncode == 1
+    assert done.stderr.startswith("manyhands run: there is no observer, and none could be started: ")
+    assert "Traceback" not in done.stderr
 
 
 def test_what_is_to_be_kept_is_there_when_the_program_has_ended(tmp_path):

@@ -121,11 +121,11 @@ def _started(figures: Figures) -> str:
 
 def duration(seconds: float) -> str:
     """``"3 µs"``, ``"4.2 ms"``, ``"1.7 s"``, ``"2 min 5 s"``."""
-    if seconds < 1e-3:
+    if seconds < 0.9995e-3:
         return f"{seconds * 1e6:.3g} µs"
-    if seconds < 1:
+    if seconds < 0.9995:
         return f"{seconds * 1e3:.3g} ms"
-    if seconds < 100:
+    if seconds < 99.95:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

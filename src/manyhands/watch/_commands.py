@@ -24,9 +24,9 @@ def ask(question: str, about: object = "", within: float = 5.0) -> dict[str, Any
     """What the observer says; None: there is none, or it ends just now.
 
     Args:
-        question: "runs": the runs; "open": open the page; "saved": whether what was to be kept of a run is, when it is; "save": keep a run;
-            "summary": what there is to say of one that has ended.
-        about: which run, by its token; for "save", that and the path, ``{"run": ..., "path": ...}``.
+        question: "runs": the runs; "run": that of a process; "open": open the page; "saved": whether what was to be kept of a run is, when
+            it is; "save": keep a run; "summary": what there is to say of one that has ended.
+        about: which run, by its token; for "run", the process id; for "save", that and the path, ``{"run": ..., "path": ...}``.
         within: seconds in which it answers.
     """
     try:

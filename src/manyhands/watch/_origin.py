@@ -20,12 +20,14 @@ class Part(NamedTuple):
         run: the same in all parts of it.
         program: what the run is called.
         name: what this process is called.
+        pid: of the program.
         is_program: it is the program itself, that a part of it has had watched.
     """
 
     run: str
     program: str
     name: str
+    pid: int = 0
     is_program: bool = False
 
 
@@ -36,7 +38,7 @@ def of_this_process() -> Part | None:
         return None
     program = _top(parent)
     name = getattr(getattr(sys.modules.get("multiprocessing.process"), "_current_process", None), "name", "")
-    return Part(_token(program), _name(program), name or f"worker {os.getpid()}")
+    return Part(_token(program), _name(program), name or f"worker {os.getpid()}", program)
 
 
 def _parent() -> int | None:
@@ -48,7 +50,13 @@ def _parent() -> int | None:
     if parent is not None and parent.pid is not None:
         return int(parent.pid)
     above = os.getppid()
-    return above if _is_fork_of(os.getpid(), above) else None
+    return above if is_spawned() or _is_fork_of(os.getpid(), above) else None
+
+
+def is_spawned() -> bool:
+    """Whether this process belongs to multiprocessing; it may not know yet, while it imports what the program is."""
+    process = sys.modules.get("multiprocessing.process")
+    return process is not None and (process.parent_process() is not None or bool(_HELPER.search(_command(os.getpid()))))
 
 
 def _top(pid: int) -> int:

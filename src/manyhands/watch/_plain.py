@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from manyhands._core.living import Living
 from manyhands._engine._on_import import when_imported
 from manyhands._probe import _probe
-from manyhands.watch import _joined
+from manyhands.watch import _joined, _origin
 from manyhands.watch._loose import Worker
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def bound(probe: _probe.Probe) -> None:
             _state.boundaries += [code, *(inner for inner in code.co_consts if hasattr(inner, "co_code"))]
         if "loky" in name and module is not None:  # it waits by a selector of its own
             probe.sampler.own += (os.path.dirname(str(module.__file__)) + os.sep, _SELECTORS)
-    if _state.boundaries:
+    if _state.boundaries and _origin.is_spawned():
         _be_bounded(probe)
 
 
@@ -314,7 +314,9 @@ def _left(pool: Any) -> int:
         calls = sum(_meant(item.fn, item.args, item.kwargs)[3] for item in looked_at)
         return calls * len(items) // max(1, len(looked_at))
     if hasattr(pool, "_work_queue"):  # of threads; those that run are counted by themselves
-        return int(pool._work_queue.qsize())  # noqa: SLF001
+        if not any(thread.is_alive() for thread in list(pool._threads)):  # noqa: SLF001
+            return 0  # what is left are words to end
+        return max(0, int(pool._work_queue.qsize()) - bool(pool._shutdown))  # noqa: SLF001 - as above
     return sum(_left_of(job) for job in list(pool._cache.values()))  # noqa: SLF001
 
 

@@ -110,8 +110,11 @@ def observer(**settings: Any) -> Observer:
     Raises:
         WatchFailed: it did not start.
     """
-    with alone() as path:
-        return find(path) or _start(path, settings)
+    try:
+        with alone() as path:
+            return find(path) or _start(path, settings)
+    except (OSError, errors.ShareRefused) as error:
+        raise errors.WatchFailed(f"there is no observer, and none could be started: {error}") from error
 
 
 def _start(path: str, settings: dict[str, Any]) -> Observer:
@@ -130,8 +133,21 @@ def _start(path: str, settings: dict[str, Any]) -> Observer:
         os.close(heard)
     found = find(path) if answer == b"ready\n" else None
     if found is None:
+        if answer:  # else the log may tell more
+            clear(path)
         raise errors.WatchFailed(answer.decode() or f"the observer did not start; {os.path.join(path, LOG)} tells why")
     return found
+
+
+def clear(path: str) -> None:
+    """Take away what an observer has left in the folder. For who is alone there."""
+    said = [name for name in os.listdir(path) if name.endswith(SAID)]
+    for name in (*said, _commands.SOCKET, _commands.PAGE, LOG, LOCK):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(path, name))
+    with contextlib.suppress(OSError):  # others of this user's have something in there
+        os.rmdir(path)
+        os.rmdir(os.path.dirname(path))
 
 
 def _heard(heard: int) -> bytes:
@@ -186,6 +202,14 @@ def join(choices: _choices.Choices, part: Part | None = None, **settings: Any) -
         return _joined(choices, part, settings)
 
 
+def tell_program(part: Part, choices: _choices.Choices) -> None:
+    """Have the program watched as well, if this is a worker of a pool of manyhands."""
+    engine = sys.modules.get("manyhands._engine._worker")
+    worker = None if engine is None else engine.Worker.here
+    if worker is not None and _watched.joining is not None:
+        worker.has_joined(_watched.joining, {"run": part.run, "program": part.program, **choices.told()})
+
+
 def follow_worker(said: dict[str, Any]) -> None:
     """Have this program watched as the part of it is that has said so."""
     part = Part(str(said.pop("run")), str(said.pop("program")), "", is_program=True)
@@ -220,7 +244,7 @@ def _greet(found: Observer, choices: _choices.Choices, part: Part | None) -> boo
         probe.tell({"choices": {**told, "save": list(_state.saving)} if _state.saving else told})
         return True
     _probe.stop()
-    run = secrets.token_hex(8) if part is None else part.run
+    run = secrets.token_hex(8) if part is None else _run_of(part)
     program = choices.name or (_notebook.name() or _program() if part is None else part.program)
     is_program = part is None or part.is_program
     about: dict[str, Any] = {"role": "program", "name": program} if is_program else {"role": "worker", "name": getattr(part, "name", "")}
@@ -240,6 +264,12 @@ def _greet(found: Observer, choices: _choices.Choices, part: Part | None) -> boo
     return True
 
 
+def _run_of(part: Part) -> str:
+    """The run of its program, where that is watched."""
+    said = None if part.is_program else _commands.ask("run", part.pid)
+    return str((said or {}).get("run") or part.run)
+
+
 def show() -> None:
     """Have the run shown in the terminal as well, if this process is the program of one."""
     run, out = _run_of_program(), _showing.descriptor()
@@ -253,8 +283,11 @@ def _run_of_program() -> str:
     return str(probe.about["run"]) if probe is not None and probe.about.get("role") == "program" else ""
 
 
-def is_first(run: str) -> bool:
-    """Whether no other process has asked that of a run."""
+def is_first(part: Part) -> bool:
+    """Whether no other process of that program has asked, and the program is not watched itself."""
+    probe, run = _probe.here(), part.run
+    if probe is None or probe.about.get("run") != run:
+        return False
     try:
         os.close(os.open(os.path.join(folder(), run + SAID), os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     except FileExistsError:
@@ -280,11 +313,11 @@ def _here() -> str:
 
 
 def _program() -> str:
-    return os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] not in {"", "-c"} else "python"
+    return os.path.basename(sys.argv[0]) if sys.argv and sys.argv[0] not in {"", "-", "-c"} else "python"
 
 
-def leave(state: str, how: str) -> None:
-    """This program is watched no more, and its workers are not from when they are told, with their next task."""
+def leave(state: str, how: str, *, ends: bool = False) -> None:
+    """This program is watched no more, and its workers are not from when they are told, with their next task. ``ends``: since it ends."""
     if not _state.joining.acquire(timeout=_LEAVES_WITHIN):
         return  # another thread waits for an observer, and the program ends: nobody waits for it
     try:
@@ -293,7 +326,8 @@ def leave(state: str, how: str) -> None:
         if (plain := sys.modules.get("manyhands.watch._plain")) is not None:
             plain.end()
         if probe is not None:
-            probe.tell({"bye": state, "how": how if probe.wants.get("arguments") else without_arguments(how)})
+            said = how if probe.wants.get("arguments") else without_arguments(how)
+            probe.tell({"bye": state, "how": said, "ends": ends})
         _probe.stop()  # also one whose observer has gone
         _say_summary(run)
         if probe is not None and _state.saving and joined is not None:
@@ -341,7 +375,7 @@ def note_ending(error: BaseException) -> None:
 
 def _leave_at_exit() -> None:
     if _state.ending is not None:
-        leave(*_state.ending)
+        leave(*_state.ending, ends=True)
         return
     kind = None if hasattr(sys, "ps1") else getattr(sys, "last_type", None)  # who types goes on after errors
-    leave(*ending(kind, getattr(sys, "last_value", None)))
+    leave(*ending(kind, getattr(sys, "last_value", None)), ends=True)

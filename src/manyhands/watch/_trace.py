@@ -7,7 +7,6 @@ import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from manyhands._core.options import refuse
-from manyhands._engine import _watched
 from manyhands._probe import _files, _probe
 from manyhands.errors import WatchFailed
 from manyhands.watch import _choices, _origin, _starting, _watching
@@ -107,7 +106,7 @@ def trace(
     part = _origin.of_this_process()
     watching = _watching.Watching(_begin(choices, part))
     if part is not None:
-        _tell_program(part, choices)
+        _starting.tell_program(part, choices)
     probe = _probe.here()
     if probe is not None:
         probe.count_lines("auto", asked if isinstance(files, Rule) else lambda path: path in _callers or files(path))
@@ -115,14 +114,6 @@ def trace(
 
 
 _callers: list[str] = []  # files of this process in which it has been called
-
-
-def _tell_program(part: _origin.Part, choices: _choices.Choices) -> None:
-    """Have the program watched as well, if this is a worker of a pool of manyhands."""
-    engine = sys.modules.get("manyhands._engine._worker")
-    worker = None if engine is None else engine.Worker.here
-    if worker is not None and _watched.joining is not None:
-        worker.has_joined(_watched.joining, {"run": part.run, "program": part.program, **choices.told()})
 
 
 def _begin(choices: _choices.Choices, part: _origin.Part | None) -> _starting.Observer:

@@ -7,14 +7,13 @@ import sys
 from typing import TYPE_CHECKING, Literal
 
 from manyhands._probe import _probe
-from manyhands.watch import _choices, _notebook, _plain, _starting
+from manyhands.watch import _choices, _notebook, _origin, _plain, _starting
 
 if TYPE_CHECKING:
     import os
     from collections.abc import Iterable
     from types import CodeType, TracebackType
 
-    from manyhands.watch._origin import Part
 
 _TALL = 720  # pixels of the frame in a notebook
 
@@ -135,14 +134,17 @@ def watch(
         host=host,
         save=save,
     )
-    watching = Watching(begin(choices))
+    part = _origin.of_this_process()
+    watching = Watching(begin(choices, part))
+    if part is not None:
+        _starting.tell_program(part, choices)
     _plain.begin()
     if _notebook.is_one():
         watching.show()
     return watching
 
 
-def begin(choices: _choices.Choices | None = None, part: Part | None = None) -> _starting.Observer:
+def begin(choices: _choices.Choices | None = None, part: _origin.Part | None = None) -> _starting.Observer:
     """Join, as it has been chosen or by default, and say on standard error where the page is, if it has not been said.
 
     ``part``: this process is one of a program that has not joined itself.
@@ -151,10 +153,12 @@ def begin(choices: _choices.Choices | None = None, part: Part | None = None) -> 
         WatchMissing, WatchFailed: as :func:`watch`.
     """
     was_watched = _starting.is_watched()
+    if choices is None:  # an option of a call says so, in whatever process that is
+        part = _origin.of_this_process()
     observer = _starting.join(choices or _choices.Choices(), part)
     if choices is not None and choices.terminal:
         _starting.show()
-    if not observer.url or was_watched or not (part is None or _starting.is_first(part.run)):
+    if not observer.url or was_watched or not (part is None or _starting.is_first(part)):
         return observer
     if _notebook.is_one():
         Watching(observer).show()

@@ -31,8 +31,10 @@ _MACHINE = 1.0  # seconds between two looks at what the kernel tells of a proces
 _PACKET = 1 << 16
 _MOST_ENDED = 20  # runs that are kept
 _SETTLES = 0.3  # seconds until a process that has hung up has ended, unless it has become another program
+_ENDS = 5.0  # the same, for one that has said that it ends
 _NS = 1e9
 DIED = "it was killed, or crashed"
+GOES_ON = "it goes on unwatched: it has become another program, or has closed the connection"
 
 
 class Connection:
@@ -51,6 +53,7 @@ class Connection:
         self.stacks_told: dict[str, int] = about if isinstance(about, dict) else {}
         self.asking = asyncio.Lock()
         self.has_said_how = False
+        self.is_leaving = False  # it has said that its process ends
         self.is_ending = False
         self.ending = _machine.Ending(process.pid, connected)
         self._asked_machine = 0.0
@@ -168,6 +171,10 @@ class Hub:
         """The connections of a run."""
         return [connection for (token, _), connection in self.connections.items() if token == run.token]
 
+    def run_of(self, pid: object) -> str:
+        """The token of the run that a process is watched in; empty: it is not."""
+        return next((token for token, number in self.connections if number == pid and self.runs[token].ended is None), "")
+
     # ------------------------------------------------------------ greeting
 
     async def _accept(self) -> None:
@@ -280,7 +287,9 @@ class Hub:
             if "choices" in message:
                 self._choose(process.run, message["choices"])
             elif "bye" in message:
-                connection.has_said_how = True
+                # Who ends by sys.exit() cannot tell its status; of others than the program nothing but that counts.
+                connection.is_leaving = bool(message.get("ends"))
+                connection.has_said_how = not connection.is_leaving or (process.role == "program" and message["bye"] != "done")
                 if process.role == "program":
                     self._end_run(connection, str(message["bye"]), str(message.get("how", "")))
                     self._tell()
@@ -301,7 +310,7 @@ class Hub:
             return
         settle = partial(self._settle_late, connection)
         loop.add_reader(connection.ending.fd, settle)
-        loop.call_later(_SETTLES, settle)
+        loop.call_later(_ENDS if connection.is_leaving else _SETTLES, settle)
 
     def _settle_late(self, connection: Connection) -> None:
         if connection.ending.fd is not None:
@@ -316,8 +325,9 @@ class Hub:
         self.activity += 1
         process.end(time.monotonic_ns(), how or "")
         if process.role == "program":
-            state = "done" if how == "" else "failed" if how is not None and how.startswith("exit") else "died"
-            self._end_run(connection, state, DIED if how is None else how)
+            self._end_run(connection, *_ending(how, is_there=connection.ending.is_there()))
+            if how and not connection.has_said_how:
+                process.run.correct(*_ending(how))
         elif not process.run.has_program and not self.of(process.run):
             self._end_run(connection, "done", "")
         connection.close()
@@ -343,6 +353,13 @@ class Hub:
 async def _answer_late(connected: socket.socket, answer: Awaitable[dict[str, Any]]) -> None:
     with connected, contextlib.suppress(OSError):  # who has asked has gone
         connected.send(_link.packed(await answer))
+
+
+def _ending(how: str | None, *, is_there: bool = False) -> tuple[str, str]:
+    """The state of a run whose program has hung up, and how it has ended; ``how`` None: nobody knows."""
+    if how is None:
+        return ("done", GOES_ON) if is_there else ("died", DIED)
+    return "done" if how == "" else "failed" if how.startswith("exit") else "died", how
 
 
 def _remember(run: Run, now: int) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import socket
 import struct
 
@@ -85,6 +86,14 @@ class Ending:
         if status is None:
             status = self._after_that()
         return None if status is None else ended_by(os.waitstatus_to_exitcode(status))
+
+    def is_there(self) -> bool:
+        """Whether it is known not to have ended."""
+        if self.fd is None:
+            return False
+        poll = select.poll()
+        poll.register(self.fd, select.POLLIN)
+        return not poll.poll(0)
 
     def _before_it_is_waited_for(self) -> int | None:
         try:

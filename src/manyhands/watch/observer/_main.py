@@ -143,6 +143,7 @@ def _questions(hub: Hub, saving: Saving) -> dict[str, Callable[[Any], dict[str, 
         return {"text": _words.as_text(_words.summary(found, short=True)) if found is not None and found["done"] else ""}
 
     return {
+        "run": lambda pid: {"run": hub.run_of(pid)},
         "runs": lambda _: {"runs": hub.overview()},
         "open": open_page,
         "saved": saved,
@@ -207,10 +208,4 @@ def _clear(folder: str) -> None:
     with contextlib.suppress(OSError, ValueError, KeyError), open(os.path.join(folder, _commands.PAGE), encoding="utf-8") as file:
         if json.load(file)["pid"] != os.getpid():  # the folder had been taken away, and another has made it anew
             return
-    said = [name for name in os.listdir(folder) if name.endswith(_starting.SAID)]
-    for name in (*said, _commands.SOCKET, _commands.PAGE, _starting.LOG, _starting.LOCK):
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(os.path.join(folder, name))
-    with contextlib.suppress(OSError):  # others of this user's have something in there
-        os.rmdir(folder)
-        os.rmdir(os.path.dirname(folder))
+    _starting.clear(folder)

@@ -233,6 +233,11 @@ class Run:
         """Another process of it has come, when all seemed to have gone."""
         self.ended, self.state, self.how = None, "running", ""
 
+    def correct(self, state: str, how: str) -> None:
+        """The program has ended so; all was well when it said that it would."""
+        if self.state == "done":
+            self.state, self.how = state, how
+
     def end(self, at: int, state: str, how: str) -> None:
         """The program has gone."""
         if self.ended is None:
