@@ -318,6 +318,38 @@ def test_an_estimate_of_steady_tasks_is_right():
     assert 0 < error < 0.2 * left
 
 
+def test_of_inputs_that_are_read_as_they_are_needed_nobody_knows_how_many_there_are():
+    told_ = Told()
+    told_.begin(total=None)
+    told_.ledger(0.1, 52, chunk=1)
+    told_.progress(1.0, 50)
+    assert estimate(told_, 1.0) is None
+    assert told_.snapshot(1.0)["total"] is None
+    told_.progress(2.0, 52)
+    told_.end(2.0)
+    assert told_.snapshot(2.0)["total"] == 52
+
+
+def test_when_a_straggler_ends_cannot_be_told():
+    told_ = Told()
+    told_.begin(total=41)
+    told_.ledger(0.1, 41)
+    told_.steady(2.0)
+    told_.running(2.0, 10, 40)
+    assert estimate(told_, 2.05)[0] < 0.1
+    assert estimate(told_, 8.0) is None
+
+
+def test_what_the_first_tasks_tell_is_not_sure():
+    told_ = Told()
+    told_.begin(total=100)
+    for worker in (10, 11):
+        told_.done(0.5, worker, 0.3, count=2)
+    told_.progress(0.5, 4)
+    left, error = estimate(told_, 0.5)
+    assert error >= left / 4
+
+
 def test_the_time_until_there_were_workers_does_not_count():
     told_ = Told()
     told_.begin(total=100)
@@ -410,6 +442,28 @@ def test_what_keeps_workers_waiting(how, kind):
     assert told_.verdict(5.0) == kind
 
 
+def test_what_kept_workers_waiting_is_known_afterwards():
+    told_ = Told()
+    told_.begin(total=500)
+    told_.ledger(0.1, 500)
+    told_.steady(5.0, busy=0.5)
+    told_.progress(5.0, 500, preparing=3.05)
+    told_.end(5.0)
+    assert told_.verdict(9.0) == "parent"
+    text = "workers were idle 50%: the parent is the bottleneck, reading and pickling inputs took 61% of its time"
+    assert told_.snapshot(9.0)["verdict"]["text"] == text
+
+
+def test_a_generator_that_is_slow_is_not_helped_by_larger_chunks():
+    told_ = Told()
+    told_.begin(total=None)
+    told_.ledger(0.1, 502, chunk=1)
+    told_.steady(5.0, busy=0.5)
+    told_.progress(5.0, 500, preparing=4.0)
+    assert told_.verdict(5.0) == "parent"
+    assert told_.snapshot(5.0)["verdict"]["remedy"] == "have the tasks make or read their inputs themselves, or share()"
+
+
 def test_a_program_that_does_something_else():
     told_ = Told()
     told_.begin(total=1000)
@@ -442,7 +496,7 @@ def test_a_straggler_is_named_while_it_runs_and_afterwards():
     told_.progress(9.0, 41)
     told_.end(9.0)
     assert told_.verdict(20.0) == "straggler"
-    assert "task 40 alone took 7 s of 9 s" in told_.snapshot(20.0)["verdict"]["text"]
+    assert "task 40 alone took 7 s of 9 s, others 100 ms" in told_.snapshot(20.0)["verdict"]["text"]
 
 
 def test_uneven_work():

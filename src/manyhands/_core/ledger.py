@@ -19,6 +19,7 @@ class Ledger:
         "first_start",
         "hired",
         "preparing",
+        "preparing_since",
         "received",
         "sent",
         "slowest",
@@ -28,6 +29,7 @@ class Ledger:
     def __init__(self) -> None:
         self.first_start: int = NEVER
         self.preparing: int = 0
+        self.preparing_since: int = 0
         self.collecting: int = 0
         self.away: int = 0  # the program was elsewhere with what it had been given
         self.sent: int = 0

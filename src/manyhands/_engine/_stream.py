@@ -338,12 +338,13 @@ class Stream:
         if self._exhausted or self._fault() is not None:
             return
         with self._filling:  # an executor that is shut down reads the inputs while another thread takes the results
-            begin, before = time.monotonic_ns(), self._submitted
+            begin, before, ledger = time.monotonic_ns(), self._submitted, self.arrivals.ledger
+            ledger.preparing_since = begin
             try:
                 self._fill_alone(begin + READING)
             finally:
+                ledger.preparing_since = 0
                 if self._submitted > before:
-                    ledger = self.arrivals.ledger
                     ledger.preparing += time.monotonic_ns() - begin
                     ledger.dispatched(self._submitted - self.arrivals.ended)
 

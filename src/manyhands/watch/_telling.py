@@ -244,7 +244,9 @@ class Teller:
         if ledger is None:
             self._tell_progress(followed, counts.ended, counts.failed)
             return
-        spent = min(ledger.preparing // 1_000_000, _LOW) << 32 | min(ledger.collecting // 1_000_000, _LOW)
+        since = ledger.preparing_since
+        preparing = ledger.preparing + (time.monotonic_ns() - since if since else 0)
+        spent = min(preparing // 1_000_000, _LOW) << 32 | min(ledger.collecting // 1_000_000, _LOW)
         self._tell_progress(followed, counts.ended, counts.failed, ledger.sent, ledger.received, spent)
         if ledger.spared != followed.spared:
             followed.spared = ledger.spared

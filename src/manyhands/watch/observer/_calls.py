@@ -162,6 +162,13 @@ class Call:
         self.spared += other.spared
 
     @property
+    def known(self) -> int | None:
+        """How many tasks there are; None: nobody knows, since they are read as workers need them."""
+        if self.total is not None or (self.ended is None and self.chunk):
+            return self.total
+        return self.submitted
+
+    @property
     def busy(self) -> int:
         """Nanoseconds in tasks that have ended."""
         return self.spread.busy

@@ -28,7 +28,7 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
     loose = [((0, 0), run.loose)] if run.loose.done else []
     shown = [*run.calls.values(), *(call for _, call in loose)]
     calls = [*shown, *([run.past] if run.past.done else [])]
-    total = None if any(call.total is None and not call.submitted for call in calls) or not calls else sum(map(_total, calls))
+    total = None if any(not call.known and call.total is None for call in calls) or not calls else sum(map(_total, calls))
     current = next((call for call in reversed(shown) if call.ended is None), None)
     return {
         "id": run.token,
@@ -95,7 +95,7 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
 
 def _total(call: Call) -> int:
     """How many tasks there are, as far as is known."""
-    return max(call.done, call.submitted if call.total is None else call.total)
+    return max(call.done, call.known or 0)
 
 
 def _call(key: tuple[int, int], call: Call, run: Run, end: int) -> dict[str, Any]:

@@ -200,25 +200,30 @@ def _starting(case: Case) -> Verdict | None:
 def _parent(case: Case) -> Verdict | None:
     """Workers wait for the program."""
     call = case.call
-    if case.idle < _IDLE or case.waiting == 0:
+    if case.idle < _IDLE or (case.waiting == 0 and not case.is_over):
         return None
     shares = {"preparing": case.share(call.preparing), "collecting": case.share(call.collecting), "away": case.share(call.away)}
     what, share = max(shares.items(), key=lambda item: item[1])
     if share < _MUCH:
         return None
-    idle = f"workers {'were' if case.is_over else 'are'} idle {case.idle:.0%}"
+    be, do, take = ("were", "did", "took") if case.is_over else ("are", "does", "takes")
+    idle = f"workers {be} idle {case.idle:.0%}"
     if what == "away":
         return Verdict(
-            "parent", f"{idle}: the program does other things for {share:.0%} of the time", "take results without doing much with each"
+            "parent", f"{idle}: the program {do} other things for {share:.0%} of the time", "take results without doing much with each"
         )
     if what == "collecting":
         return Verdict(
-            "pickling", f"{idle}: reading results takes the program {share:.0%} of its time", "return less, or arrays, which are not copied"
+            "pickling",
+            f"{idle}: reading results {take} the program {share:.0%} of its time",
+            "return less, or arrays, which are not copied",
         )
     moved = f", {size(call.sent)} so far" if call.sent > 1e6 and not case.is_over else ""
-    text = f"{idle}: the parent is the bottleneck, reading and pickling inputs takes {share:.0%} of its time{moved}"
+    text = f"{idle}: the parent is the bottleneck, reading and pickling inputs {take} {share:.0%} of its time{moved}"
     if call.sent > 10_000 * max(1, call.done):
         return Verdict("pickling", text, "send less with each task, or share() what many of them need")
+    if call.total is None:  # a generator: it may take most of that
+        return Verdict("parent", text, "have the tasks make or read their inputs themselves, or share()")
     return Verdict("parent", text, "use larger chunks or share()")
 
 
@@ -228,7 +233,8 @@ def _straggling(case: Case) -> Verdict | None:
     if case.is_over:
         slowest = call.slowest[0] / NS
         if slowest > _MUCH * case.lasted and case.idle > _IDLE and slowest > _LONG * mean and call.spread.tasks > 2:
-            text = f"task {call.slowest[1]} alone took {duration(slowest)} of {duration(case.lasted)}, others {duration(mean)}"
+            others = (call.busy / NS - slowest) / (call.spread.tasks - 1)
+            text = f"task {call.slowest[1]} alone took {duration(slowest)} of {duration(case.lasted)}, others {duration(others)}"
             return Verdict("straggler", text, "start the long ones first, or divide them")
         return None
     if case.waiting != 0 or not case.at_work or not call.spread.tasks or len(case.at_work) >= max(2, len(call.work)):
