@@ -534,6 +534,12 @@ def test_memory_that_grows():
         told_.workers[1].seen(second * NS, 10**8, 1.0, 1)
     assert told_.verdict(60.0) == "memory"
     assert told_.snapshot(60.0)["verdict"]["text"].startswith("the memory of worker 10 grows by 10 MB a second")
+    for worker in told_.workers:
+        worker.seen(60 * NS, 0, 0.0, 0)  # it is just ending
+        worker.end(60 * NS)
+    told_.run.end(60 * NS, "done", "")
+    assert min(lane["memory"] for lane in told_.snapshot(90.0)["lanes"] if lane["role"] == "worker") > 0
+    assert told_.snapshot(90.0)["verdict"]["text"] == "the memory of worker 10 grew by 10 MB a second, to 690 MB in the end"
 
 
 def test_memory_that_grew_once_does_not_grow():

@@ -191,7 +191,7 @@ def test_what_executors_are_given_is_a_call(tmp_path):
     assert (call["done"], call["failed"], call["workers"], call["backend"]) == (504, 0, 2, "processes")
     assert told["total"] == 504
     assert sum(lane["tasks"] for lane in lanes(told, "worker")) == 504
-    assert {lane["function"] for lane in lanes(told, "worker")} <= {"pow", "sleep"}
+    assert {lane["function"] for lane in lanes(told, "worker") if lane["tasks"]} <= {"pow", "sleep"}
 
 
 def test_threads_that_run_tasks_have_lanes_which_later_calls_use_as_well(tmp_path):

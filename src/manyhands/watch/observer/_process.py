@@ -216,8 +216,9 @@ class Process:
 
     def seen(self, at: int, memory: int, cpu: float, at_work: int) -> None:
         """What the kernel tells of it: bytes, processors that it uses, and how many of its threads use one."""
-        self.memory, self.cpu, self.at_work = memory, cpu, at_work
-        if memory:
+        self.cpu, self.at_work = cpu, at_work
+        if memory:  # one that is just ending has none left
+            self.memory = memory
             self.memories.append((at, memory))
 
     def places(self, stack: int) -> tuple[Place, ...]:

@@ -125,7 +125,7 @@ def _growing(run: Run, now: int) -> Verdict | None:
     """The memory of a worker."""
     worst: tuple[float, Process] | None = None
     for process in run.processes.values():
-        if process.role == "program" or process.gone is not None or not process.memories:
+        if process.role == "program" or not process.memories or not (process.gone is None or _stayed(process, run)):
             continue
         half = process.memories[len(process.memories) // 2]
         first, last = process.memories[min(5, len(process.memories) - 1)], process.memories[-1]
@@ -136,8 +136,14 @@ def _growing(run: Run, now: int) -> Verdict | None:
     if worst is None:
         return None
     rate, process = worst
-    text = f"the memory of {process.name} grows by {size(round(rate))} a second, to {size(process.memory)} by now"
+    grows, when = ("grows", "by now") if run.ended is None else ("grew", "in the end")
+    text = f"the memory of {process.name} {grows} by {size(round(rate))} a second, to {size(process.memories[-1][1])} {when}"
     return Verdict("memory", text, "see what tasks keep (caches, globals), or replace workers: max_tasks_per_child=")
+
+
+def _stayed(process: Process, run: Run) -> bool:
+    """Whether it was there until its program ended, about."""
+    return run.ended is not None and process.gone is not None and process.gone > run.ended - NS
 
 
 def _failing(case: Case) -> Verdict | None:
