@@ -82,6 +82,7 @@ def test_descriptors_that_a_program_has_opened_after_closing_all_are_its_own():
     code = """
     import manyhands, os, socket, threading
     watching = manyhands.watch(browser=False)
+    watcher = next(thread for thread in threading.enumerate() if thread.name == "manyhands-watch")
     os.closerange(3, 256)
     pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET) for _ in range(20)]
     for pair in pairs:
@@ -89,7 +90,6 @@ def test_descriptors_that_a_program_has_opened_after_closing_all_are_its_own():
     child = os.fork()
     if child:
         print(os.waitpid(child, 0)[1])
-        watcher = next(thread for thread in threading.enumerate() if thread.name == "manyhands-watch")
         threading.Thread(target=watcher.join, name="there is something new to be told").start()
         watcher.join()
         watching.stop()
