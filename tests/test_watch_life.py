@@ -198,10 +198,10 @@ if __name__ == "__main__":
         multiprocessing.get_context("spawn").Process(target=work, daemon=True).start()
     work()
 """)
-    roles = ["program"] * is_watched + ["worker"] * 2
+    roles = [True] * is_watched + [False] * 2
     with scripts.started(f"import runpy; runpy.run_path({str(path)!r}, run_name='__main__')") as process:
         page = pages.announced(process)
-        run = page.until(lambda run: run if sorted(lane["role"] for lane in run["lanes"]) == roles else None)
+        run = page.until(lambda run: run if sorted((lane["role"] == "program" for lane in run["lanes"]), reverse=True) == roles else None)
         with contextlib.closing(page.events()) as events:
             assert [each["id"] for each in next(events)["runs"]] == [run["id"]]
         assert page.until(lambda run: any("work" in str(stack) for stack in run["stacks"]))
