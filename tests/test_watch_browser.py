@@ -59,7 +59,10 @@ def number(tab, selector):
 
 def comes(tab, expression, given=None):
     """What it says is true, sooner or later. What Playwright has for this needs eval(), which the policy of the page forbids."""
-    waiting.until(lambda: tab.evaluate(expression, given))
+    try:
+        waiting.until(lambda: tab.evaluate(expression, given))
+    except AssertionError:
+        raise AssertionError(f"{expression} did not come about:\n{tab.inner_text('body')}") from None
 
 
 def ends(tab, *states):
