@@ -1,24 +1,38 @@
-"""Watching a run: ``manyhands.watch()`` shows this program and all its workers on one page.
+"""Watching a run: ``manyhands.watch()`` shows this program and all its workers live on one page in the browser.
 
-==================  ===========================================================
-``watch()``         have this program watched; gives the address of the page
-``trace()``         the same by heartrate's name and parameters, with ``files``
-==================  ===========================================================
+Call the module:
 
-``_watching.py``    what a call of this module does, and gives
-``_choices.py``     what can be chosen, and how it is checked
-``_starting.py``    the observer is found, or started; this program joins, and leaves
-``_control.py``     what the page has the workers of this process do, where that is allowed
-``_commands.py``    what is asked of an observer that runs: its runs, a file of one, its end
-``_report.py``      files of a run, which the observer makes: the page with its data; ``_chrome_trace.py``, ``_speedscope.py``,
-                    ``_event_log.py``; ``_tracks.py``: what these have in common
-``_notebook.py``    the page in a frame of a notebook
-``_showing.py``     the program's side of what is shown in its terminal
-``_painter.py``     the process that shows it: ``_terminal.py`` is the picture, ``_panel.py`` the place where it stays
-``_sayings.py``     the same in plain lines; ``_words.py`` has the words, and the summary
-``observer``        the process that observes, and serves the page
+    >>> import manyhands
+    >>> watching = manyhands.watch(level="auto", arguments=True)  # doctest: +SKIP
+    >>> watching.url, watching.stop  # doctest: +SKIP
 
-The module can be called. It imports nothing until that is done.
+From then on, until the program ends or ``watching.stop()``; as a ``with`` block, until that is left. In a notebook the page is in a frame
+below the cell. All parameters are given by name, and each may be left out:
+
+=============  =================================================================================
+``name``       what the run is called; else by the program's file
+``level``      what is told of lines, see below; else ``"sample"``
+``files``      the files of which lines are told: a part of their paths, several, or what
+               ``manyhands.watch.files`` gives; else those of the project
+``arguments``  True: show the arguments of tasks. They may be secret, so else they are not
+``control``    True: tasks may be cancelled, and workers paused and restarted, from the page
+``terminal``   True: show the run in this terminal as well
+``browser``    True, False: open the page or not; else where there is a desktop to show it on
+``port``       of the page; else one that is free
+``host``       the address that the page can be reached by; else ``"127.0.0.1"``, this machine
+``save``       files to look at the run afterwards: ``"run.html"`` (the page, which shows it again),
+               ``".trace.json"`` (ui.perfetto.dev), ``".speedscope.json"``, ``".jsonl"`` (all events)
+=============  =================================================================================
+
+==============  ================================================================================
+``"sample"``    where each thread is, twenty times a second, and so how long lines take
+``"touch"``     besides, which lines have run
+``"auto"``      how often they have, within a small share of the time: where much runs, an estimate
+``"exact"``     how often, at 1.5 to 4 times the time; in Python 3.11, at 4 to 22 times
+==============  ================================================================================
+
+``help(manyhands.watch.__call__)`` tells all of it: what is promised, and which errors there are. ``manyhands.watch.trace()`` has the name
+and parameters of heartrate's. ``manyhands run --watch SCRIPT`` does the same for a program that is not to be changed.
 """
 
 from __future__ import annotations
@@ -32,17 +46,26 @@ if TYPE_CHECKING:
 
     from manyhands.watch._watching import Watching as Watching
 
+__all__ = ["Watching", "files", "trace"]
+
 # By name: the module of this package where it is; a name that is empty is the module itself.
 _HOME = {"Watching": ("_watching", "Watching"), "files": ("_trace", "files"), "trace": ("_trace", "trace")}
 
 
 class _Callable(ModuleType):
-    """This module."""
+    """This module, which can be called, and imports nothing until that is done, or it is asked how."""
 
-    def __call__(self, **choices: Any) -> Watching:
+    @property
+    def __call__(self) -> Any:
         from manyhands.watch._watching import watch  # noqa: PLC0415 - this is what keeps the import light
 
-        return watch(**choices)
+        return watch
+
+    @property
+    def __signature__(self) -> object:
+        import inspect  # noqa: PLC0415 - as above
+
+        return inspect.signature(self.__call__)
 
 
 def __getattr__(name: str) -> object:

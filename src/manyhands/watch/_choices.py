@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import wraps
+from inspect import signature
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar
 
 from manyhands._core.options import refuse, whole
 from manyhands.watch.observer._exports import endings, kind_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 LEVELS = ("sample", "touch", "auto", "exact")
 _DESKTOP = ("DISPLAY", "WAYLAND_DISPLAY")
@@ -35,6 +40,28 @@ class Choices(NamedTuple):
         told: dict[str, Any] = {"level": self.level, "files": self.files}
         told |= {} if self.is_trace else {"arguments": self.arguments, "control": self.control}
         return {**told, "save": list(self.save)} if self.save else told
+
+
+def told_by_name(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """``function``, which tells who gives a parameter that it does not have of those that it has."""
+    known = list(signature(function).parameters)
+
+    @wraps(function)
+    def call(*args: _P.args, **given: _P.kwargs) -> _R:
+        for name in given:
+            if name not in known:
+                raise TypeError(_unknown(function.__name__, name, known))
+        return function(*args, **given)
+
+    return call
+
+
+def _unknown(function: str, name: str, known: list[str]) -> str:
+    import difflib  # noqa: PLC0415 - only for who mistypes
+
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean {close[0]!r}? It" if close else "it"
+    return f"{function}() has no parameter {name!r}; {hint} has {', '.join(known)}"
 
 
 def checked(**given: object) -> Choices:

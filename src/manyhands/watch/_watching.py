@@ -65,6 +65,7 @@ class Watching:
         return f'<iframe src="{address}" title="manyhands" width="100%" height="{_TALL}" style="border: 0"></iframe>'
 
 
+@_choices.told_by_name
 def watch(
     *,
     name: str | None = None,
