@@ -17,6 +17,7 @@ from manyhands.watch.observer import _questions, _verdicts
 from manyhands.watch.observer._calls import Rate, Spread
 from manyhands.watch.observer._estimate import eta
 from manyhands.watch.observer._model import Run
+from manyhands.watch.observer._process import Text
 from manyhands.watch.observer._snapshot import snapshot
 from manyhands.watch.observer._timeline import FAILED, Timeline
 
@@ -281,6 +282,17 @@ def test_what_comes_from_a_cache_is_marked_in_the_timeline():
     (lane,) = answer["lanes"]
     assert [(bar[5], bar[6]) for bar in lane["bars"]] == [(0, 0), (2, 1)]
     assert answer["functions"] == ["work"]
+
+
+def test_the_timeline_has_the_arguments_of_tasks_where_they_are_known():
+    told_ = Told()
+    told_.begin()
+    told_.done(1.0, 10, 0.5, first=0)
+    told_.done(1.2, 10, 0.1, first=1)
+    (worker,) = told_.run.timelines
+    told_.run.note_arguments(worker, 0, int(0.5 * NS), Text({1: "'a.txt'"}, 1))
+    (lane,) = _questions.timeline(told_.run, 0.0, 2.0, 1000, 2 * NS)["lanes"]
+    assert [bar[7:] for bar in lane["bars"]] == [["'a.txt'"], []]
 
 
 def test_loose_tasks_have_a_total_as_far_as_it_is_known():

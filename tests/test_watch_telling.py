@@ -404,3 +404,42 @@ def test_children_that_are_forked_tell_of_themselves(tmp_path):
     """
     told = observed.ended(tmp_path, code)
     assert sorted(call["done"] for call in told["calls"]) == [5, 7]
+
+
+FAILING = """
+import manyhands
+
+def work(n):
+    if n % 2:
+        raise ValueError(f"no {n}")
+    return n
+
+manyhands.map(work, range(40), workers=2, chunk=1, errors="return", record_failures="kept")
+"""
+
+
+@pytest.mark.parametrize("may_be_shown", [True, False])
+def test_which_inputs_failed_is_told_and_how_to_run_them_again(tmp_path, may_be_shown):
+    told = observed.ended(tmp_path, FAILING, arguments=may_be_shown)
+    (error,) = told["errors"]
+    assert (error["count"], len(error["given"])) == (20, 8)
+    for given in error["given"]:
+        assert given["call"] == (f"work({given['task']})" if may_be_shown else "")
+        assert given["replay"].startswith(f"manyhands replay {tmp_path}/kept/work-{given['task']}-")
+
+
+def test_which_inputs_failed_is_told_of_pools_of_multiprocessing(tmp_path):
+    code = """
+    import multiprocessing
+
+    def work(n):
+        return 1 // n
+
+    if __name__ == "__main__":
+        with multiprocessing.get_context("fork").Pool(1) as pool:
+            pool.apply_async(work, (0,)).wait()
+            pool.close()
+            pool.join()
+    """
+    told = observed.ended(tmp_path, code, arguments=True, plain=True)
+    assert told["errors"][0]["given"] == [{"task": 0, "call": "work(0)", "replay": ""}]

@@ -73,10 +73,11 @@ export function Errors({ run }: { run: Snapshot }): JSX.Element {
   );
 }
 
+const SHOWN_GIVEN = 3;
 const UNDERLINE = /^[ ~^]+\r?\n/gm; // of what failed in a line, where Python tells: these lines are broken where they are long
 
 function OneError({ failure, isFirst, ago }: { failure: Failure; isFirst: boolean; ago: number }): JSX.Element {
-  const { kind, message, tasks, traceback } = failure;
+  const { kind, message, tasks, traceback, given = [] } = failure;
   const [isOpen, setOpen] = useState(isFirst); // of what came first; others do not open by themselves
   return (
     <details class="error" open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
@@ -88,8 +89,19 @@ function OneError({ failure, isFirst, ago }: { failure: Failure; isFirst: boolea
         {failure.function && `in ${plainName(failure.function)}(), `}last {clock(ago)} ago
         {tasks.length > 0 && `; task${tasks.length > 1 ? "s" : ""} ${tasks.slice(0, 8).map(count).join(" · ")}${failure.count > 8 ? " …" : ""}`}
       </p>
+      {given.slice(0, SHOWN_GIVEN).map((each) => <Given key={each.task} {...each} />)}
       {traceback && <pre tabIndex={0}>{traceback.replace(UNDERLINE, "").trimEnd()}</pre>}
     </details>
+  );
+}
+
+/** Which task it was, and how to run it again. */
+function Given({ task, call, replay }: { task: number; call: string; replay: string }): JSX.Element {
+  return (
+    <p class="given">
+      {call ? `task ${count(task)}: ${call}` : `task ${count(task)}`}
+      {replay && <code title="Runs the task again in this terminal; with --pdb under a debugger">{replay}</code>}
+    </p>
   );
 }
 

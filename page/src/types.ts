@@ -68,6 +68,7 @@ export interface Failure {
   count: number;
   last: number;
   tasks: number[];
+  given?: { task: number; call: string; replay: string }[]; // of some of them, the call, where it may be shown, and the command to run it again
 }
 
 /** What is wrong, in words, and what to do about it; ``kind``: in one word, "good" if nothing is. */
@@ -115,8 +116,8 @@ export const isLost = (lane: Lane): boolean => lane.state === "gone" && (lane.di
 export const FAILED = 1;
 export const CACHED = 2;
 
-/** ``function``: an index into the names of the functions; ``first``: the number of the first of its tasks. */
-export type Bar = [begin: number, end: number, busy: number, count: number, fn: number, flags: number, first: number];
+/** ``function``: an index into the names of the functions; ``first``: the number of the first of its tasks; ``given``: arguments of a single one. */
+export type Bar = [begin: number, end: number, busy: number, count: number, fn: number, flags: number, first: number, given?: string];
 
 export interface TimelineData {
   functions: string[];

@@ -172,13 +172,17 @@ export function Timeline(props: Props): JSX.Element {
 function Tip({ hover, width, height, now }: { hover: Hover; width: number; height: number; now: number }): JSX.Element | null {
   const { bar, lane, x, y } = hover;
   if (!hover.name && !bar) return null;
+  const given = bar ? bar[7] : lane.task?.arguments;
   const style = {
     ...(x > width / 2 ? { right: `${width - x + 10}px` } : { left: `${x + 12}px` }),
     ...(y > height / 2 ? { bottom: `${height - y + 8}px` } : { top: `${y + 10}px` }),
   };
   return (
     <div class="tip" style={style}>
-      <b>{hover.name || "task"}</b>
+      <b>
+        {hover.name || "task"}
+        {given && <span class="given">({given})</span>}
+      </b>
       {bar && <TipBar bar={bar} />}
       {!bar && lane.task && <span>task {count(lane.task.number)}, running for {clock(lane.task.for)}</span>}
       <small>{lane.name} · at {clock(Math.min(hover.time, now))}</small>

@@ -180,9 +180,15 @@ class Outcomes:
         """A task has failed: again, or for good."""
         call: PoolCall = piece.call  # type: ignore[assignment]
         again = call.policy.repeats(error, piece.attempt) and not (piece.first >= call.end or piece.cancelled or self.ending)
-        for observe in self._observers:
+        at = time.monotonic_ns()
+        history = [] if again else self._history(piece)
+        for earlier in history:
+            add_note(error, f"earlier {earlier}")
+        if not again and not (self.ending and isinstance(error, errors.WorkerDied)):  # which the program has ended
+            _calls.save_failure(piece, error, ran, earlier=history, initializer=self._crew.initializer)
+        for observe in self._observers:  # after that: they are told where it has been saved
             name = piece.form.function.name  # type: ignore[attr-defined]
-            at, describe = time.monotonic_ns(), partial(_calls.describe, piece)
+            describe = partial(_calls.describe, piece)
             observe(events.TaskFailed(call.number, name, piece.first, piece.attempt, error, again, ran, at, describe))
         if again:
             call.history.setdefault(piece.first, []).append(attempt_line(piece.attempt, error))
@@ -190,11 +196,6 @@ class Outcomes:
             piece.attempt += 1
             self._again(piece, time.monotonic_ns() + delay if delay else 0)
             return
-        history = self._history(piece)
-        for earlier in history:
-            add_note(error, f"earlier {earlier}")
-        if not (self.ending and isinstance(error, errors.WorkerDied)):  # which the program has ended
-            _calls.save_failure(piece, error, ran, earlier=history, initializer=self._crew.initializer)
         call.sink.failed(piece, error, ran)
 
     def _history(self, piece: Batch) -> list[str]:

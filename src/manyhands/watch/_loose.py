@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from manyhands._codec._exceptions import text_of
@@ -52,13 +53,15 @@ class Worker:
         if self.current is None:
             return
         now = time.monotonic_ns()
-        number, begun, function, _, _ = self.current
+        number, begun, function, args, kwargs = self.current
         self.current = None
         name = self._probe.text(function_name(function))
         place = self._number << 32 | name
         if error is not None:
             key = self.teller.error(error, function_name(function), text_of(error), trace=trace)
             self._probe.write(told.TASK_FAILED, now, 0, number << 16 | 1 << 1, self._probe.text(key), place, begun)
+            call = partial(_in_words, function, args, kwargs)
+            self.teller.tell_given(key, number, (self._number, begun), call, error)
         elif now - begun >= LEAST:
             self._probe.write(told.TASKS_DONE, now, 0, (number & _LOW) << 32 | count, place, begun, now - begun)
         else:
@@ -87,3 +90,7 @@ class Worker:
         text = self._probe.text
         arguments = _arguments.of_call(args, kwargs) if self._probe.wants.get("arguments") else ""
         self._probe.write(told.RUNNING, begun, self._number, number & _LOW, text(function_name(function)), text(arguments), 1)
+
+
+def _in_words(function: Callable[..., object], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> str:
+    return f"{function_name(function)}({_arguments.of_call(args, kwargs)})"

@@ -40,7 +40,10 @@ _LOW = 0xFFFFFFFF
 _MOST = (1 << 64) - 1
 _WORTH_SHOWING = 50_000_000  # nanoseconds that a task has run
 _MOST_ERRORS = 200  # of different kinds
+_LONGEST_GIVEN = 300  # of a call
 _LONGEST = 20_000  # characters of a traceback
+_MOST_GIVEN = 8  # failed tasks of a kind of which the arguments are told, and the file that they are saved in
+_REPLAY = re.compile(r"manyhands replay .+")  # in a note of an error
 _NUMBERS = re.compile(r"0x[0-9a-fA-F]+|\d+")
 _SLOT = 22  # bits of a process id: threads of a process that run tasks are numbered above them
 
@@ -98,7 +101,7 @@ class Teller:
         self._since: dict[int, int] = {}  # by worker, when it began what it is at
         self._running: dict[int, tuple[int, int, int]] = {}  # by worker, the task that has been told: its call, number and attempt
         self._slots: list[str] = []  # names of the threads that run tasks
-        self._errors: set[str] = set()
+        self._errors: dict[str, int] = {}  # what they are known by; of how many tasks with one it is told what they were given
         self.looks: list[Callable[[], object]] = []
         probe.tell({"machine": {"processors": cpu_count()}})
 
@@ -176,6 +179,22 @@ class Teller:
         place = (worker or 0) << 32 | self.probe.text(event.function)
         key = self.error(event.error, event.function, self._message(event))
         self.probe.write(told.TASK_FAILED, at, event.call, attempt & _MOST, self.probe.text(key), place, begun)
+        if not event.again:
+            self.tell_given(key, event.index, (worker or 0, begun), lambda: event.describe().partition(": ")[2], event.error)
+
+    def tell_given(self, key: str, task: int, where: tuple[int, int], call: Callable[[], str], error: BaseException) -> None:
+        """Of the first tasks that failed with an error: the call in words, if that may be shown, and how to run it again, if it is saved.
+
+        ``where``: the worker, and when it began.
+        """
+        if self._errors.get(key, 0) >= _MOST_GIVEN:
+            return
+        notes = (_REPLAY.search(str(note)) for note in getattr(error, "__notes__", None) or ())
+        replay = next((found[0] for found in notes if found), "")
+        text = call()[:_LONGEST_GIVEN] if self.probe.wants.get("arguments") else ""
+        if text or replay:
+            self._errors[key] = self._errors.get(key, 0) + 1
+            self.probe.tell({"given": key, "task": task, "worker": where[0], "begun": where[1], "call": text, "replay": replay})
 
     def _message(self, event: events.TaskFailed) -> str:
         """The text of an error. In those of manyhands there are the arguments of the task, which here are known to the letter."""
@@ -192,7 +211,7 @@ class Teller:
         if key not in self._errors and len(self._errors) >= _MOST_ERRORS:
             key = f"{kind}: others"
         if key not in self._errors:
-            self._errors.add(key)
+            self._errors[key] = 0
             said = {"error": kind, "message": message[:2000], "key": key, "function": function}
             self.probe.tell({**said, "traceback": self._told(trace or _traceback_of(error)).strip(' "\n')[-_LONGEST:]})
         return key

@@ -205,6 +205,18 @@ class Longest:
             yield lasted, number, worker, function
 
 
+class Given(NamedTuple):
+    """What a task that has failed was called with, in words (empty: that may not be shown), and the command that runs it again."""
+
+    task: int
+    call: str
+    replay: str
+
+    def arguments(self) -> str:
+        """Of the call; empty if they are not known."""
+        return self.call.partition("(")[2].removesuffix(")")
+
+
 @dataclass
 class Failure:
     """Errors that are alike: of one type, whose texts differ in numbers alone.
@@ -215,6 +227,7 @@ class Failure:
         count: how often.
         first, last: when it came first, and last.
         tasks: numbers of some tasks.
+        given: of some of them, what they were called with.
     """
 
     kind: str
@@ -225,6 +238,7 @@ class Failure:
     first: int = 0
     last: int = 0
     tasks: list[int] = field(default_factory=list)
+    given: list[Given] = field(default_factory=list)
 
     def came(self, at: int, task: int | None) -> None:
         """Once more."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from manyhands.watch.observer._calls import Call, FailedTask, Failure, Longest, Task
+from manyhands.watch.observer._calls import Call, FailedTask, Failure, Given, Longest, Task
 from manyhands.watch.observer._heat import Heat
 from manyhands.watch.observer._history import History
 from manyhands.watch.observer._process import Process, Text, ThreadWorker
@@ -24,6 +24,7 @@ _MOST_PROCESSES = 400
 _TAKE_ALONG = ("interrupted", "died")  # ends of programs that are those of their workers, which may be heard of before
 _TAKES_ALONG = 500_000_000  # nanoseconds
 _MOST_ERRORS = 200
+_MOST_GIVEN = 8  # of an error
 _MOST_CALLS = 200
 _MOST_FAILURES = 20_000  # of single tasks
 _MOST_ARGUMENTS = 20_000
@@ -221,6 +222,12 @@ class Run:
             failure.came(failed.at, failed.number)
         if len(self.failures) < _MOST_FAILURES:
             self.failures.append(failed._replace(error=key))
+
+    def note_given(self, key: str, given: Given) -> None:
+        """What a task that has failed was called with."""
+        failure = self._failure(key)
+        if failure is not None and len(failure.given) < _MOST_GIVEN:
+            failure.given.append(given)
 
     def _failure(self, key: str) -> Failure | None:
         failure = self.errors.get(key)

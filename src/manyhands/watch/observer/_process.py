@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from manyhands._core.slowest import LEAST
 from manyhands._probe import _segment as told
 from manyhands._probe._files import OURS, is_own
-from manyhands.watch.observer._calls import Call, FailedTask, Task
+from manyhands.watch.observer._calls import Call, FailedTask, Given, Task
 from manyhands.watch.observer._endings import ended_by
 from manyhands.watch.observer._heat import Heat, Place
 from manyhands.watch.observer._stacks import Stacks
@@ -124,6 +124,7 @@ class Process:
         self.memories: deque[tuple[int, int]] = deque(maxlen=600)  # when, bytes
         self._rare: dict[str, Callable[[dict[str, Any]], None]] = {
             "error": run.failed,
+            "given": self._hear_given,
             "machine": self._hear_machine,
             "am": self._hear_who,
             "source": self._hear_source,
@@ -184,6 +185,13 @@ class Process:
     def _hear_deed(self, message: dict[str, Any]) -> None:
         why = message["why"]
         self.run.deeds.get(int(message["controlled"]), []).append(None if why is None else str(why))
+
+    def _hear_given(self, message: dict[str, Any]) -> None:
+        given = Given(int(message["task"]), str(message["call"]), str(message["replay"]))
+        self.run.note_given(str(message["given"]), given)
+        arguments = given.arguments()
+        if arguments:
+            self.run.note_arguments(int(message["worker"]), given.task, int(message["begun"]), Text({1: arguments}, 1))
 
     def _hear_stack(self, message: dict[str, Any]) -> None:
         number = int(message["stacked"])

@@ -29,7 +29,7 @@ def timeline(run: Run, begin: float, end: float, width: int, now: int) -> dict[s
     names, by_name = _names(run)
     most = _quickest(run)
     timelines = list(run.timelines.items())
-    lanes = [{"pid": worker, "bars": _bars(run, tasks.bars(first, last, width), by_name, most)} for worker, tasks in timelines]
+    lanes = [{"pid": worker, "bars": _bars(run, worker, tasks.bars(first, last, width), by_name, most)} for worker, tasks in timelines]
     return {"functions": names, "lanes": lanes}
 
 
@@ -39,7 +39,7 @@ def whole_timeline(run: Run, width: int, now: int) -> Iterator[dict[str, Any]]:
     most = _quickest(run)
     yield {"functions": names}
     for worker, tasks in list(run.timelines.items()):
-        yield {"pid": worker, "bars": _bars(run, tasks.bars(run.begun, _within(run, float("inf"), now), width), by_name, most)}
+        yield {"pid": worker, "bars": _bars(run, worker, tasks.bars(run.begun, _within(run, float("inf"), now), width), by_name, most)}
 
 
 def _within(run: Run, at: float, now: int) -> int:
@@ -61,15 +61,19 @@ def _quickest(run: Run) -> list[float]:
     return [stored.get(_short(str(name)), 0.0) for name in run.functions]
 
 
-def _bars(run: Run, bars: Iterable[Bar], by_name: list[int], most: list[float]) -> list[list[float]]:
-    found: list[list[float]] = []
-    begun, functions = run.begun, len(by_name)
-    for begin, end, busy, count, function, flags, first in bars:
+def _bars(run: Run, worker: int, bars: Iterable[Bar], by_name: list[int], most: list[float]) -> list[list[float | str]]:
+    """Of a worker; with the arguments of single tasks where they are known."""
+    found: list[list[float | str]] = []
+    begun, functions, known = run.begun, len(by_name), run.arguments
+    for bar in bars:
+        begin, end, busy, count, function, flags, first = bar
         if function >= functions:  # of a task that has ended since
             continue
         flags |= CACHED if busy < most[function] * count else 0
         times = round((begin - begun) / NS, 6), round((end - begun) / NS, 6), round(busy / NS, 9)
         found.append([*times, count, by_name[function], flags, first])
+        if known and (worker, first) in known and (given := run.arguments_of(worker, bar)):
+            found[-1].append(given)
     return found
 
 

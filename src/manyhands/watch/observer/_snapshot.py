@@ -72,6 +72,7 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
                 "count": failure.count,
                 "last": (failure.last - run.begun) / NS,
                 "tasks": list(failure.tasks),
+                "given": [given._asdict() for given in failure.given],
             }
             for number, failure in sorted(enumerate(run.errors.values()), key=lambda item: item[1].count, reverse=True)[:_MOST_ERRORS]
         ],
