@@ -222,6 +222,19 @@ def test_the_observer_ends_when_nobody_needs_it():
     assert not FOLDER.exists()
 
 
+def test_the_page_of_a_run_that_nobody_has_seen_stays_longer_and_says_so():
+    _starting.observer(stays=0.05, unseen=1.0)
+    _, pid = pages.of_observer()
+    with manyhands.watch(browser=False):
+        assert manyhands.map(abs, range(3), backend="sequential") == [0, 1, 2]
+        begun = time.monotonic()
+    (run,) = _commands.ask("runs")["runs"]
+    said = _commands.ask("summary", run["id"])["text"]
+    assert said.splitlines()[-1] == "  the page stays for 1 s, and as long as it is open; to keep it: manyhands watch --save run.html"
+    waiting.until(lambda: waiting.gone(pid))
+    assert time.monotonic() - begun > 0.9
+
+
 def test_the_observer_stays_while_somebody_looks():
     _starting.observer(stays=0.05)
     page, pid = pages.of_observer()

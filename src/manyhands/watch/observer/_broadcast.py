@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
     from manyhands.watch.observer._hub import Hub
+    from manyhands.watch.observer._model import Run
 
 _EVERY = 0.2  # seconds between two events, while anything happens
 _CALM = 1.0  # the same while nothing does, but runs are under way: their time goes on
@@ -33,6 +34,7 @@ class Broadcast:
 
     Attributes:
         lookers: how many look.
+        looked: when somebody looked last, in nanoseconds of the monotonic clock; 0: never.
         made: how many events have been made.
     """
 
@@ -46,6 +48,7 @@ class Broadcast:
         self._late: asyncio.TimerHandle | None = None
         self._telling: set[asyncio.Future[None]] = set()
         self.lookers = 0
+        self.looked = 0
         self.made = 0
         hub.looked.append(self._note)
 
@@ -58,7 +61,12 @@ class Broadcast:
             yield
         finally:
             self.lookers -= 1
+            self.looked = time.monotonic_ns()
             self._changed()
+
+    def has_shown(self, run: Run) -> bool:
+        """Whether anybody has looked since a run began."""
+        return bool(self.lookers) or self.looked >= run.begun
 
     async def events(self) -> AsyncIterator[bytes]:
         """For one who looks."""

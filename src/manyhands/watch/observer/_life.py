@@ -30,10 +30,14 @@ class Life:
         """Something has happened for which the observer may be needed, or no more."""
         self._noted.set()
 
-    def expect(self) -> None:
-        """Somebody will look soon."""
-        self._until = asyncio.get_running_loop().time() + _UNTIL_OPEN
+    def expect(self, within: float = _UNTIL_OPEN) -> None:
+        """Somebody will look soon; or may, within so many seconds."""
+        self._until = max(self._until, asyncio.get_running_loop().time() + within)
         self.note()
+
+    def left(self) -> float:
+        """Seconds that the observer stays, if nobody needs it from now on."""
+        return max(self._stays, self._until - asyncio.get_running_loop().time())
 
     def end_now(self) -> None:
         """Whoever needs it has to do without."""
@@ -47,10 +51,9 @@ class Life:
 
     async def end(self, is_needed: Callable[[], bool]) -> None:
         """Until nobody needs it."""
-        loop = asyncio.get_running_loop()
         while not self.is_over:
             self._noted.clear()
-            patience = None if is_needed() else max(self._stays, self._until - loop.time())
+            patience = None if is_needed() else self.left()
             try:
                 async with asyncio.timeout(patience):
                     await self._noted.wait()

@@ -29,9 +29,12 @@ from manyhands.watch.observer._snapshot import snapshot
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from manyhands.watch.observer._model import Run
+
 _IGNORED = (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE)  # Ctrl-C in the terminal is for the program
 _FILES = 1 << 16  # that may be open
 
+_WORTH_IT = 2_000_000_000  # nanoseconds of a run without tasks
 _UNKNOWN = "the observer does not know of it"
 
 
@@ -41,11 +44,13 @@ class Settings(NamedTuple):
     Attributes:
         port, host: of the page; 0: a port that is free.
         stays: seconds after the last run has ended and nobody looks.
+        unseen: the same where nobody has looked at that run, and it had something to show.
     """
 
     port: int = 0
     host: str = "127.0.0.1"
     stays: float = 5.0
+    unseen: float = 30.0
 
 
 def run(said: int, folder: str, settings: str) -> None:
@@ -88,7 +93,9 @@ async def _observe(said: int, folder: str, settings: Settings, page: socket.sock
     hub.changed.append(life.note)
     saving = Saving(life.note)
     hub.ended.append(saving.begin)
+    hub.ended.append(lambda run: life.expect(settings.unseen) if _is_unseen(run, site) else None)
     hub.questions.update(_questions(hub, saving))
+    hub.questions["summary"] = lambda token: _summary(hub, life, site, token)
     hub.takers.update({"look": site.broadcast.tell, "end": life.end_for})
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, life.end_now)
     serving = [asyncio.create_task(hub.serve())]
@@ -136,20 +143,36 @@ def _questions(hub: Hub, saving: Saving) -> dict[str, Callable[[Any], dict[str, 
         run = hub.runs.get(str(wanted["run"]))
         return {"why": _UNKNOWN if run is None else await saving.keep(run, str(wanted["path"]))}
 
-    def summary(token: object) -> dict[str, Any]:
-        hub.look()  # as above
-        run = hub.runs.get(str(token))
-        found = None if run is None else snapshot(run, time.monotonic_ns())
-        return {"text": _words.as_text(_words.summary(found, short=True)) if found is not None and found["done"] else ""}
-
     return {
         "run": lambda pid: {"run": hub.run_of(pid)},
         "runs": lambda _: {"runs": hub.overview()},
         "open": open_page,
         "saved": saved,
         "save": save,
-        "summary": summary,
     }
+
+
+def _summary(hub: Hub, life: Life, site: Site, token: object) -> dict[str, Any]:
+    hub.look()  # as above
+    run = hub.runs.get(str(token))
+    found = None if run is None else snapshot(run, time.monotonic_ns())
+    if run is None or found is None or not _is_worth_it(run):
+        return {"text": ""}
+    lines = _words.summary(found, short=True) if found["done"] else [_words.Line("head", _words.ended(found))]
+    if not run.choices.get("save") and not _missing():
+        lines.append(_words.page(life.left(), is_open=bool(site.lookers)))
+    return {"text": _words.as_text(lines)}
+
+
+def _is_worth_it(run: Run) -> bool:
+    """Whether a run that has ended had something to show."""
+    lasted = (time.monotonic_ns() if run.ended is None else run.ended) - run.begun
+    return bool(run.loose.done or run.past.done or any(call.done for call in run.calls.values())) or lasted > _WORTH_IT
+
+
+def _is_unseen(run: Run, site: Site) -> bool:
+    """Whether somebody may still want to look at it: who has files of it, or has had it in his terminal, need not."""
+    return _is_worth_it(run) and not run.choices.get("save") and not site.broadcast.has_shown(run)
 
 
 def _missing() -> str:
