@@ -449,8 +449,18 @@ def test_what_cannot_be_chosen_is_refused_by_name(given, allowed):
 
 def test_without_the_packages_the_error_says_how_to_get_them(monkeypatch):
     monkeypatch.setattr(_starting, "PACKAGES", ("starlette", "no_such_package"))
-    with pytest.raises(WatchMissing, match=r"watching needs no_such_package: pip install 'manyhands\[watch\]'"):
+    with pytest.raises(WatchMissing, match=r"needs no_such_package: pip install starlette uvicorn; terminal=True and save= do without"):
         manyhands.watch(browser=False)
+
+
+def test_without_the_packages_a_run_can_be_saved(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text("import sys\nsys.modules['starlette'] = None")  # it is not found
+    code = "import manyhands; manyhands.watch(save='run.html'); manyhands.map(abs, [1], backend='sequential')"
+    path = os.pathsep.join([str(tmp_path), str(Path(manyhands.__file__).parent.parent)])
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=True)
+    assert "on no page: that needs pip install starlette uvicorn" in ran.stderr
+    assert (tmp_path / "run.html").read_text().startswith("<!doctype html>")
 
 
 def test_where_there_is_a_desktop_the_page_is_opened(monkeypatch):

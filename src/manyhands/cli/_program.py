@@ -11,7 +11,7 @@ from manyhands.watch import _choices
 
 
 @click.command("run", context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
-@click.option("--watch", is_flag=True, help="Show the run live on a page in the browser; so do all options below.")
+@click.option("--watch", is_flag=True, help="Show the run on a page in the browser (needs starlette and uvicorn); so do all options below.")
 @click.option("-m", "is_module", is_flag=True, help="SCRIPT is the name of a module.")
 @click.option("--name", help="What the run is called.  [default: as the script]")
 @click.option("--level", type=click.Choice(_choices.LEVELS), help="What is told of lines.  [default: sample]")

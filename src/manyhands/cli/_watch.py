@@ -38,7 +38,7 @@ def command(browser: bool | None, save: tuple[str, ...], run: str | None) -> int
     for each in found["runs"]:
         print(_line(each))
     if not url:
-        print("There is no page: pip install 'manyhands[watch]'", file=sys.stderr)
+        print("There is no page: pip install starlette uvicorn", file=sys.stderr)
         return 0
     print(url)
     if wants_browser(browser, is_terminal=sys.stdout.isatty()):

@@ -35,6 +35,11 @@ class Choices(NamedTuple):
     save: tuple[str, ...] = ()
     is_trace: bool = False
 
+    @property
+    def needs_page(self) -> bool:
+        """Whether nothing would come of watching without one; what is kept, and what is shown in a terminal, can do without."""
+        return not (self.terminal or (self.save and not self.browser))
+
     def told(self) -> dict[str, Any]:
         """What the observer is told, as plain data."""
         told: dict[str, Any] = {"level": self.level, "files": self.files}

@@ -37,6 +37,7 @@ _TRIES = 5  # an observer may leave just when it has been found
 LOCK, LOG = "lock", "log"
 SAID = ".said"  # how files end by which the processes of a run agree who tells where the page is
 PACKAGES = ("starlette", "uvicorn")
+INSTALL = "pip install " + " ".join(PACKAGES)
 
 
 class Observer(NamedTuple):
@@ -196,7 +197,7 @@ def join(choices: _choices.Choices, part: Part | None = None, **settings: Any) -
         WatchMissing: the page needs packages that are not installed.
         WatchFailed: no observer could be reached or started.
     """
-    if not choices.terminal:
+    if choices.needs_page:
         _check_packages()
     with _state.joining:
         return _joined(choices, part, settings)
@@ -222,7 +223,7 @@ def follow_worker(said: dict[str, Any]) -> None:
 def _joined(choices: _choices.Choices, part: Part | None, settings: dict[str, Any]) -> Observer:
     for _ in range(_TRIES):
         found = observer(port=choices.port, host=choices.host, **settings)
-        if not found.url and not choices.terminal:
+        if not found.url and choices.needs_page:
             raise errors.WatchMissing(found.why)
         if _greet(found, choices, part):
             return found
@@ -231,7 +232,7 @@ def _joined(choices: _choices.Choices, part: Part | None, settings: dict[str, An
 
 def _check_packages() -> None:
     if missing := [name for name in PACKAGES if importlib.util.find_spec(name) is None]:
-        raise errors.WatchMissing(f"watching needs {' and '.join(missing)}: pip install 'manyhands[watch]'")
+        raise errors.WatchMissing(f"the page of watching needs {' and '.join(missing)}: {INSTALL}; terminal=True and save= do without")
 
 
 def _greet(found: Observer, choices: _choices.Choices, part: Part | None) -> bool:

@@ -82,8 +82,8 @@ def watch(
     """Show this program, and all its workers, live on a page in the browser; in a notebook, in a frame below the cell.
 
     From now on, until the program ends or :meth:`Watching.stop`. The page is made by a process of its own, which outlives this program by
-    some seconds, and by as long as somebody looks; programs of the same user that are watched at the same time are on one page. Called
-    again, it changes what was chosen for this program.
+    some seconds, half a minute if nobody has looked yet, and by as long as somebody looks; programs of the same user that are watched at
+    the same time are on one page. Called again, it changes what was chosen for this program.
 
     Example:
         >>> import manyhands
@@ -120,7 +120,8 @@ def watch(
 
     Raises:
         ValueError: an argument is not allowed.
-        WatchMissing: the page needs packages that are not installed: ``pip install 'manyhands[watch]'``.
+        WatchMissing: the page needs packages that are not installed: ``pip install starlette uvicorn``. What is shown in the terminal,
+            or is only saved, needs none.
         WatchFailed: there is no observer, and none could be started.
     """
     choices = _choices.checked(
@@ -159,6 +160,8 @@ def begin(choices: _choices.Choices | None = None, part: _origin.Part | None = N
     observer = _starting.join(choices or _choices.Choices(), part)
     if choices is not None and choices.terminal:
         _starting.show()
+    if not observer.url and choices is not None and choices.save and not choices.terminal and not was_watched and sys.stderr is not None:
+        sys.stderr.write(f"manyhands: this run is saved, but is on no page: that needs {_starting.INSTALL}\n")
     if not observer.url or was_watched or not (part is None or _starting.is_first(part)):
         return observer
     if _notebook.is_one():

@@ -180,7 +180,7 @@ def _missing() -> str:
     missing = [name for name in _starting.PACKAGES if importlib.util.find_spec(name) is None]
     if not missing:
         return ""
-    return f"{sys.executable}, which has started the observer, lacks {' and '.join(missing)}: pip install 'manyhands[watch]'"
+    return f"{sys.executable}, which has started the observer, lacks {' and '.join(missing)}: {_starting.INSTALL}"
 
 
 def _listen(folder: str) -> socket.socket:
