@@ -1,6 +1,6 @@
 // Where what is shown comes from: the observer, or a report that was saved.
 
-import type { Deed, Document, Figures, FileHeat, Snapshot, SourceData, TimelineData } from "./types";
+import type { Deed, Document, Figures, FileHeat, FullStack, Snapshot, SourceData, TimelineData } from "./types";
 
 export type Link = "connecting" | "live" | "lost" | "saved";
 
@@ -26,7 +26,7 @@ export interface Feed {
   files(run: string): Promise<FileHeat[]>;
   /** isKnown: the lines of the file are there already, only its heat is asked for. */
   source(run: string, file: FileHeat, pid: number | null, isKnown: boolean): Promise<SourceData>;
-  stack(run: string, pid: number): Promise<string>;
+  stack(run: string, pid: number): Promise<FullStack>;
   control(run: string, pid: number, deed: Deed): Promise<void>;
   href(document: Document, run: string): string | null;
 }

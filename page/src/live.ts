@@ -1,7 +1,7 @@
 // The observer, over HTTP: what happens comes as server-sent events, all else is asked for.
 
 import type { Feed, State } from "./feed";
-import type { Deed, Document, Figures, FileHeat, Snapshot, SourceData, TimelineData } from "./types";
+import type { Deed, Document, Figures, FileHeat, FullStack, Snapshot, SourceData, TimelineData } from "./types";
 
 const SILENT = 13_000; // ms without news, after which the link is held to be lost
 const FIRST_WAIT = 500;
@@ -50,8 +50,8 @@ export class LiveFeed implements Feed {
     return get("source", { run, file: id, ...(pid === null ? {} : { pid }), ...(isKnown ? { lines: 0 } : {}) });
   }
 
-  async stack(run: string, pid: number): Promise<string> {
-    return (await get<{ text: string }>("stack", { run, pid })).text;
+  async stack(run: string, pid: number): Promise<FullStack> {
+    return get("stack", { run, pid });
   }
 
   async control(run: string, pid: number, deed: Deed): Promise<void> {
@@ -61,6 +61,8 @@ export class LiveFeed implements Feed {
       body: JSON.stringify({ run, pid, do: deed }),
     });
     if (!answer.ok) throw new Error((await answer.text()).trim() || `the observer answered ${answer.status}`);
+    const { done, why } = (await answer.json()) as { done: boolean; why?: string };
+    if (!done) throw new Error(why ?? "it has not been done");
   }
 
   href(document: Document, run: string): string {

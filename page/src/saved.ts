@@ -78,7 +78,7 @@ export class SavedFeed implements Feed {
     return { ...found, heat: found.heats && this.at < this.length ? heatAt(found.heats, this.at) : found.heat };
   }
 
-  async stack(): Promise<string> {
+  async stack(): Promise<never> {
     throw new Error("a saved report has no full stacks");
   }
 

@@ -143,5 +143,11 @@ export interface SourceData {
   counted?: boolean; // whether it is known which lines have run; else only where threads were seen
 }
 
+/** Of all threads of a process; ``own``: the folder of manyhands. */
+export interface FullStack {
+  text: string;
+  own?: string;
+}
+
 export type Deed = "cancel" | "pause" | "resume" | "restart";
 export type Document = "report" | "trace" | "speedscope" | "log";

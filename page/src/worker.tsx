@@ -5,7 +5,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import type { Feed } from "./feed";
 import { bytes, clock, count, percent } from "./format";
 import { Frames, type Open } from "./panels";
-import { type Deed, type Lane, type Snapshot, isLost } from "./types";
+import { type Deed, type FullStack as Stacks, type Lane, type Snapshot, isLost, isWorker } from "./types";
 
 interface Props {
   feed: Feed;
@@ -46,10 +46,10 @@ export function Worker({ feed, run, lane, canControl, close, open, showLines }: 
           <div><dt>memory</dt><dd>{bytes(lane.memory)}</dd></div>
           <div><dt>tasks</dt><dd>{count(lane.tasks)}</dd></div>
         </dl>
-        {lane.task && (
+        {lane.state !== "gone" && isWorker(lane) && (
           <>
-            <h3>Task {count(lane.task.number)}, for {clock(lane.task.for)}</h3>
-            <pre class="call">{lane.task.function}({lane.task.arguments})</pre>
+            <h3>{lane.task ? `Task ${count(lane.task.number)}, for ${clock(lane.task.for)}` : lane.state === "busy" ? "Short tasks" : "No task"}</h3>
+            <pre class="call">{lane.task ? `${lane.task.function}(${lane.task.arguments})` : (lane.state === "busy" && lane.function) || "–"}</pre>
           </>
         )}
         <div class="deeds">
@@ -59,11 +59,13 @@ export function Worker({ feed, run, lane, canControl, close, open, showLines }: 
             <span class="muted">Only workers that are processes of manyhands can be paused, replaced, and their task be cancelled.</span>
           )}
         </div>
-        <h3>Where it is</h3>
-        {lane.stack.length ? (
+        {lane.state !== "gone" && <h3>Where it is</h3>}
+        {lane.state === "gone" ? (
+          <p class="muted">It has gone{lane.ended === null || lane.ended === undefined ? "" : ` after ${clock(lane.ended - (lane.begun ?? 0))}`}.</p>
+        ) : lane.stack.length ? (
           <Frames frames={lane.stack} open={(path, line) => { open(path, line); dialog.current!.close(); }} />
         ) : (
-          <p class="muted">{lane.state === "gone" ? "It has gone." : "It is not at work."}</p>
+          <p class="muted">It is not at work.</p>
         )}
         {feed.length === null && lane.state !== "gone" && <FullStack {...{ feed, run, lane }} />}
       </div>
@@ -73,13 +75,18 @@ export function Worker({ feed, run, lane, canControl, close, open, showLines }: 
 
 /** Of all threads, from outside Python: also while C code holds the lock of the interpreter. */
 function FullStack({ feed, run, lane }: { feed: Feed; run: Snapshot; lane: Lane }): JSX.Element {
-  const [text, setText] = useState("Asking…");
-  const ask = (): void => void feed.stack(run.id, lane.process ?? lane.pid).then((told) => setText(told.trim() || "It has told nothing."), (error: Error) => setText(`It cannot be had: ${error.message}`));
+  const [{ text, own }, setText] = useState<Stacks>({ text: "Asking…" });
+  const ask = (): void => void feed.stack(run.id, lane.process ?? lane.pid).then(
+    (told) => setText({ ...told, text: told.text.trim() || "It has told nothing." }),
+    (error: Error) => setText({ text: `It cannot be had: ${error.message}` }),
+  );
   useEffect(ask, [lane.pid]);
   return (
     <>
       <h3>All threads <button class="small" onClick={ask}>Look again</button></h3>
-      <pre class="full-stack" tabIndex={0}>{text}</pre>
+      <pre class="full-stack" tabIndex={0}>
+        {text.split("\n").map((line) => (own && line.includes(`"${own}`) ? <span class="own" title="manyhands itself">{line}{"\n"}</span> : `${line}\n`))}
+      </pre>
     </>
   );
 }
@@ -90,14 +97,14 @@ function Deeds({ feed, run, lane }: { feed: Feed; run: Snapshot; lane: Lane }): 
     setSaid(`${deed}: asked`);
     feed.control(run.id, lane.pid, deed).then(
       () => setSaid(`${deed}: done`),
-      (error: Error) => setSaid(`${deed}: ${error.message}`),
+      (error: Error) => setSaid(error.message),
     );
   };
   const isPaused = lane.state === "paused";
   return (
     <>
       <button onClick={() => act(isPaused ? "resume" : "pause")}>{isPaused ? "Resume" : "Pause"}</button>
-      <button disabled={!lane.task} onClick={() => act("cancel")}>Cancel its task</button>
+      <button disabled={lane.state === "idle" && !lane.task} onClick={() => act("cancel")}>Cancel its task</button>
       <button class="danger" title="It ends its task, and is replaced." onClick={() => act("restart")}>Restart after its task</button>
       <span class="muted" aria-live="polite">{said}</span>
     </>

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from typing import TYPE_CHECKING, Any
+
+from manyhands.watch.observer._snapshot import is_at_work
 
 if TYPE_CHECKING:
     from manyhands.watch.observer._hub import Connection, Hub
@@ -28,7 +31,7 @@ async def do(hub: Hub, run: Run, pid: int, deed: str) -> str:
     if deed == "cancel":
         task = run.running.get(pid)
         if task is None:
-            return "It is at no task that can be told: those that take less than a moment end by themselves."
+            return "Its tasks are too short to be cancelled." if is_at_work(run, pid, time.monotonic_ns()) else "It is at no task."
         order["task"] = [task.call, task.number]
     return await _asked(run, [each for each in hub.of(run) if each.process.pid != pid], order)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 MOST_CONNECTIONS = 100
 _WAITING = 1024
 _AT_ONCE = 32  # connections that are let in before the next look at how many there are
+_OWN = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))) + os.sep
 _LONGEST_POST = 1 << 16
 _WIDEST = 10_000  # pixels of a timeline
 _NOT_BUILT = "The files of the page are not in this installation of manyhands.\n"
@@ -162,7 +164,7 @@ class Pages:
         text = await _stack.of(connection)
         if text is None:
             raise HTTPException(404, "It has ended, or does not listen.")
-        return _json({"text": text})
+        return _json({"text": text, "own": _OWN})
 
     async def control(self, request: Request) -> Response:
         """Cancel a task; pause a worker, let it go on, replace it."""
@@ -178,9 +180,7 @@ class Pages:
         if not isinstance(pid, int) or (pid not in run.thread_workers and (run.token, pid) not in self._hub.connections):
             raise HTTPException(404, "There is no such worker.")
         why = await _control.do(self._hub, run, pid, deed)
-        if why:
-            raise HTTPException(409, why)
-        return _json({"done": True})
+        return _json({"done": False, "why": why} if why else {"done": True})  # no error: browsers would note one in their console
 
     async def export(self, request: Request) -> Response:
         """A run as a file that is kept."""

@@ -126,7 +126,7 @@ def _lanes(run: Run, now: int) -> list[dict[str, Any]]:
 def _lane(process: Process, run: Run, now: int) -> dict[str, Any]:
     stack = process.stack_now()
     end = now if process.gone is None else process.gone
-    is_busy = process.stack_at_work() or _is_at_work(run, process.pid, now)
+    is_busy = process.stack_at_work() or is_at_work(run, process.pid, now)
     state = "gone" if process.gone is not None else "paused" if process.is_paused else "busy" if is_busy else "idle"
     return {
         "pid": process.pid,
@@ -154,7 +154,7 @@ def _lanes_of_threads(run: Run, now: int) -> list[dict[str, Any]]:
             "process": worker.process.pid,
             "name": str(worker.name),
             "role": "thread",
-            "state": "gone" if worker.process.gone is not None else "busy" if _is_at_work(run, number, now) else "idle",
+            "state": "gone" if worker.process.gone is not None else "busy" if is_at_work(run, number, now) else "idle",
             "died": False,
             "how": "",
             "busy": min(1.0, run.timeline(number).busy / max(1, (worker.process.gone or now) - worker.begun)),
@@ -167,7 +167,7 @@ def _lanes_of_threads(run: Run, now: int) -> list[dict[str, Any]]:
     ]
 
 
-def _is_at_work(run: Run, worker: int, now: int) -> bool:
+def is_at_work(run: Run, worker: int, now: int) -> bool:
     """Whether a worker is at a task that has taken some time, or quick ones follow one another."""
     done = run.timelines.get(worker)
     return worker in run.running or (done is not None and now - done.end < _JUST_NOW)
@@ -217,7 +217,7 @@ def _stacks(run: Run, now: int) -> list[dict[str, Any]]:
         if process.gone is None and (stack := process.stack_now()):
             found.setdefault(tuple(process.frames(stack)), []).append(process.pid)
     for number, worker in run.thread_workers.items():
-        if worker.process.gone is None and (stack := _stack_of(worker)) and _is_at_work(run, number, now):
+        if worker.process.gone is None and (stack := _stack_of(worker)) and is_at_work(run, number, now):
             found.setdefault(tuple(worker.process.frames(stack)), []).append(number)
     ordered = sorted(found.items(), key=lambda item: len(item[1]), reverse=True)[:_MOST_STACKS]
     return [{"count": len(pids), "pids": pids, "frames": [list(frame) for frame in frames]} for frames, pids in ordered]
