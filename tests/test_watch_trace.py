@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import socket
 import textwrap
@@ -124,6 +125,23 @@ def test_a_pool_of_manyhands_is_shown_as_a_whole(folder):
     assert (run["state"], run["done"]) == ("done", 40)
     assert sorted(lane["name"] for lane in run["lanes"]) == [run["name"], "worker 0", "worker 1"]
     assert [lane["how"] for lane in run["lanes"] if lane["died"]] == []
+
+
+def test_a_library_that_calls_it_is_not_the_calling_file(folder):
+    """As in ``Pool(initializer=trace)``: then it is the file that has made the pool, where that is on the stack."""
+    code = """
+    import multiprocessing
+    import manyhands
+    def callers(_):
+        from manyhands.watch import _trace
+        return list(_trace._callers)
+    if __name__ == "__main__":
+        begin = dict(initializer=manyhands.watch.trace, initargs=(manyhands.watch.files.all, 0))
+        with multiprocessing.get_context("fork").Pool(1, **begin) as pool:
+            print(pool.map(callers, [0]), flush=True)
+    """
+    with program(folder, code) as process:
+        assert ast.literal_eval(process.stdout.readline()) == [[str(folder / "script.py")]]
 
 
 def test_two_threads_may_call_it(folder):

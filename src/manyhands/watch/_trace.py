@@ -13,6 +13,7 @@ from manyhands.watch import _choices, _origin, _starting, _watching
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from manyhands.watch._watching import Watching
 
@@ -98,8 +99,8 @@ def trace(
         raise refuse("files", files, "files.all, files.path_contains(...), files.contains_regex(...), or a function of the path")
     if not isinstance(daemon, bool):
         raise refuse("daemon", daemon, "True or False")
-    caller = sys._getframe(1).f_code.co_filename  # noqa: SLF001 - there is no other way
-    if caller not in _callers:
+    caller = _caller(sys._getframe(1))  # noqa: SLF001 - there is no other way
+    if caller and caller not in _callers:
         _callers.append(caller)
     asked = {**(files.told() if isinstance(files, Rule) else {"contains": []}), "also": list(_callers)}
     choices = _choices.checked(level="auto", port=port, host=host, browser=browser)._replace(files=asked, is_trace=True)
@@ -111,6 +112,16 @@ def trace(
     if probe is not None:
         probe.count_lines("auto", asked if isinstance(files, Rule) else lambda path: path in _callers or files(path))
     return watching
+
+
+def _caller(frame: FrameType | None) -> str:
+    """The file that has called, or that whose call of a library has; empty: that is no file of the program's."""
+    while frame is not None:
+        path = frame.f_code.co_filename
+        if _files.is_own(path) or frame.f_globals.get("__name__") == "__main__":
+            return path
+        frame = frame.f_back
+    return ""
 
 
 _callers: list[str] = []  # files of this process in which it has been called
