@@ -28,12 +28,13 @@ def command(browser: bool | None, save: tuple[str, ...], run: str | None) -> int
     """
     from manyhands.watch._choices import wants_browser  # noqa: PLC0415 - here alone
 
+    paths = _paths(save)
     found = _commands.ask("runs")
     if found is None:
         print(_commands.NOBODY, file=sys.stderr)
         return 1
     if save or run is not None:
-        return _keep(_chosen(found["runs"], run), save)
+        return _keep(_chosen(found["runs"], run), paths)
     url = _commands.address_of_page()
     for each in found["runs"]:
         print(_line(each))
@@ -55,15 +56,18 @@ def _chosen(runs: list[dict[str, Any]], name: str | None) -> dict[str, Any]:
     return meant[-1]
 
 
-def _keep(run: dict[str, Any], files: tuple[str, ...]) -> int:
+def _paths(files: tuple[str, ...]) -> list[str]:
     from manyhands.watch._choices import file_to_keep  # noqa: PLC0415 - here alone
 
-    if not files:
-        raise click.UsageError("what is to become of RUN? --save FILE keeps it")
     try:
-        paths = [file_to_keep("--save", file) for file in files]
+        return [file_to_keep("--save", file) for file in files]
     except ValueError as error:
         raise click.UsageError(str(error)) from error
+
+
+def _keep(run: dict[str, Any], paths: list[str]) -> int:
+    if not paths:
+        raise click.UsageError("what is to become of RUN? --save FILE keeps it")
     for path in paths:
         said = _commands.ask("save", {"run": run["id"], "path": path}, _SAVED_WITHIN) or {"why": "the observer has gone"}
         if said["why"]:
