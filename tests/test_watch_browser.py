@@ -245,6 +245,64 @@ def test_a_program_that_knows_nothing_of_it_shows_failures_and_lines(tmp_path, b
         tab.wait_for_selector(".stacks .stack >> text=solve()")
 
 
+FAILING = """
+import time, manyhands
+
+def read(name):
+    time.sleep(0.1)
+    if name.endswith("7.txt"):
+        raise OSError(f"cannot read {name}")
+
+manyhands.map(read, [f"file-{n}.txt" for n in range(600)], workers=2, chunk=1, errors="return", record_failures="failures")
+"""
+
+
+def test_which_input_failed_and_how_to_run_it_again_is_shown(tmp_path, browser):
+    with running(tmp_path, FAILING, "--arguments", "--control") as (_, page), browser.looking_at(page) as tab:
+        tab.wait_for_selector(".errors .given >> text=task 7: read('file-7.txt')")
+        assert f"manyhands replay {tmp_path}/failures/read-7-" in tab.inner_text(".errors .given code")
+        lanes = "[...document.querySelectorAll('.lane:not(.program) .doing')]"
+        comes(tab, f'{lanes}.some(each => each.innerText.includes("(\'file-"))')
+        box, steps = tab.locator(".lane-body canvas").bounding_box(), itertools.count()
+
+        def tells():
+            tab.mouse.move(box["x"] + box["width"] * (0.99 - next(steps) * 0.01 % 0.5), box["y"] + box["height"] * 0.5)
+            return "('file-" in (tab.evaluate("document.querySelector('.tip')?.innerText") or "")
+
+        waiting.until(tells)
+
+
+def test_what_cannot_be_done_is_answered_in_words(tmp_path, browser):
+    """The browser has nothing to complain about, see the fixture."""
+    with running(tmp_path, STEPS, "--control") as (_, page), browser.looking_at(page) as tab:
+        comes(tab, "document.querySelectorAll('.lane:not(.program).busy').length === 3")
+        tab.click(".lane:not(.program) .lane-name")
+        top = "document.querySelector('.deeds').getBoundingClientRect().top"
+        tab.wait_for_selector("text=Cancel its task")
+        before = tab.evaluate(top)
+        tab.click("text=Cancel its task")
+        tab.wait_for_selector(".deeds >> text=Its tasks are too short to be cancelled.")
+        assert tab.evaluate(top) == before
+        tab.wait_for_selector(".full-stack .own >> text=of manyhands")
+
+
+TRACED = """
+import manyhands
+manyhands.watch.trace()
+total = 0
+while True:
+    total += 1
+"""
+
+
+def test_a_program_without_tasks_shows_its_lines_first(tmp_path, browser):
+    with running(tmp_path, TRACED) as (_, page), browser.looking_at(page) as tab:
+        tab.wait_for_selector(".verdict >> text=This program runs no tasks: its lines and stacks are shown.")
+        assert tab.inner_text(".switch").split() == ["time", "runs"]
+        left = "document.querySelector('{}').getBoundingClientRect().left"
+        assert tab.evaluate(left.format(".source")) < tab.evaluate(left.format(".lanes"))
+
+
 LINES = """
 import time, manyhands
 

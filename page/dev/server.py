@@ -100,7 +100,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.stage.settings.control:
-            self._send_json({})
+            self._send_json({"done": True})
         else:
             self.send_error(403)
 

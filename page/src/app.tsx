@@ -4,7 +4,7 @@ import type { JSX } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Feed, State } from "./feed";
 import { clock } from "./format";
-import { Headline, Words, stateWord } from "./headline";
+import { Headline, Words, runsNoTasks, stateWord } from "./headline";
 import { History } from "./history";
 import { Lanes } from "./lanes";
 import { Cache, Calls, Errors, Shared, Stacks } from "./panels";
@@ -15,6 +15,7 @@ import type { Zoom } from "./timeline/view";
 import { type Snapshot, isLost } from "./types";
 import { Worker } from "./worker";
 
+const COUNTED = new Set(["auto", "exact"]); // levels of who wants to know of lines
 const FEW = 14; // processes; with more, their lanes have all of the height
 
 export function App({ feed }: { feed: Feed }): JSX.Element {
@@ -66,8 +67,8 @@ function TopBar({ feed, state, run, choose }: BarProps): JSX.Element {
       <span class="grow" />
       {run && feed.length === null && (
         <span class="documents">
-          {([["report", "Report"], ["trace", "Trace"], ["speedscope", "Speedscope"], ["log", "Log"]] as const).map(([name, word]) => (
-            <a href={feed.href(name, run.id)!} download="">{word}</a>
+          {DOCUMENTS.map(([name, word, title]) => (
+            <a href={feed.href(name, run.id)!} download="" title={title}>{word}</a>
           ))}
         </span>
       )}
@@ -76,6 +77,12 @@ function TopBar({ feed, state, run, choose }: BarProps): JSX.Element {
   );
 }
 
+const DOCUMENTS = [
+  ["report", "Report", "Download this page as one HTML file, which shows the run again without a network"],
+  ["trace", "Trace", "Download the tasks over time, for ui.perfetto.dev or chrome://tracing (.trace.json)"],
+  ["speedscope", "Speedscope", "Download the stacks, for speedscope.app (.speedscope.json)"],
+  ["log", "Log", "Download all that has happened, a JSON object on each line (.jsonl)"],
+] as const;
 const LINKS: Record<State["link"], string> = { connecting: "connecting", live: "live", lost: "no connection", saved: "saved report" };
 
 function Mark(): JSX.Element {
@@ -115,7 +122,7 @@ function RunPage({ feed, state, run }: { feed: Feed; state: State; run: Snapshot
   const hasCalls = run.calls.length > 1 && (run.shared.length === 0 || run.cache.length === 0);
   const extras = [hasCalls, run.shared.length > 0, run.cache.length > 0].filter(Boolean).length;
   return (
-    <main class={`page ${run.lanes.length > FEW ? "many" : "few"} extras-${extras}`}>
+    <main class={`page ${run.lanes.length > FEW ? "many" : "few"} extras-${extras} ${COUNTED.has(run.level ?? "") && runsNoTasks(run) ? "lines-first" : ""}`}>
       <Headline run={run} history={history} />
       <Words run={run} state={state} feed={feed} />
       <Lanes {...{ feed, run, colours, zoom, setZoom }} choose={lookAt} />

@@ -67,6 +67,10 @@ export function percent(share: number): string {
 /** "train.fit" → "fit" */
 export const plainName = (name: string): string => name.slice(name.lastIndexOf(".") + 1);
 
-export const baseName = (path: string): string => path.slice(path.lastIndexOf("/") + 1);
+/** "/home/ada/study/model.py" → "model.py"; "…/study/__init__.py" → "study/__init__.py" */
+export function baseName(path: string): string {
+  const name = path.slice(path.lastIndexOf("/") + 1);
+  return /^__(init|main)__\.py$/.test(name) ? path.split("/").slice(-2).join("/") : name;
+}
 
 export const several = (number: number, one: string, many = `${one}s`): string => `${count(number)} ${number === 1 ? one : many}`;

@@ -91,7 +91,7 @@ function Progress({ run }: { run: Snapshot }): JSX.Element {
   return (
     <div class="progress">
       <div class="numbers">
-        <span><b>{count(run.done)}</b>{run.total === null ? " tasks" : ` of ${several(run.total, "task")}`}</span>
+        <span class={runsNoTasks(run) ? "muted" : ""}><b>{runsNoTasks(run) ? "no" : count(run.done)}</b>{run.total === null ? " tasks" : ` of ${several(run.total, "task")}`}</span>
         {share !== null && <span class="share">{Math.floor(share * 100)} %</span>}
         <span class="grow" />
         {isRunning && run.eta && (
@@ -155,9 +155,20 @@ function endWords(run: Snapshot): string {
   return words[run.state] ?? `The program is ${run.state}.`;
 }
 
+const NO_TASKS_AFTER = 1.5; // seconds
+
+/** Whether there is nothing that would count as a task, as far as is known. */
+export function runsNoTasks(run: Snapshot): boolean {
+  return run.elapsed > NO_TASKS_AFTER && !run.done && run.calls.length === 0 && !run.lanes.some((lane) => lane.task);
+}
+
 function readable(run: Snapshot): { text: string; remedy: string; level: string } | null {
   const { verdict } = run;
-  if (!verdict) return run.state === "running" && !run.done ? { text: "Waiting for the first task to end.", remedy: "", level: "good" } : null;
+  if (!verdict) {
+    if (run.done) return null;
+    if (runsNoTasks(run)) return { text: `This program ${run.state === "running" ? "runs" : "ran"} no tasks: its lines and stacks are shown.`, remedy: "", level: "plain" };
+    return run.state === "running" ? { text: "Waiting for the first task to end.", remedy: "", level: "good" } : null;
+  }
   const level = verdict.kind === "good" ? "good" : SERIOUS.has(verdict.kind) ? "bad" : "fair";
   return { text: sentence(verdict.text), remedy: sentence(verdict.remedy), level };
 }

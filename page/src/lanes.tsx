@@ -114,6 +114,7 @@ export function Lanes({ feed, run, colours, zoom, setZoom, choose }: Props): JSX
 
 function Census({ run }: { run: Snapshot }): JSX.Element {
   const workers = run.lanes.filter(isWorker);
+  if (workers.length === 0) return <span class="census">none so far</span>;
   const of = (state: Lane["state"]): number => workers.filter((lane) => lane.state === state).length;
   const lost = workers.filter(isLost).length;
   const parts = [

@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useLayoutEffect, useMemo, useRef, useState } from "preact/hooks";
 import type { Feed } from "./feed";
-import { baseName, brief, clock, count, duration, short } from "./format";
+import { baseName, brief, clock, count, duration, several, short } from "./format";
 import { type Token, highlighted } from "./highlight";
 import type { FileHeat, Frame, Lane, LineHeat, Snapshot, SourceData } from "./types";
 
@@ -14,6 +14,11 @@ const EVERY = 1_000; // ms between two looks at the heat
 const FADES = 6; // seconds after which a line's heat has half of its brightness
 
 export type Measure = "time" | "hits";
+/** What hits are, which differs by the level of watching. */
+export type Counts = "looks" | "ran" | "runs";
+const COUNTS: Record<string, Counts> = { sample: "looks", touch: "ran", auto: "runs", exact: "runs", looks: "looks", ran: "ran", runs: "runs" };
+
+const countsOf = (run: Snapshot, data: SourceData | null): Counts => COUNTS[data?.counts ?? ""] ?? COUNTS[run.level ?? ""] ?? "looks";
 
 /** ``line``: to be shown in the middle. ``number`` differs each time that is asked for. */
 export interface Place {
@@ -32,7 +37,9 @@ interface Props {
 }
 
 export function Source({ feed, run, pid, setPid, place, setPlace }: Props): JSX.Element {
-  const [measure, setMeasure] = useState<Measure>("time");
+  const [chosen, setMeasure] = useState<Measure | null>(null);
+  const first = useFirst(run);
+  const measure = chosen ?? first;
   const [more, setMore] = useState<FileHeat[]>([]);
   const file = useFile(run.files, more, place);
   const data = useSource(feed, run, file, pid);
@@ -52,10 +59,10 @@ export function Source({ feed, run, pid, setPid, place, setPlace }: Props): JSX.
           <option value="">all workers</option>
           {workers.map((lane) => <option key={lane.pid} value={lane.pid}>{lane.name}</option>)}
         </select>
-        <Switch measure={measure} setMeasure={setMeasure} />
+        <Switch measure={measure} setMeasure={setMeasure} counts={countsOf(run, data)} />
       </header>
       {data && file ? (
-        <Lines key={`${run.id} ${file.path}`} {...{ data, measure, run, pid }} path={file.path} place={place?.path === file.path ? place : null} />
+        <Lines key={`${run.id} ${file.path}`} {...{ data, measure, run, pid }} counts={countsOf(run, data)} path={file.path} place={place?.path === file.path ? place : null} />
       ) : (
         <p class="empty">{file ? "Reading…" : "No line was seen yet."}</p>
       )}
@@ -63,13 +70,34 @@ export function Source({ feed, run, pid, setPid, place, setPlace }: Props): JSX.
   );
 }
 
-function Switch({ measure, setMeasure }: { measure: Measure; setMeasure: (measure: Measure) => void }): JSX.Element {
+/** What is shown before somebody has chosen: where runs are counted, these, if there was no time yet when there was the first line. */
+function useFirst(run: Snapshot): Measure {
+  const decided = useRef<Measure | null>(null);
+  if (decided.current === null && run.files.length > 0) {
+    decided.current = countsOf(run, null) === "runs" && !run.files.some((file) => file.own > 0) ? "hits" : "time";
+  }
+  return decided.current ?? "time";
+}
+
+const SWITCH_TITLES: Record<Counts, string> = {
+  looks: "how often a thread was seen in the line, of twenty looks a second; how often it has run is counted at level touch, auto or exact",
+  ran: "whether the line has run",
+  runs: "how often the line has run",
+};
+
+interface SwitchProps {
+  measure: Measure;
+  setMeasure: (measure: Measure) => void;
+  counts: Counts;
+}
+
+function Switch({ measure, setMeasure, counts }: SwitchProps): JSX.Element {
   return (
     <span class="switch" role="radiogroup" aria-label="what the bars show">
       {(["time", "hits"] as const).map((each) => (
-        <label class={measure === each ? "on" : ""}>
+        <label class={measure === each ? "on" : ""} title={each === "time" ? "how long the line took, with what it calls; darker: by itself" : SWITCH_TITLES[counts]}>
           <input type="radio" name="measure" checked={measure === each} onChange={() => setMeasure(each)} />
-          {each}
+          {each === "time" ? each : counts}
         </label>
       ))}
     </span>
@@ -117,14 +145,15 @@ function Files({ files, file, choose }: { files: FileHeat[]; file: FileHeat | nu
   const row = useRef<HTMLDivElement>(null);
   const move = (event: KeyboardEvent): void => {
     const step = event.key === "ArrowRight" ? 1 : event.key === "ArrowLeft" ? -1 : 0;
-    const next = files[files.findIndex((each) => each.path === file?.path) + step];
+    const tabs = [...row.current!.querySelectorAll("button")];
+    const next = tabs[tabs.findIndex((tab) => tab.ariaSelected === "true") + step];
     if (!step || !next) return;
-    choose(next.path);
-    row.current!.querySelectorAll("button")[files.indexOf(next)]?.focus();
+    next.click();
+    next.focus();
   };
   return (
     <div class="files" role="tablist" aria-label="files by heat" ref={row} onKeyDown={move}>
-      {files.slice(0, 12).map((each) => {
+      {files.filter((each) => isTab(each, all) || each.path === file?.path).slice(0, 12).map((each) => {
         const isOpen = each.path === file?.path;
         return (
           <button
@@ -132,10 +161,10 @@ function Files({ files, file, choose }: { files: FileHeat[]; file: FileHeat | nu
             role="tab"
             aria-selected={isOpen}
             tabIndex={isOpen ? 0 : -1}
-            title={`${each.path}: ${duration(each.own)} of its own, ${count(each.hits)} hits`}
+            title={`${each.path}: ${duration(each.own)} of its own`}
             onClick={() => choose(each.path)}
           >
-            {each.name ?? baseName(each.path)} <small>{Math.round((each.own / all) * 100)} %</small>
+            {baseName(each.path)} <small>{Math.round((each.own / all) * 100)} %</small>
             <i style={{ width: `${(each.own / all) * 100}%` }} />
           </button>
         );
@@ -143,6 +172,11 @@ function Files({ files, file, choose }: { files: FileHeat[]; file: FileHeat | nu
     </div>
   );
 }
+
+const FOREIGN = /^<|\/(site-packages|lib\/python3\.\d+)\//;
+
+/** Libraries, and code that is in no file, as named tuples are made of, only where they take time. */
+const isTab = (file: FileHeat, all: number): boolean => !FOREIGN.test(file.path) || file.own >= all / 50;
 
 interface MoreProps {
   feed: Feed;
@@ -168,13 +202,14 @@ function MoreFiles({ feed, run, file, more, setMore, choose }: MoreProps): JSX.E
 interface LinesProps {
   data: SourceData & { tokens: Token[][] };
   measure: Measure;
+  counts: Counts;
   run: Snapshot;
   pid: number | null;
   path: string;
   place: Place | null;
 }
 
-function Lines({ data, measure, run, pid, path, place }: LinesProps): JSX.Element {
+function Lines({ data, measure, counts, run, pid, path, place }: LinesProps): JSX.Element {
   const box = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, height: 400 });
   const most = useMemo(() => Object.values(data.heat).reduce((top, heat) => Math.max(top, amount(heat, measure)), 0), [data.heat, measure]);
@@ -218,7 +253,7 @@ function Lines({ data, measure, run, pid, path, place }: LinesProps): JSX.Elemen
             return (
               <Line
                 key={number}
-                {...{ number, tokens, measure, most }}
+                {...{ number, tokens, measure, counts, most }}
                 heat={data.heat[number]}
                 isRunnable={data.counted === true && runnable.has(number)}
                 here={here.get(number)}
@@ -268,6 +303,7 @@ interface LineProps {
   tokens: Token[];
   heat: LineHeat | undefined;
   measure: Measure;
+  counts: Counts;
   most: number;
   isRunnable: boolean;
   here: Here | undefined;
@@ -275,13 +311,13 @@ interface LineProps {
   isWanted: boolean;
 }
 
-function Line({ number, tokens, heat, measure, most, isRunnable, here, age, isWanted }: LineProps): JSX.Element {
+function Line({ number, tokens, heat, measure, counts, most, isRunnable, here, age, isWanted }: LineProps): JSX.Element {
   const isCold = isRunnable && !heat;
   return (
     <div class={`line ${isCold ? "cold" : ""} ${isWanted ? "wanted" : ""} ${here?.inner.length ? "now" : ""}`}>
       <Marker here={here} />
       <span class="number">{number}</span>
-      {heat ? <Heat heat={heat} measure={measure} most={most} age={age} /> : <span class="heat" />}
+      {heat ? <Heat {...{ heat, measure, counts, most, age }} /> : <span class="heat" />}
       <code>
         {tokens.map(([text, kind]) => (kind ? <span class={kind}>{text}</span> : text))}
       </code>
@@ -297,20 +333,29 @@ function Marker({ here }: { here: Here | undefined }): JSX.Element {
   return <span class={`marker ${isInner ? "inner" : "outer"}`} title={`${isInner ? "here now" : "waits for what it has called"}: ${names}`}>{who.length}</span>;
 }
 
-function Heat({ heat, measure, most, age }: { heat: LineHeat; measure: Measure; most: number; age: number }): JSX.Element {
-  const [hits, time, own, , isEstimate] = heat;
+function Heat({ heat, measure, counts, most, age }: { heat: LineHeat; measure: Measure; counts: Counts; most: number; age: number }): JSX.Element {
+  const [hits, time, own, , error] = heat;
   const value = amount(heat, measure);
   // Hits of lines differ by orders of magnitude, time does not.
   const share = most <= 0 ? 0 : measure === "time" ? value / most : Math.log1p(value) / Math.log1p(most);
   const inner = measure === "time" && time > 0 ? Math.min(1, own / time) : 1;
   const bright = 0.3 + 0.7 * 0.5 ** (age / FADES);
-  const about = isEstimate ? "≈" : "";
-  const title = `${duration(time)}, ${duration(own)} of it in this line itself; ${about}${count(hits)} hits; last ${clock(age)} ago`;
+  const about = error ? "≈" : "";
+  const inTime = time > 0 ? `${duration(time)} with what it calls, ${duration(own)} without; ` : "";
+  const title = `${inTime}${hitsInWords(hits, error, counts)}; last ${clock(age)} ago`;
   return (
     <span class="heat" title={title}>
       <i class="total" style={{ width: `${share * BAR}px`, opacity: bright * 0.45 }} />
       <i class="own" style={{ width: `${share * inner * BAR}px`, opacity: bright }} />
-      <b>{measure === "hits" ? about + short(hits) : time > 0 ? brief(time) : ""}</b>
+      <b>{measure === "hits" ? (counts === "ran" ? "✓" : about + short(hits)) : time > 0 ? brief(time) : ""}</b>
     </span>
   );
+}
+
+/** "≈ 12,000 ± 800 runs" */
+function hitsInWords(hits: number, error: boolean | number, counts: Counts): string {
+  if (counts === "ran") return "has run";
+  if (counts === "looks") return `seen there at ${several(hits, "look")}`;
+  const within = typeof error === "number" && error > 0 ? ` ± ${count(error)}` : "";
+  return `${error ? "≈ " : ""}${count(hits)}${within} ${hits === 1 && !within ? "run" : "runs"}`;
 }

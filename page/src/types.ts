@@ -140,6 +140,7 @@ export interface SourceData {
   lines?: string[]; // not there where only heat was asked for
   heat: Record<string, LineHeat>;
   runnable: number[];
+  counts?: string; // what hits are: "looks" at which a thread was seen there, "ran" (that it has run), "runs"
   counted?: boolean; // whether it is known which lines have run; else only where threads were seen
 }
 

@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import type { Feed } from "./feed";
-import { bytes, clock, count, percent } from "./format";
+import { bytes, clock, count, percent, several } from "./format";
 import { Frames, type Open } from "./panels";
 import { type Deed, type FullStack as Stacks, type Lane, type Snapshot, isLost, isWorker } from "./types";
 
@@ -85,9 +85,30 @@ function FullStack({ feed, run, lane }: { feed: Feed; run: Snapshot; lane: Lane 
     <>
       <h3>All threads <button class="small" onClick={ask}>Look again</button></h3>
       <pre class="full-stack" tabIndex={0}>
-        {text.split("\n").map((line) => (own && line.includes(`"${own}`) ? <span class="own" title="manyhands itself">{line}{"\n"}</span> : `${line}\n`))}
+        {folded(text, own).map(([lines, isOwn]) => (isOwn ? <Own lines={lines} /> : `${lines.join("\n")}\n`))}
       </pre>
     </>
+  );
+}
+
+/** Lines, those that follow one another and are frames of manyhands together. */
+function folded(text: string, own: string | undefined): [lines: string[], isOwn: boolean][] {
+  const found: [string[], boolean][] = [];
+  for (const line of text.split("\n")) {
+    const isOwn = own !== undefined && line.includes(`"${own}`);
+    const last = found.at(-1);
+    if (last && last[1] === isOwn) last[0].push(line);
+    else found.push([[line], isOwn]);
+  }
+  return found;
+}
+
+function Own({ lines }: { lines: string[] }): JSX.Element {
+  return (
+    <details class="own">
+      <summary>… {several(lines.length, "frame")} of manyhands</summary>
+      {lines.join("\n")}
+    </details>
   );
 }
 

@@ -10,6 +10,7 @@ import { type Scene, drawAxis, drawLanes } from "./draw";
 import { Loading } from "./loading";
 import { type Zoom, chosen, moved, span, zoomed } from "./view";
 
+const SETTLES = 0.15; // seconds until what has happened has been told
 const LEAST_DRAG = 4; // pixels; less is none
 
 interface Props {
@@ -44,7 +45,9 @@ export function Timeline(props: Props): JSX.Element {
   const [drag, setDrag] = useState<[number, number] | null>(null);
   const [hover, setHover] = useState<Hover | null>(null);
   const now = run.elapsed;
-  const { from, to } = span(zoom, now);
+  // Of what has just been, not all has been told: it would look idle.
+  const told = run.state === "running" && feed.length === null ? (loading.current?.whole?.until ?? now) - SETTLES : now;
+  const { from, to } = span(zoom, Math.min(now, told));
   const timeAt = (x: number): number => from + (x / width) * (to - from);
 
   useEffect(() => {
@@ -164,18 +167,20 @@ export function Timeline(props: Props): JSX.Element {
         onDblClick={() => setZoom(null)}
         onKeyDown={press}
       />
-      {hover && !drag && <Tip hover={hover} width={width} height={height} now={now} />}
+      {hover && !drag && <Tip hover={hover} box={canvas.current!.getBoundingClientRect()} now={now} />}
     </div>
   );
 }
 
-function Tip({ hover, width, height, now }: { hover: Hover; width: number; height: number; now: number }): JSX.Element | null {
+function Tip({ hover, box, now }: { hover: Hover; box: DOMRect; now: number }): JSX.Element | null {
   const { bar, lane, x, y } = hover;
   if (!hover.name && !bar) return null;
   const given = bar ? bar[7] : lane.task?.arguments;
+  // By the window: what is around the timeline would cut it off.
+  const [left, top] = [box.left + x, box.top + y];
   const style = {
-    ...(x > width / 2 ? { right: `${width - x + 10}px` } : { left: `${x + 12}px` }),
-    ...(y > height / 2 ? { bottom: `${height - y + 8}px` } : { top: `${y + 10}px` }),
+    ...(x > box.width / 2 ? { right: `${document.documentElement.clientWidth - left + 10}px` } : { left: `${left + 12}px` }),
+    ...(top > innerHeight / 2 ? { bottom: `${innerHeight - top + 8}px` } : { top: `${top + 12}px` }),
   };
   return (
     <div class="tip" style={style}>
