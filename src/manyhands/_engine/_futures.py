@@ -330,6 +330,12 @@ class FutureSink:
         self.promised: set[Future[Any]] = set()
         self._lost: deque[Future[Any]] = deque()  # whose callbacks have not been called
 
+    def beside(self) -> FutureSink:
+        """One for the same futures, with accounts of its own."""
+        sink = FutureSink()
+        sink.promised, sink.on_death = self.promised, self.on_death
+        return sink
+
     def promise(self, future: Future[Any], batch: Batch) -> None:
         """``future`` is what waits for the one task of ``batch``."""
         future._batch = batch  # noqa: SLF001 - made for this

@@ -51,15 +51,15 @@ class Submitter(concurrent.futures.Executor):
         self._calls: Living[PoolCall] = Living()
         self._sink = FutureSink()
         self._closed = False
-        self._call = self._open()
+        self._call = self._open(self._sink)
 
     @property
     def record_failures(self) -> str | None:
         """The folder in which tasks that fail are saved."""
         return self._policy.record
 
-    def _open(self) -> PoolCall:
-        call = self._pool.open_call(self._sink, self._policy, limit=self._limit, priority=self._options.priority)
+    def _open(self, sink: FutureSink) -> PoolCall:
+        call = self._pool.open_call(sink, self._policy, limit=self._limit, priority=self._options.priority)
         self._calls.add(call)
         return call
 
@@ -136,7 +136,7 @@ class Submitter(concurrent.futures.Executor):
         settled = are_settled(iterables)
         if chunksize == 1:
             once = self._once(fn) if settled and buffersize is None else None
-            submit = partial(self._submit, self._open(), fn, once=once)
+            submit = partial(self._submit, self._open(self._sink.beside()), fn, once=once)
             results = _one_by_one(submit, zip(*iterables, strict=False), buffersize, deadline)
             if once is not None:
                 once[1].forget()

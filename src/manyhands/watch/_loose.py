@@ -38,22 +38,24 @@ class Worker:
         self._probe = teller.probe
         self._number = number
         self._indices = itertools.count()
-        # The task that runs: its number, when it began, and what is called. One object, so that it is seen whole.
-        self.current: tuple[int, int, Callable[..., object], tuple[Any, ...], Mapping[str, Any]] | None = None
-        self._shown = -1  # number of the task that has been told as running
+        # The task that runs: which one it is of those here, its number, when it began, and what is called. One object, so that it is
+        # seen whole.
+        self.current: tuple[int, int, int, Callable[..., object], tuple[Any, ...], Mapping[str, Any]] | None = None
+        self._shown = -1  # which of them has been told as running
         self._quick: dict[int, list[int]] = {}  # by function: tasks, nanoseconds, when the first began, when the last ended
         self._lock = threading.Lock()
 
-    def begin(self, function: Callable[..., object], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> None:
-        """It takes up a task."""
-        self.current = next(self._indices), time.monotonic_ns(), function, args, kwargs
+    def begin(self, function: Callable[..., object], args: tuple[Any, ...], kwargs: Mapping[str, Any], number: int | None = None) -> None:
+        """It takes up a task, the ``number``-th that was submitted, where that is known, from 0; else those here are numbered."""
+        index = next(self._indices)
+        self.current = index, index if number is None else number, time.monotonic_ns(), function, args, kwargs
 
     def end(self, count: int = 1, error: BaseException | None = None, trace: str = "") -> None:
         """The task has ended, in which ``count`` calls were made; by an error, or well. ``trace``: where, if the error does not tell."""
         if self.current is None:
             return
         now = time.monotonic_ns()
-        number, begun, function, args, kwargs = self.current
+        _, number, begun, function, args, kwargs = self.current
         self.current = None
         name = self._probe.text(function_name(function))
         place = self._number << 32 | name
@@ -74,7 +76,7 @@ class Worker:
     def at(self) -> tuple[int, int]:
         """The task that it is at, counted from 1, and since when; 0: none."""
         current = self.current
-        return (0, 0) if current is None else (current[0] + 1, current[1])
+        return (0, 0) if current is None else (current[0] + 1, current[2])
 
     def look(self) -> None:
         """Tell what has come since the last time. For the sampler's thread."""
@@ -83,10 +85,9 @@ class Worker:
         for name, (count, lasted, begun, ended) in quick.items():
             self._probe.write(told.TASKS_DONE, ended, 0, count, self._number << 32 | name, begun, lasted)
         current = self.current
-        if current is None or current[0] == self._shown or time.monotonic_ns() - current[1] < _WORTH_SHOWING:
+        if current is None or current[0] == self._shown or time.monotonic_ns() - current[2] < _WORTH_SHOWING:
             return
-        number, begun, function, args, kwargs = current
-        self._shown = number
+        self._shown, number, begun, function, args, kwargs = current
         text = self._probe.text
         arguments = _arguments.of_call(args, kwargs) if self._probe.wants.get("arguments") else ""
         self._probe.write(told.RUNNING, begun, self._number, number & _LOW, text(function_name(function)), text(arguments), 1)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import itertools
 import operator
 import os
 import sys
@@ -151,21 +152,26 @@ def _meant(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tupl
 
 
 class _Tasks:
-    """The queue that a worker takes tasks from: ``unpacked(task)`` gives what it calls."""
+    """The queue that a worker takes tasks from: ``unpacked(task)`` gives its number, in the order of submission, and what it calls."""
 
-    def __init__(self, queue: Any, worker: Worker, unpacked: Callable[[Any], tuple[Any, tuple[Any, ...], dict[str, Any]]]) -> None:
+    def __init__(self, queue: Any, worker: Worker, unpacked: Callable[[Any], tuple[int, Any, tuple[Any, ...], dict[str, Any]]]) -> None:
         self._queue = queue
         self._worker = worker
         self._unpacked = unpacked
         self.count = 1
+        self._most = 1  # calls in a part of a map: all have as many, but for the last
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
         """The next task."""
         task = self._queue.get(*args, **kwargs)
         if task is not None:
             with contextlib.suppress(Exception):  # watching ends nothing
-                *call, self.count = _meant(*self._unpacked(task))
-                self._worker.begin(*call)
+                number, *submitted = self._unpacked(task)
+                function, args, kwargs, self.count = _meant(*submitted)
+                if function is not submitted[0]:  # a part of a map
+                    self._most = max(self._most, self.count)
+                    number *= self._most
+                self._worker.begin(function, args, kwargs, number)
         return task
 
     def __getattr__(self, name: str) -> Any:
@@ -200,7 +206,7 @@ def _replace_pool(module: Any) -> None:
         watching = _worker()
         if watching is None:
             return plain(inqueue, outqueue, *args, **kwargs)
-        tasks = _Tasks(inqueue, watching, lambda task: task[2:5])
+        tasks = _Tasks(inqueue, watching, _unpacked_of_pool)
         try:
             return plain(tasks, _Results(outqueue, watching, tasks, _failure_of_pool), *args, **kwargs)
         finally:
@@ -215,6 +221,12 @@ def _replace_pool(module: Any) -> None:
         _pools.add(self)
 
     module.Pool.__init__ = noted
+
+
+def _unpacked_of_pool(task: Any) -> tuple[int, Any, tuple[Any, ...], dict[str, Any]]:
+    job, index, function, args, kwargs = task
+    maps = (getattr(function, "__module__", ""), getattr(function, "__name__", "")) in _MAPPING
+    return index if index or maps else job, function, args, kwargs  # apply_async() makes jobs of one task
 
 
 def _failure_of_pool(result: Any) -> tuple[BaseException | None, str]:
@@ -232,7 +244,7 @@ def _replace_executor(module: Any) -> None:
         watching = _worker()
         if watching is None:
             return plain(call_queue, result_queue, *args, **kwargs)
-        tasks = _Tasks(call_queue, watching, lambda task: (task.fn, task.args, task.kwargs))
+        tasks = _Tasks(call_queue, watching, lambda task: (task.work_id, task.fn, task.args, task.kwargs))
         return plain(tasks, _Results(result_queue, watching, tasks, _failure_of_executor), *args, **kwargs)
 
     module._process_worker = worker  # noqa: SLF001
@@ -254,7 +266,7 @@ def _failure_of_executor(result: Any) -> tuple[BaseException | None, str]:
 def _replace_threads(module: Any) -> None:
     """Of the standard library's threads; manyhands' own tell by their calls."""
     item = module._WorkItem  # noqa: SLF001 - there is no other way in
-    plain = item.run
+    plain, make, numbers = item.run, item.__init__, itertools.count()
     own = threading.local()
     _state.boundaries.append(plain.__code__)
 
@@ -269,11 +281,16 @@ def _replace_threads(module: Any) -> None:
             plain(self)
             return
         future = self.future
-        watching.begin(self.fn, self.args, self.kwargs)
+        watching.begin(self.fn, self.args, self.kwargs, getattr(self, "number", None))
         plain(self)
         watching.end(1, None if future.cancelled() else future.exception())
 
-    item.run = run
+    @functools.wraps(make)
+    def numbered(self: Any, *args: Any, **kwargs: Any) -> None:
+        make(self, *args, **kwargs)
+        self.number = next(numbers)
+
+    item.run, item.__init__ = run, numbered
     begin = module.ThreadPoolExecutor.__init__
 
     @functools.wraps(begin)
