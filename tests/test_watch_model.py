@@ -462,7 +462,7 @@ def test_what_kept_workers_waiting_is_known_afterwards():
     told_.progress(5.0, 500, preparing=3.05)
     told_.end(5.0)
     assert told_.verdict(9.0) == "parent"
-    text = "workers were idle 50%: the parent is the bottleneck, reading and pickling inputs took 61% of its time"
+    text = "workers were idle 50%: the parent was the bottleneck, reading and pickling inputs took 61% of its time"
     assert told_.snapshot(9.0)["verdict"]["text"] == text
 
 
@@ -508,7 +508,7 @@ def test_a_straggler_is_named_while_it_runs_and_afterwards():
     told_.progress(9.0, 41)
     told_.end(9.0)
     assert told_.verdict(20.0) == "straggler"
-    assert "task 40 alone took 7 s of 9 s, others 100 ms" in told_.snapshot(20.0)["verdict"]["text"]
+    assert "task 40 alone took 7 s of 9 s, others 100 ms each" in told_.snapshot(20.0)["verdict"]["text"]
 
 
 def test_uneven_work():

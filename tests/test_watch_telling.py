@@ -99,6 +99,32 @@ def test_executors_of_the_standard_library_are_told(tmp_path, start_method):
     assert "in work" in error["traceback"]
 
 
+def test_tasks_of_the_standard_librarys_pools_are_numbered_as_they_were_submitted(tmp_path):
+    code = """
+    import functools, multiprocessing
+    from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, wait
+
+    def work(how, n):
+        if n in (3, 14):
+            raise ValueError(how)
+
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        for result in [pool.apply_async(work, ("applied", n)) for n in range(20)]:
+            result.wait()
+        for how, size in (("mapped", 1), ("mapped in parts", 7)):
+            pool.map_async(functools.partial(work, how), range(20), chunksize=size).wait()
+        pool.close()
+        pool.join()
+    for kind in (ProcessPoolExecutor, ThreadPoolExecutor):
+        with kind(2) as executor:
+            wait([executor.submit(work, kind.__name__, n) for n in range(20)])
+    """
+    told = observed.ended(tmp_path, code, plain=True)
+    numbers = {error["message"]: sorted(error["tasks"]) for error in told["errors"]}
+    each = {key: [3, 14] for key in ("applied", "mapped", "ProcessPoolExecutor", "ThreadPoolExecutor")}
+    assert numbers == each | {"mapped in parts": [0, 14]}  # a part ends with its first error, and is told by its first number
+
+
 def test_threads_of_the_standard_library_are_told(tmp_path):
     code = """
     import time
@@ -259,7 +285,7 @@ def test_attempts_that_are_repeated_are_no_failed_tasks(tmp_path):
     told = observed.ended(tmp_path, code)
     assert (told["done"], told["failed"], told["total"]) == (6, 0, 6)
     (error,) = told["errors"]
-    assert (error["count"], error["tasks"]) == (1, [3])
+    assert (error["count"], error["attempts"], error["tasks"]) == (0, 1, [3])
 
 
 @pytest.mark.parametrize("arguments", [True, False])

@@ -77,7 +77,7 @@ def test_a_picture_tells_how_far_it_is_what_workers_do_and_what_went_wrong():
     assert second.startswith("worker 1  busy")
     assert lost.split() == ["worker", "2", "lost", "killed", "by", "SIGKILL"]
     assert slowest.startswith("slowest  solve #")
-    assert errors == ["errors   1 × ValueError: kind b (task 1)", "         1 × ValueError: kind a (task 0)"]
+    assert errors == ["errors   ValueError: kind b (task 1)", "         ValueError: kind a (task 0)"]
 
 
 @pytest.mark.parametrize("height", [1, 2, 3, 5, 12, 50])
@@ -219,7 +219,7 @@ def test_an_error_is_said_once_for_all_that_are_like_it_and_a_lost_worker():
     assert first == [
         "ValueError: kind a (task 0)",
         "ValueError: kind b (task 1)",
-        "and 1 other errors",
+        "and 1 other error",
         "worker 2 is lost: killed by SIGKILL",
     ]
     assert said(sayings, run, 1.0) == []
@@ -241,10 +241,32 @@ def summed(run, **other):
 def test_a_summary_tells_what_one_wants_to_know():
     lines = summed(a_run(2, lost=1, errors=1), state="failed", how="ValueError: no", cached=3, saved=4.0)
     assert lines["head"].startswith("program.py failed after 20 s (ValueError: no): 20/200 tasks, 1 failed, 3 cached (saved 4 s), workers ")
-    assert lines["failures"] == "1 × ValueError: kind a (task 0)"
+    assert lines["failures"] == "ValueError: kind a (task 0)"
     assert lines["lost"] == "1 worker lost: killed by SIGKILL"
     assert lines["slowest"].startswith("slowest: solve #")
     assert lines["cost"] == "watching took 0% of the time"
+
+
+@pytest.mark.parametrize(
+    ("count", "attempts", "text"),
+    [
+        (1, 1, "ValueError: no (tasks 3, 17)"),
+        (2, 2, "2 × ValueError: no (tasks 3, 17)"),
+        (2, 3, "2 × ValueError: no (tasks 3, 17; 3 attempts)"),
+        (0, 2, "ValueError: no (tasks 3, 17; 2 attempts, tried again)"),
+        (0, 1, "ValueError: no (tasks 3, 17; tried again)"),
+    ],
+)
+def test_tasks_that_have_failed_and_attempts_are_told_apart(count, attempts, text):
+    assert _words.failures({"kind": "ValueError", "message": "no", "tasks": [17, 3], "count": count, "attempts": attempts}) == text
+
+
+@pytest.mark.parametrize(
+    ("kinds", "last"), [(3, "ValueError: kind c (task 2)"), (4, "ValueError: kind d (task 3)"), (6, "and 3 other failures, of 3 kinds")]
+)
+def test_failures_of_many_kinds(kinds, last):
+    failures = [line.text for line in _words.summary(a_run(2, errors=kinds)) if line.kind == "failures"]
+    assert (failures[0], failures[-1]) == ("ValueError: kind a (task 0)", last)
 
 
 def test_the_verdict_is_in_it_unless_the_run_was_cut_off():

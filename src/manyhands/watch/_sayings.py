@@ -39,7 +39,7 @@ class Sayings:
         self._errors |= {(found["kind"], found["message"]) for found in new}
         said = [_words.error(found) for found in new[:_NEWLY]]
         if len(new) > _NEWLY:
-            said.append(f"and {len(new) - _NEWLY} other errors")
+            said.append(f"and {_words.several(len(new) - _NEWLY, 'other error')}")
         lost = [lane for lane in run["lanes"] if _words.is_lost(lane) and lane["role"] != "program" and lane["pid"] not in self._lost]
         self._lost |= {lane["pid"] for lane in lost}
         return [*said, *(f"{_words.called(lane)} is lost: {_words.plain(lane['how']) or 'killed'}" for lane in lost)]

@@ -235,7 +235,10 @@ def _slowest(run: dict[str, Any]) -> list[str]:
 def _errors(run: dict[str, Any]) -> list[Text]:
     """The last ones first."""
     found = _words.last_errors(run)[:_MOST_ERRORS]
-    return [Text.assemble((f"{each['count']:,} × ", "red"), _words.error(each)) for each in found]
+    lines = [Text(_words.failures(each)) for each in found]
+    for line, each in zip(lines, found, strict=True):
+        line.stylize("red", 0, line.plain.index("×") + 1 if each["count"] > 1 else 0)
+    return lines
 
 
 def _labelled(label: str, text: Text, width: int) -> Text:

@@ -130,8 +130,18 @@ def error(found: dict[str, Any], *, with_tasks: bool = True) -> str:
     if not with_tasks or not found["tasks"]:
         return text
     known = sorted(found["tasks"])
-    more = ", ..." if found["count"] > len(known[:_SHOWN_TASKS]) else ""
+    more = ", ..." if max(found["count"], len(known)) > len(known[:_SHOWN_TASKS]) else ""
     return f"{text} (task{'s' * (len(known) != 1)} {', '.join(map(str, known[:_SHOWN_TASKS]))}{more})"
+
+
+def failures(found: dict[str, Any]) -> str:
+    """``"11 × ValueError: no root (tasks 3, 17, ...; 23 attempts)"``; once need not be said."""
+    count, attempts = found["count"], found.get("attempts", found["count"])
+    text = error(found)
+    if attempts > count:
+        text = f"{text[:-1]}; " if text.endswith(")") and found["tasks"] else f"{text} ("
+        text += f"{several(attempts, 'attempt') + ', ' * (not count) if attempts > 1 else ''}{'' if count else 'tried again'})"
+    return f"{count:,} × {text}" if count > 1 else text
 
 
 def last_errors(run: dict[str, Any]) -> list[dict[str, Any]]:
@@ -192,11 +202,12 @@ def _ended(run: dict[str, Any]) -> str:
 
 def _losses(run: dict[str, Any]) -> list[Line]:
     """Errors, those that are alike together, and workers that were lost."""
-    errors = sorted(run["errors"], key=lambda found: -found["count"])
-    lines = [Line("failures", f"{found['count']:,} × {error(found)}") for found in errors[:_SHOWN_ERRORS]]
-    if len(errors) > _SHOWN_ERRORS:
-        others = errors[_SHOWN_ERRORS:]
-        lines.append(Line("failures", f"{sum(found['count'] for found in others):,} × {len(others)} others"))
+    errors = sorted(run["errors"], key=lambda found: (-found["count"], -found.get("attempts", 0)))
+    shown = _SHOWN_ERRORS if len(errors) > _SHOWN_ERRORS + 1 else len(errors)
+    lines = [Line("failures", failures(found)) for found in errors[:shown]]
+    if errors[shown:]:
+        count = sum(found["count"] for found in errors[shown:])
+        lines.append(Line("failures", f"and {several(count, 'other failure')}, of {len(errors) - shown} kinds"))
     lost = [lane for lane in workers(run) if is_lost(lane) and not _fell_with(run, lane)]
     for how, count in Counter(plain(lane["how"]) or "killed" for lane in lost).items():
         lines.append(Line("lost", f"{several(count, 'worker')} lost: {how}"))

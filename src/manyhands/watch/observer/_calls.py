@@ -14,7 +14,7 @@ from manyhands._core.ledger import NEVER
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from manyhands.watch.observer._process import Text
+    from manyhands.watch.observer._threads import Text
 
 NS = 1_000_000_000
 _LEAST_WINDOW = 10 * NS  # how far back a rate looks, at least
@@ -81,7 +81,7 @@ class Spread:
 
 @dataclass
 class Task:
-    """One that runs. ``call``: the number of its call in its program; 0: of none."""
+    """One that runs. ``call``: the number of its call in ``program``, the process that tells of it; 0: of none."""
 
     number: int
     function: Text
@@ -89,6 +89,7 @@ class Task:
     since: int
     call: int = 0
     attempt: int = 1
+    program: int = 0
 
 
 @dataclass
@@ -101,12 +102,14 @@ class Call:
         submitted: how many tasks have been read from the inputs.
         sent, received: bytes, to and from workers; ``spared``: of those sent, what did not have to be moved.
         preparing, collecting, away: milliseconds that the program spent on inputs, on results, and elsewhere.
+        reading: nanoseconds of the first in which it was seen inside of the inputs.
         first_start: when the first task began.
         chunk: the most tasks in a message; ``is_fixed``: the user has chosen that.
         hired: workers were started for it.
         work: by worker, how many tasks and nanoseconds.
         spread: how long its tasks take.
         slowest: nanoseconds of the task that took longest, and its number.
+        program: the process that has made it.
     """
 
     number: int
@@ -126,6 +129,7 @@ class Call:
     preparing: int = 0
     collecting: int = 0
     away: int = 0
+    reading: int = 0
     first_start: int = NEVER
     chunk: int = 0
     is_fixed: bool = False
@@ -133,6 +137,7 @@ class Call:
     work: dict[int, list[int]] = field(default_factory=dict)
     spread: Spread = field(default_factory=Spread)
     slowest: tuple[int, int] = (0, 0)
+    program: int = 0
 
     def __post_init__(self) -> None:
         self.rate = Rate(self.begun)
@@ -172,6 +177,12 @@ class Call:
     def busy(self) -> int:
         """Nanoseconds in tasks that have ended."""
         return self.spread.busy
+
+    @property
+    def usual(self) -> float:
+        """Nanoseconds that a task takes, but for the one that took longest."""
+        others = self.spread.tasks - 1
+        return max(0, self.busy - self.slowest[0]) / others if others > 0 else self.spread.mean
 
 
 class FailedTask(NamedTuple):
@@ -224,7 +235,8 @@ class Failure:
     Attributes:
         kind, message, traceback: of the first of them.
         function: whose tasks they are.
-        count: how often.
+        count: tasks that have failed for good.
+        attempts: how often it came; some of the tasks were tried again.
         first, last: when it came first, and last.
         tasks: numbers of some tasks.
         given: of some of them, what they were called with.
@@ -235,14 +247,16 @@ class Failure:
     traceback: str = ""
     function: str = ""
     count: int = 0
+    attempts: int = 0
     first: int = 0
     last: int = 0
     tasks: list[int] = field(default_factory=list)
     given: list[Given] = field(default_factory=list)
 
-    def came(self, at: int, task: int | None) -> None:
-        """Once more."""
-        self.count += 1
+    def came(self, at: int, task: int | None, *, is_repeated: bool = False) -> None:
+        """Once more. ``is_repeated``: the task is tried again."""
+        self.attempts += 1
+        self.count += not is_repeated
         self.first = min(self.first or at, at)
         self.last = max(self.last, at)
         if task is not None and len(self.tasks) < _MOST_TASKS and task not in self.tasks:

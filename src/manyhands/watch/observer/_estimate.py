@@ -14,32 +14,40 @@ _ENOUGH = 3  # tasks, before anything is said
 _SURE = 0.05  # of the time that is left: what else there may be is not known
 _WINDOW = 10 * NS  # over which a rate is taken, at least,
 _SEVERAL = 50  # and so many tasks
-_OVERDUE = 2.0  # times the mean
+_LONG = 3.0  # times what tasks take: one that has run so long is of another kind, of which nothing is known
 
 
 def eta(run: Run, call: Call, now: int) -> tuple[float, float] | None:
-    """Seconds until a call ends, and the likely error of that; None: it cannot be told yet.
+    """Seconds until a call ends, and the likely error of that; None: it cannot be told yet, or no more.
 
-    What is left, less what has been done of the tasks that run, at the rate of the last ten seconds, or of the last fifty tasks. The error
-    is that of a mean of tasks which differ as much as those that have ended: of the mean itself, and of the sum of those to come; and of
-    what is not known of the tasks that run. When those end that take much longer than others did, nobody can tell.
+    What is left, less what has been done of the tasks that run, at the rate of the last ten seconds, or of the last fifty tasks; but no
+    less than the tasks that run will take. The error is that of a mean of tasks which differ as much as those that have ended: of the mean
+    itself, and of the sum of those to come; and of what is not known of the tasks that run. How long a task will take that takes longer
+    than usual, nobody knows. If it takes much longer, nothing is said, unless the others are not done before it is twice as old.
     """
     total = call.known
     if not total or call.done < _ENOUGH:
         return None
     left = total - call.done
     if left <= 0:
-        return 0.0, 0.0
+        return None if call.total is None else (0.0, 0.0)  # who submits tasks one by one may go on
     begun = max(call.begun, call.first_start) if call.first_start < now else call.begun  # until there were workers, none was done
     mean = call.spread.mean
-    at_work = [task for worker, task in run.running.items() if task.call == call.number and worker in call.work]
-    parts = [min(1.0, (now - task.since) / mean) for task in at_work] if mean else []
-    if left <= len(parts) and any(now - task.since > max(_OVERDUE * mean, NS) for task in at_work):
+    ages = [run.worked(worker, task.since, now) for worker, task in run.at_work(call).items()]
+    parts = sum(min(1.0, age / mean) for age in ages) if mean else 0.0
+    rate, seen = _rate(call, max(1, now - begun), now, parts)
+    seconds, oldest = max(0.0, left - parts) / rate, max(ages, default=0)
+    if oldest > _LONG * call.usual and oldest / NS > seconds:
         return None
-    rate, seen = _rate(call, max(1, now - begun), now, sum(parts))
-    seconds = max(0.0, left - sum(parts)) / rate
-    error = call.spread.variation * math.sqrt(1 / seen + 1 / left) + len(call.work) / (2 * seen)
-    return seconds, seconds * min(1.0, max(_SURE, error))
+    least = max((_rest(age, call) for age in ages), default=0.0) / NS
+    error = max(_SURE, call.spread.variation * math.sqrt(1 / seen + 1 / left) + min(len(call.work), max(1, call.workers)) / (2 * seen))
+    return max(seconds, least), max(seconds * min(1.0, error), least if oldest > mean else 0.0)
+
+
+def _rest(age: int, call: Call) -> float:
+    """Nanoseconds that a task of some age will take. One that takes longer than others is in the midst of it, for all that is known."""
+    mean = call.spread.mean
+    return mean - age if age <= mean else max(age - mean, min(1.0, call.spread.variation) * mean)
 
 
 def _rate(call: Call, lasted: int, now: int, parts: float) -> tuple[float, float]:

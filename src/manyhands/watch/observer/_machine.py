@@ -24,10 +24,14 @@ class Look:
         self._pid = pid
         self._at = 0.0
         self._used = 0.0
+        self._queued = 0.0
         self._threads: dict[str, float] = {}  # processor time
 
-    def look(self, now: float) -> tuple[int, float, int]:
-        """Bytes of memory of its own; processors that it has used since the last look; how many of its threads did."""
+    def look(self, now: float) -> tuple[int, float, int, float]:
+        """Bytes of memory of its own; processors that it has used since the last look; how many of its threads did.
+
+        And in which share of the time its main thread could have run, and had no processor.
+        """
         first, since = not self._at, now - self._at
         self._at = now
         before, (self._used, threads) = self._used, _times(f"/proc/{self._pid}/stat")
@@ -35,7 +39,8 @@ class Look:
         at_work = 0 if cpu < _AT_WORK else 1
         if threads > 1 and (at_work or first):
             at_work = self._look_at_threads(since)
-        return memory(self._pid), cpu, at_work
+        queued, self._queued = self._queued, _queued(self._pid)
+        return memory(self._pid), cpu, at_work, 0.0 if first or not since else max(0.0, self._queued - queued) / since
 
     def _look_at_threads(self, since: float) -> int:
         folder = f"/proc/{self._pid}/task"
@@ -55,6 +60,15 @@ def memory(pid: int) -> int:
     except (OSError, ValueError):
         return 0
     return (resident - shared) * _PAGE
+
+
+def _queued(pid: int) -> float:
+    """Seconds in which the main thread of a process has waited for a processor; 0 where that cannot be told."""
+    try:
+        with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, ValueError, IndexError):
+        return 0.0
 
 
 def _times(path: str) -> tuple[float, int]:

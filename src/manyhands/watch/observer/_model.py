@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from manyhands.watch.observer._calls import Call, FailedTask, Failure, Given, Longest, Task
 from manyhands.watch.observer._heat import Heat
 from manyhands.watch.observer._history import History
-from manyhands.watch.observer._process import Process, Text, ThreadWorker
+from manyhands.watch.observer._process import Process, ThreadWorker
+from manyhands.watch.observer._threads import Text
 from manyhands.watch.observer._timeline import Timeline
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Run:
         past: the sums of calls that ended long ago.
         loose: tasks that are of no call: of ``multiprocessing`` and ``concurrent.futures``.
         running: by worker, the task that it has been at for some time.
+        places: by worker, the name of its place in its pool, which its successors have as well.
         thread_workers: by their numbers as workers.
     """
 
@@ -97,6 +99,8 @@ class Run:
         self.functions: list[Text] = []
         self.later: list[tuple[Text, Callable[[str], None]]] = []  # what is to be noted as soon as its text is known
         self._function_numbers: dict[tuple[int, int], int] = {}
+        self._named: dict[str, dict[int, int]] = {}  # by the name of a place, the workers that have had it
+        self.places: dict[int, str] = {}  # by worker; of those that have gone as well
 
     def greet(self, hello: dict[str, Any], at: int) -> Process:
         """A process of it has come."""
@@ -105,6 +109,41 @@ class Run:
         process = self.processes[int(hello["pid"])] = Process(self, hello, at)
         self.folder = str(hello.get("cwd", self.folder))
         return process
+
+    def name_of(self, hello: dict[str, Any]) -> str:
+        """What a process is called. A worker has the name of its place in a pool: of its successors there, that with a number."""
+        pid, role, name = int(hello["pid"]), str(hello.get("role", "process")), str(hello.get("name", ""))
+        if role != "worker" or not name:
+            return name or f"{role} {pid}"
+        self.places[pid] = name
+        known = self._named.setdefault(name, {})
+        number = known.setdefault(pid, len(known) + 1)
+        return name if number == 1 else f"{name} ({number})"
+
+    def worked(self, worker: int, begin: int, end: int, busy: int | None = None) -> int:
+        """Nanoseconds of a task, without those in which its worker had been paused."""
+        process = self.processes.get(worker)
+        took = end - begin if busy is None else busy
+        return max(0, took if process is None else took - process.pauses.within(begin, end))
+
+    def process_of(self, worker: int) -> Process | None:
+        """That of a thread, if the worker is one."""
+        thread = self.thread_workers.get(worker)
+        return self.processes.get(worker) if thread is None else thread.process
+
+    def paused(self, call: Call, now: int) -> int:
+        """Nanoseconds in which the workers of a call had been paused, together."""
+        end = now if call.ended is None else call.ended
+        processes = map(self.processes.get, call.work.keys() | self.at_work(call).keys())
+        return sum(process.pauses.within(call.begun, end) for process in processes if process is not None)
+
+    def at_work(self, call: Call) -> dict[int, Task]:
+        """The tasks of a call that are known to run, by worker."""
+        return {
+            worker: task
+            for worker, task in self.running.items()
+            if task.call == call.number and (not task.call or task.program == call.program)
+        }
 
     def _forget_gone(self) -> None:
         """Half of those that have gone, the oldest first. A program may fork without end."""
@@ -219,7 +258,7 @@ class Run:
         """A task has failed."""
         failure = self._failure(key)
         if failure is not None:
-            failure.came(failed.at, failed.number)
+            failure.came(failed.at, failed.number, is_repeated=failed.is_repeated)
         if len(self.failures) < _MOST_FAILURES:
             self.failures.append(failed._replace(error=key))
 

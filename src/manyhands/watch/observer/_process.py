@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import functools
 import signal
-from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,9 @@ from manyhands.watch.observer._calls import Call, FailedTask, Given, Task
 from manyhands.watch.observer._endings import ended_by
 from manyhands.watch.observer._heat import Heat, Place
 from manyhands.watch.observer._stacks import Stacks
+from manyhands.watch.observer._threads import Text, Thread, is_reading
 from manyhands.watch.observer._timeline import FAILED
+from manyhands.watch.observer._usage import MOSTLY, Lately, Pauses, Uses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -39,44 +40,6 @@ def _whose(path: str) -> str:
     return "ours" if path.startswith(OURS) else "own" if is_own(path) else ""
 
 
-class Text:
-    """A text that a process has named by its number; it may tell later what that is."""
-
-    __slots__ = ("_number", "_texts")
-
-    def __init__(self, texts: dict[int, str], number: int) -> None:
-        self._texts = texts
-        self._number = number
-
-    @property
-    def is_known(self) -> bool:
-        """Whether it has been told."""
-        return self._number in self._texts
-
-    @property
-    def key(self) -> tuple[int, int]:
-        """The same for the same number of the same process."""
-        return id(self._texts), self._number
-
-    def __bool__(self) -> bool:
-        return self._number != 0
-
-    def __str__(self) -> str:
-        return self._texts.get(self._number, "")
-
-
-@dataclass
-class Thread:
-    """A thread of a watched process, and what it has done since it was seen last."""
-
-    name: Text
-    stack: int = 0
-    since: int = 0
-    is_computing: bool = False
-    is_at_task: bool = False  # of a process that runs tasks in several threads
-    identity: int = 0  # Python's, which faulthandler tells
-
-
 @dataclass
 class ThreadWorker:
     """Threads of a process that run tasks, one after the other: ``thread`` is the last of them, by its number."""
@@ -95,7 +58,7 @@ class Process:
         self.pid = int(hello["pid"])
         self.parent = int(hello.get("parent", 0))
         self.role = str(hello.get("role", "process"))
-        self.name = str(hello.get("name", "")) or f"{self.role} {self.pid}"
+        self.name = run.name_of(hello)
         self.begun = at
         self.gone: int | None = None
         self.was_ended = False  # by its pool, or it left
@@ -121,7 +84,9 @@ class Process:
         self.memory = 0
         self.cpu = 0.0
         self.at_work = 0  # threads that use a processor, those that Python knows nothing of as well
-        self.memories: deque[tuple[int, int]] = deque(maxlen=600)  # when, bytes
+        self.uses = Uses()
+        self.pauses = Pauses()
+        self.seen_lately = Lately()  # its main thread, at a task
         self._rare: dict[str, Callable[[dict[str, Any]], None]] = {
             "error": run.failed,
             "given": self._hear_given,
@@ -177,7 +142,7 @@ class Process:
 
     def _hear_who(self, message: dict[str, Any]) -> None:
         self.role = str(message["am"].get("role", self.role))
-        self.name = str(message["am"].get("name", "")) or f"{self.role} {self.pid}"
+        self.name = self.run.name_of({**message["am"], "pid": self.pid, "role": self.role})
 
     def _hear_thread(self, message: dict[str, Any]) -> None:
         self.watching_thread = int(message["watching"])
@@ -222,12 +187,11 @@ class Process:
             if answer is not None:
                 answer(record)
 
-    def seen(self, at: int, memory: int, cpu: float, at_work: int) -> None:
-        """What the kernel tells of it: bytes, processors that it uses, and how many of its threads use one."""
+    def seen(self, at: int, memory: int, cpu: float, at_work: int, queued: float = 0.0) -> None:
+        """What the kernel tells of it: bytes, processors that it uses, how many of its threads use one, and how much it waits for one."""
         self.cpu, self.at_work = cpu, at_work
-        if memory:  # one that is just ending has none left
-            self.memory = memory
-            self.memories.append((at, memory))
+        self.memory = memory or self.memory  # one that is just ending has none left
+        self.uses.note(at, memory, cpu, queued)
 
     def places(self, stack: int) -> tuple[Place, ...]:
         """Files and lines of a stack, the innermost first."""
@@ -266,7 +230,10 @@ class Process:
         thread = self.threads.get(record.a)
         if thread is None:
             thread = self.threads[record.a] = Thread(self.text(0))
-        lasted = max(0, record.at - thread.since) if thread.since else 0
+        lasted = max(0, record.at - thread.since - self.pauses.within(thread.since, record.at)) if thread.since else 0
+        self._note_reading(thread, record.at)
+        if record.a == self.pid and thread.stack:
+            self.seen_lately.note(thread.since, record.at, lasted)
         places = self.places(thread.stack)
         thread.is_computing = record.c * _BUSY_SHARE > lasted
         is_working = thread.is_computing or bool(record.d and record.a == self.pid)  # a task may also wait, in the main thread
@@ -276,6 +243,14 @@ class Process:
             self.run.heat.seen(places, record.at, lasted)
             self.busy += lasted if is_working else 0
         thread.stack, thread.since, thread.is_at_task = record.b, record.at, bool(record.e)
+
+    def _note_reading(self, thread: Thread, until: int) -> None:
+        """If it is where inputs are read, the calls that are under way have spent the time on that."""
+        if thread.stack and is_reading([self.codes[code][0] for code, _ in self.stacks.get(thread.stack, ()) if code in self.codes]):
+            since, thread.told_until = max(thread.since, thread.told_until), until
+            for call in self.run.calls.values():
+                if call.program == self.pid and call.ended is None:
+                    call.reading += max(0, until - max(since, call.begun))
 
     def stack_now(self) -> int:
         """Of the thread that shows best where it is: the main thread's, if that is not idle; 0: none."""
@@ -292,6 +267,16 @@ class Process:
         if main is not None and main in at_work:
             return main.stack
         return max(at_work, key=lambda thread: thread.since).stack if at_work else 0
+
+    def is_at_tasks(self, now: int) -> bool:
+        """Whether it was, most of the last moments, as far as it was looked at."""
+        main = self.threads.get(self.pid)
+        share = self.seen_lately.share(now)
+        if main is not None and main.stack and self.figures[told.LOOKED] > main.since:
+            since = Lately()
+            since.note(main.since, self.figures[told.LOOKED], self.figures[told.LOOKED] - main.since)
+            share += since.share(now)
+        return share >= MOSTLY
 
     def _thread(self, record: Record) -> None:
         if record.c:
@@ -310,7 +295,7 @@ class Process:
     def _running(self, record: Record) -> None:
         call, number = record.b >> 32, record.b & _LOW
         arguments = self.text(record.d)
-        self.run.running[record.a] = Task(number, self.text(record.c), arguments, record.at, call, record.e)
+        self.run.running[record.a] = Task(number, self.text(record.c), arguments, record.at, call, record.e, self.pid)
         self.run.note_arguments(record.a, number, record.at, arguments)
 
     def _tasks_done(self, record: Record) -> None:
@@ -318,29 +303,31 @@ class Process:
         worker, (function, number) = record.c >> 32, self._function(record.c & _LOW)
         first, count = record.b >> 32, record.b & _LOW
         call = self._call(record.a, record.d) if record.a else None
-        run.timeline(worker).add(record.d, record.at, count=count, function=number, first=first, busy=record.e)
+        busy = run.worked(worker, record.d, record.at, record.e)
+        run.timeline(worker).add(record.d, record.at, count=count, function=number, first=first, busy=busy)
         run.ended_before(worker, record.at)
         if call is None:
             run.loose_done(record.at, count, record.d)
             call = run.loose
         call.function = call.function or function
-        call.worked(worker, first, count, record.e)
-        if count == 1 and record.e >= LEAST:
-            run.longest.note(record.e, first, worker, function)
+        call.worked(worker, first, count, busy)
+        if count == 1 and busy >= LEAST:
+            run.longest.note(busy, first, worker, function)
 
     def _task_failed(self, record: Record) -> None:
         run = self.run
         worker, (function, number), index = record.d >> 32, self._function(record.d & _LOW), record.b >> 16
+        busy = run.worked(worker, record.e, record.at, max(0, record.at - record.e)) if record.e else 0
         if record.e:
-            run.timeline(worker).add(record.e, record.at, function=number, flags=FAILED, first=index)
+            run.timeline(worker).add(record.e, record.at, function=number, flags=FAILED, first=index, busy=busy)
             run.ended_before(worker, record.at)
         call = self._call(record.a, record.e or record.at) if record.a else run.loose
         if not record.a:
             run.loose_done(record.at, 1, record.e, failed=1)
         call.function = call.function or function
         if record.e:
-            call.worked(worker, index, 1, max(0, record.at - record.e))
-            run.longest.note(max(0, record.at - record.e), index, worker, function)
+            call.worked(worker, index, 1, busy)
+            run.longest.note(busy, index, worker, function)
         failed = FailedTask(record.at, worker, index, record.b >> 1 & 0x7FFF, bool(record.b & 1))
         run.later.append((self.text(record.c), lambda key: run.note_failure(key, failed)))
 
@@ -358,7 +345,7 @@ class Process:
         """It may be heard of before it is said to have begun."""
         call = self.run.calls.get((self.pid, number))
         if call is None:
-            call = Call(number, self.text(0), None, 0, self.text(0), at)
+            call = Call(number, self.text(0), None, 0, self.text(0), at, program=self.pid)
             self.run.add_call((self.pid, number), call)
         return call
 
@@ -372,7 +359,12 @@ class Process:
     def _call_ended(self, record: Record) -> None:
         call = self.run.calls.get((self.pid, record.a))
         if call is not None:
+            self._note_all_reading(record.at)
             call.ended, call.has_failed = record.at, bool(record.b)
+
+    def _note_all_reading(self, until: int) -> None:
+        for thread in self.threads.values():
+            self._note_reading(thread, until)
 
     def _progress(self, record: Record) -> None:
         call = self.run.calls.get((self.pid, record.a))
@@ -380,6 +372,7 @@ class Process:
             call.progressed(record.at, record.b >> 32, record.b & _LOW)
             call.sent, call.received = record.c, record.d
             call.preparing, call.collecting = record.e >> 32, record.e & _LOW
+            self._note_all_reading(record.at)
 
     def _spared(self, record: Record) -> None:
         call = self.run.calls.get((self.pid, record.a))
@@ -404,6 +397,7 @@ class Process:
         process = self.run.processes.get(record.a)
         if process is not None:
             process.is_paused = bool(record.b)
+            process.pauses.note(record.at, is_paused=process.is_paused)
 
     def _worker_ended(self, record: Record) -> None:
         process = self.run.processes.get(record.a)

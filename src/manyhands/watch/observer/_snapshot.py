@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 from manyhands._probe import _segment as told
 from manyhands.watch.observer._estimate import eta
+from manyhands.watch.observer._usage import MOSTLY
 from manyhands.watch.observer._verdicts import verdict
 
 if TYPE_CHECKING:
-    from manyhands.watch.observer._calls import Call, Task
+    from manyhands.watch.observer._calls import Call, Failure, Task
     from manyhands.watch.observer._model import Run
     from manyhands.watch.observer._process import Process, ThreadWorker
 
 NS = 1_000_000_000
 _MOST_FILES, _MOST_STACKS, _MOST_ERRORS, _MOST_CALLS = 40, 30, 30, 20
 _MOST_GONE = 20  # lanes of processes that have ended
-_JUST_NOW = NS // 4
 
 
 def snapshot(run: Run, now: int) -> dict[str, Any]:
@@ -70,11 +70,12 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
                 "traceback": failure.traceback,
                 "function": failure.function,
                 "count": failure.count,
+                "attempts": failure.attempts,
                 "last": (failure.last - run.begun) / NS,
                 "tasks": list(failure.tasks),
                 "given": [given._asdict() for given in failure.given],
             }
-            for number, failure in sorted(enumerate(run.errors.values()), key=lambda item: item[1].count, reverse=True)[:_MOST_ERRORS]
+            for number, failure in sorted(enumerate(run.errors.values()), key=_how_often, reverse=True)[:_MOST_ERRORS]
         ],
         "slowest": [
             {"number": number, "function": str(function), "pid": worker, "took": lasted / NS}
@@ -92,6 +93,10 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
         "processors": run.processors,
         "lost": sum(process.lost for process in run.processes.values()),
     }
+
+
+def _how_often(failure: tuple[int, Failure]) -> tuple[int, int]:
+    return failure[1].count, failure[1].attempts
 
 
 def _total(call: Call) -> int:
@@ -126,7 +131,7 @@ def _lanes(run: Run, now: int) -> list[dict[str, Any]]:
 def _lane(process: Process, run: Run, now: int) -> dict[str, Any]:
     stack = process.stack_now()
     end = now if process.gone is None else process.gone
-    is_busy = process.stack_at_work() or is_at_work(run, process.pid, now)
+    is_busy = _is_busy(process, run, now)
     state = "gone" if process.gone is not None else "paused" if process.is_paused else "busy" if is_busy else "idle"
     return {
         "pid": process.pid,
@@ -138,7 +143,7 @@ def _lane(process: Process, run: Run, now: int) -> dict[str, Any]:
         "state": state,
         "died": process.has_died,
         "how": process.how,
-        "busy": min(1.0, worked(process, run, end) / max(1, end - process.begun)),
+        "busy": min(1.0, worked(process, run, end) / max(1, run.worked(process.pid, process.begun, end))),
         "cpu": process.cpu,
         "memory": process.memory,
         "silent": max(0.0, (now - process.figures[told.LOOKED]) / NS) if process.figures[told.LOOKED] and process.gone is None else 0.0,
@@ -168,9 +173,17 @@ def _lanes_of_threads(run: Run, now: int) -> list[dict[str, Any]]:
 
 
 def is_at_work(run: Run, worker: int, now: int) -> bool:
-    """Whether a worker is at a task that has taken some time, or quick ones follow one another."""
+    """Whether a worker is at a task that has taken some time, or quick ones follow one another closely."""
     done = run.timelines.get(worker)
-    return worker in run.running or (done is not None and now - done.end < _JUST_NOW)
+    return worker in run.running or (done is not None and done.lately.share(now) >= MOSTLY)
+
+
+def _is_busy(process: Process, run: Run, now: int) -> bool:
+    if process.role == "worker":
+        return is_at_work(run, process.pid, now) or process.is_at_tasks(now)
+    return is_at_work(run, process.pid, now) or (
+        bool(process.stack_at_work()) and (process.role == "program" or process.pid not in run.timelines)
+    )
 
 
 def _stack_of(worker: ThreadWorker) -> int:
@@ -207,7 +220,7 @@ def worked(process: Process, run: Run, now: int) -> int:
     task = run.running.get(process.pid)
     if done is None and task is None:
         return process.busy
-    return (0 if done is None else done.busy) + (0 if task is None else max(0, now - task.since))
+    return (0 if done is None else done.busy) + (0 if task is None else run.worked(process.pid, task.since, now))
 
 
 def _stacks(run: Run, now: int) -> list[dict[str, Any]]:
@@ -233,9 +246,9 @@ def _cost(run: Run, now: int) -> float:
 def _efficiency(run: Run, end: int) -> float | None:
     """Share of the workers' time that went into tasks: while calls were under way, or, without calls, while there were workers."""
     calls = [call for call in run.calls.values() if call.workers and call.work]
-    there = sum(call.workers * ((end if call.ended is None else call.ended) - call.begun) for call in calls)
-    there += run.lived(end)
+    there = sum(call.workers * ((end if call.ended is None else call.ended) - call.begun) - run.paused(call, end) for call in calls)
+    there += run.lived(end) - run.paused(run.loose, end)
     if there <= 0:
         return None
-    at_work = sum(max(0, end - task.since) for task in run.running.values())
+    at_work = sum(run.worked(worker, task.since, end) for worker, task in run.running.items())
     return min(1.0, (sum(call.busy for call in (*calls, run.loose)) + at_work) / there)

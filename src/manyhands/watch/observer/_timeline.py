@@ -12,6 +12,8 @@ from array import array
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
+from manyhands.watch.observer._usage import Lately
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -99,12 +101,14 @@ class Timeline:
     Attributes:
         count: how many tasks.
         busy: nanoseconds in them.
+        lately: which share of the time it has been at them.
     """
 
     def __init__(self) -> None:
         self._rows = [_Row()]  # tasks, blocks of them, blocks of blocks
         self.count = 0
         self.busy = 0
+        self.lately = Lately()
 
     def __len__(self) -> int:
         return len(self._rows[0])
@@ -113,6 +117,11 @@ class Timeline:
     def function(self) -> int:
         """Of the last of them, if there is any."""
         return self._rows[0].what[-1] >> 40
+
+    @property
+    def begin(self) -> int:
+        """When the first of them began."""
+        return self._rows[0].begin[0] if len(self) else 0
 
     @property
     def end(self) -> int:
@@ -132,6 +141,7 @@ class Timeline:
         took = end - begin if busy is None else busy
         self.count += count
         self.busy += took
+        self.lately.note(begin, end, took)
         row.add(begin, end, took, function << 40 | (count if count < _MOST else _MOST) << 8 | flags, first)
         if not len(row.end) % _TOGETHER:
             self._make_blocks()

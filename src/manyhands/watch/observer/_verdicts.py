@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from manyhands._core.verdict import duration, size
+from manyhands.watch.observer._places import places
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from manyhands.watch.observer._calls import Call
     from manyhands.watch.observer._model import Run
+    from manyhands.watch.observer._places import Place
     from manyhands.watch.observer._process import Process
 
 NS = 1_000_000_000
@@ -23,8 +25,9 @@ _SOON = 1.0  # seconds, before anything is said
 _IDLE = 0.2  # share of the workers' time
 _MUCH = 0.25  # share of the time
 _GOOD = 0.85
+_WAITS = 0.5  # of the time of tasks
 _TINY = 200e-6  # seconds that a task takes
-_LONG = 3.0  # times the mean
+_LONG = 3.0  # times what others take
 _GROWN = 1.5  # times what it was
 _GREW = 200e6  # bytes
 _GROWING_FOR = 10.0  # seconds
@@ -48,6 +51,8 @@ class Case:
         parent: processors that the program itself uses.
         waiting: tasks that nobody has begun, as far as is known.
         at_work: how long each worker has been at its task.
+        places: of workers, and of those that have followed them.
+        width: how many workers there are at a time.
     """
 
     run: Run
@@ -58,15 +63,32 @@ class Case:
     parent: float
     waiting: int | None
     at_work: list[float]
+    places: list[Place]
+    width: int
 
     @property
     def is_over(self) -> bool:
         """Whether it has ended."""
         return self.call.ended is not None
 
+    @property
+    def whole(self) -> float:
+        """Seconds since it began."""
+        return max(1e-9, (self.now - self.call.begun) / NS)
+
+    @property
+    def be(self) -> str:
+        """Of workers."""
+        return "were" if self.is_over else "are"
+
+    @property
+    def takes(self) -> str:
+        """Of what takes time."""
+        return "took" if self.is_over else "takes"
+
     def share(self, milliseconds: int) -> float:
         """Of the time since it began."""
-        return min(1.0, milliseconds / 1000 / max(1e-9, (self.now - self.call.begun) / NS))
+        return min(1.0, milliseconds / 1000 / self.whole)
 
 
 def verdict(run: Run, now: int) -> dict[str, str] | None:
@@ -95,14 +117,15 @@ def _case(run: Run, call: Call, now: int) -> Case:
     now = now if call.ended is None else call.ended
     begun = min(now, max(call.begun, call.first_start)) if call.first_start <= now else call.begun
     lasted = max(1e-9, (now - begun) / NS)
-    tasks = [task for task in run.running.values() if task.call == call.number] if call.ended is None else []
-    at_work = [max(0.0, (now - max(task.since, begun)) / NS) for task in tasks]
-    width = max(1, len(call.work), min(call.workers, call.submitted or call.workers)) if call.ended is None else max(1, len(call.work))
-    there = run.lived(now) / NS if call is run.loose else width * lasted
+    tasks = run.at_work(call) if call.ended is None else {}
+    at_work = [run.worked(worker, max(task.since, begun), now) / NS for worker, task in tasks.items()]
+    known = places(run, call, now)
+    width = max(1, len(known), 0 if call.ended is not None else min(call.workers, call.submitted or call.workers))
+    there = (run.lived(now) / NS if call is run.loose else width * lasted) - run.paused(call, now) / NS
     busy = min(1.0, (call.busy / NS + sum(at_work)) / max(1e-9, there))
     program = next((process for process in run.processes.values() if process.role == "program"), None)
     waiting = None if call.total is None else max(0, call.total - call.done - len(tasks))
-    return Case(run, call, now, lasted, 1 - busy, program.cpu if program is not None else 0.0, waiting, at_work)
+    return Case(run, call, now, lasted, 1 - busy, program.cpu if program is not None else 0.0, waiting, at_work, known, width)
 
 
 # ---------------------------------------------------------------- rules
@@ -114,21 +137,21 @@ def _paused(run: Run) -> Verdict | None:
     holding = [process for process in run.processes.values() if process.is_paused and process.gone is None and process.pid in run.running]
     if not holding or run.ended is not None:
         return None
-    who = paused[0] if len(paused) == 1 else f"{len(paused)} workers"
-    has = "has" if len(paused) == 1 else "have"
-    return Verdict(
-        "paused", f"{who} {has} been paused from the page, {len(holding)} in the midst of a task", "resume when the rest is done"
-    )
+    if len(paused) == 1:
+        text = f"{paused[0]} is paused in the midst of a task"
+    else:
+        text = f"{len(paused)} workers are paused, {'all' if len(holding) == len(paused) else len(holding)} in the midst of a task"
+    return Verdict("paused", text, "resume, or the call does not end")
 
 
 def _growing(run: Run, now: int) -> Verdict | None:
     """The memory of a worker."""
     worst: tuple[float, Process] | None = None
     for process in run.processes.values():
-        if process.role == "program" or not process.memories or not (process.gone is None or _stayed(process, run)):
+        if process.role == "program" or not process.uses.memory or not (process.gone is None or _stayed(process, run)):
             continue
-        half = process.memories[len(process.memories) // 2]
-        first, last = process.memories[min(5, len(process.memories) - 1)], process.memories[-1]
+        memory = process.uses.memory
+        half, first, last = memory[len(memory) // 2], memory[min(5, len(memory) - 1)], memory[-1]
         is_long = last[0] - first[0] > _GROWING_FOR * NS
         if is_long and last[1] > _GROWN * first[1] and last[1] - first[1] > _GREW and last[1] - half[1] > (last[1] - first[1]) / 4:
             rate = (last[1] - first[1]) / ((last[0] - first[0]) / NS)
@@ -137,7 +160,7 @@ def _growing(run: Run, now: int) -> Verdict | None:
         return None
     rate, process = worst
     grows, when = ("grows", "by now") if run.ended is None else ("grew", "in the end")
-    text = f"the memory of {process.name} {grows} by {size(round(rate))} a second, to {size(process.memories[-1][1])} {when}"
+    text = f"the memory of {process.name} {grows} by {size(round(rate))} a second, to {size(process.uses.memory[-1][1])} {when}"
     return Verdict("memory", text, "see what tasks keep (caches, globals), or replace workers: max_tasks_per_child=")
 
 
@@ -150,7 +173,7 @@ def _failing(case: Case) -> Verdict | None:
     failed, done = case.call.failed, case.call.done
     if done < 4 or failed < done / 2 or not case.run.errors:
         return None
-    most = max(case.run.errors.values(), key=lambda failure: failure.count)
+    most = max(case.run.errors.values(), key=lambda failure: (failure.count, failure.attempts))
     return Verdict("failing", f"{failed:,} of {done:,} tasks have failed, most with {most.kind}", "see the errors")
 
 
@@ -169,7 +192,7 @@ def _oversubscribed(case: Case) -> Verdict | None:
 
 def _crowded(case: Case) -> Verdict | None:
     """More workers than processors, and all of them compute."""
-    width, processors = len(case.call.work), case.run.processors
+    width, processors = case.width, case.run.processors
     computing = sum(process.cpu for process in case.run.processes.values() if process.gone is None)
     if case.is_over or width <= processors or computing < _GOOD * processors:
         return None
@@ -208,24 +231,25 @@ def _parent(case: Case) -> Verdict | None:
     call = case.call
     if case.idle < _IDLE or (case.waiting == 0 and not case.is_over):
         return None
-    shares = {"preparing": case.share(call.preparing), "collecting": case.share(call.collecting), "away": case.share(call.away)}
+    # That of a call which reads its inputs just now is noted when it has read them.
+    preparing = max(call.preparing, call.reading // 1_000_000)
+    shares = {"preparing": case.share(preparing), "collecting": case.share(call.collecting), "away": case.share(call.away)}
     what, share = max(shares.items(), key=lambda item: item[1])
     if share < _MUCH:
         return None
-    be, do, take = ("were", "did", "took") if case.is_over else ("are", "does", "takes")
-    idle = f"workers {be} idle {case.idle:.0%}"
+    idle = f"workers {case.be} idle {case.idle:.0%}"
     if what == "away":
-        return Verdict(
-            "parent", f"{idle}: the program {do} other things for {share:.0%} of the time", "take results without doing much with each"
-        )
+        does = "did" if case.is_over else "does"
+        text = f"{idle}: the program {does} other things for {share:.0%} of the time"
+        return Verdict("parent", text, "take results without doing much with each")
     if what == "collecting":
-        return Verdict(
-            "pickling",
-            f"{idle}: reading results {take} the program {share:.0%} of its time",
-            "return less, or arrays, which are not copied",
-        )
+        text = f"{idle}: reading results {case.takes} the program {share:.0%} of its time"
+        return Verdict("pickling", text, "return less, or arrays, which are not copied")
+    if call.reading / NS > share * case.whole / 2:
+        return Verdict("inputs", f"{idle}: making the inputs {case.takes} the program {share:.0%} of its time", "make them in the tasks")
     moved = f", {size(call.sent)} so far" if call.sent > 1e6 and not case.is_over else ""
-    text = f"{idle}: the parent is the bottleneck, reading and pickling inputs {take} {share:.0%} of its time{moved}"
+    bottleneck = f"the parent {'was' if case.is_over else 'is'} the bottleneck"
+    text = f"{idle}: {bottleneck}, reading and pickling inputs {case.takes} {share:.0%} of its time{moved}"
     if call.sent > 10_000 * max(1, call.done):
         return Verdict("pickling", text, "send less with each task, or share() what many of them need")
     if call.total is None:  # a generator: it may take most of that
@@ -235,33 +259,35 @@ def _parent(case: Case) -> Verdict | None:
 
 def _straggling(case: Case) -> Verdict | None:
     """The end waits for few tasks."""
-    call, mean = case.call, case.call.spread.mean / NS
+    call, usual = case.call, case.call.usual / NS
     if case.is_over:
         slowest = call.slowest[0] / NS
-        if slowest > _MUCH * case.lasted and case.idle > _IDLE and slowest > _LONG * mean and call.spread.tasks > 2:
-            others = (call.busy / NS - slowest) / (call.spread.tasks - 1)
-            text = f"task {call.slowest[1]} alone took {duration(slowest)} of {duration(case.lasted)}, others {duration(others)}"
+        if slowest > _MUCH * case.lasted and case.idle > _IDLE and slowest > _LONG * usual and call.spread.tasks > 2:
+            text = f"task {call.slowest[1]} alone took {duration(slowest)} of {duration(case.lasted)}, others {duration(usual)} each"
             return Verdict("straggler", text, "start the long ones first, or divide them")
         return None
-    if case.waiting != 0 or not case.at_work or not call.spread.tasks or len(case.at_work) >= max(2, len(call.work)):
+    if case.waiting != 0 or not case.at_work or not call.spread.tasks or len(case.at_work) >= max(2, case.width):
         return None
     longest = max(case.at_work)
-    if longest < _LONG * mean or longest < _SOON:
+    if longest < _LONG * usual or longest < _SOON:
         return None
-    waiting = f"{len(call.work) - len(case.at_work)} of {len(call.work)} workers wait for the last task"
-    text = f"{waiting}: it has run {duration(longest)}, others took {duration(mean)}"
+    last = len(case.at_work)
+    waiting = f"{case.width - last} of {case.width} workers wait for the last {'task' if last == 1 else f'{last} tasks'}"
+    text = f"{waiting}: {'it' if last == 1 else 'one'} has run {duration(longest)}, others took {duration(usual)} each"
     return Verdict("straggler", text, "start the long ones first, or divide them")
 
 
 def _uneven(case: Case) -> Verdict | None:
     """Some workers had more to do."""
-    call = case.call
-    if not case.is_over or len(call.work) < 2 or case.idle < _IDLE:
+    call, many = case.call, len(case.places)
+    if not case.is_over or many < 2 or case.idle < _IDLE:
         return None
-    longest, mean = max(busy for _, busy in call.work.values()) / NS, call.busy / len(call.work) / NS
-    if longest < (1 + _MUCH) * mean:
+    work, shares = [place.work / NS for place in case.places], [place.work / max(1, place.lived) for place in case.places]
+    longest, others = max(work), (sum(work) - max(work)) / (many - 1)
+    if longest < (1 + _MUCH) * sum(work) / many or max(shares) < (1 + _MUCH) * sum(shares) / many:
         return None
-    text = f"the busiest worker worked {duration(longest)}, the others {duration((call.busy / NS - longest) / (len(call.work) - 1))}"
+    each = " each" if many > 2 else ""
+    text = f"the busiest worker worked {duration(longest)}, the other{'s' * (many > 2)} {duration(others)}{each}"
     return Verdict("imbalance", text, "use more and smaller tasks" + (", in smaller chunks" if call.is_fixed and call.chunk > 1 else ""))
 
 
@@ -276,17 +302,47 @@ def _waiting(case: Case) -> Verdict | None:
     """Idle, and none of the above."""
     if case.idle < _IDLE or case.waiting == 0:
         return None
-    verb = "were" if case.is_over else "are"
     if case.parent > _GOOD:
-        text = f"workers {verb} idle {case.idle:.0%}: the parent is the bottleneck, it uses a whole processor"
+        text = f"workers {case.be} idle {case.idle:.0%}: the parent is the bottleneck, it uses a whole processor"
         return Verdict("parent", text, "use larger chunks or share()")
-    return Verdict("waiting", f"workers {verb} idle {case.idle:.0%}: they wait for inputs, or until results are taken", "")
+    has_all = case.call.total is not None and case.call.submitted >= case.call.total
+    wait, taken = ("waited", "were taken") if case.is_over else ("wait", "are taken")
+    what = "their next tasks" if has_all else "inputs"
+    return Verdict("waiting", f"workers {case.be} idle {case.idle:.0%}: they {wait} for {what}, or until results {taken}", "")
+
+
+def _replaced(case: Case) -> Verdict | None:
+    """Places are vacant, since workers end."""
+    vacant, count = sum(place.vacant for place in case.places) / NS, sum(place.replaced for place in case.places)
+    if not count or case.idle < _IDLE or vacant < case.idle * case.width * case.lasted / 2:
+        return None
+    ended = f"{count} {'have' if count > 1 else 'has'} ended, and it took {duration(vacant / count)} until another was there"
+    text = f"workers {case.be} idle {case.idle:.0%}: {ended}"
+    return Verdict("replacing", text, "let each do more tasks: a larger max_tasks_per_child=")
+
+
+def _blocked(case: Case) -> Verdict | None:
+    """Tasks take time, but no processor."""
+    workers = [process for place in case.places if (process := case.run.process_of(place.last)) is not None]
+    begun = case.now - round(case.lasted * NS)
+    looked = {process.pid: process.uses.processors(begun, case.now) for process in workers}
+    known = {pid: (used, queued) for pid, (used, queued, covered) in looked.items() if covered >= _SOON * NS}
+    used, queued = (sum(each) for each in zip(*known.values(), strict=True)) if known else (0.0, 0.0)
+    at_work = (1 - case.idle) * sum(process.pid in known for process in workers)
+    if case.idle >= _IDLE or not at_work or used > (1 - _WAITS) * at_work:
+        return None
+    waited = f"tasks {'waited' if case.is_over else 'wait'} for {1 - used / at_work:.0%} of their time"
+    using = f"workers {'used' if case.is_over else 'use'} {used:.1f} of {case.run.processors} processors"
+    if queued > (at_work - used) / 2:
+        return Verdict("blocked", f"{waited}, mostly for a processor: {using}", "see what else runs on this machine")
+    remedy = "if that is for input or output, more workers help (workers=); if for locks, they do not"
+    return Verdict("blocked", f"{waited}: {using}", remedy)
 
 
 def _well(case: Case) -> Verdict | None:
     if not case.call.work:
         return None
-    busy = f"workers {'were' if case.is_over else 'are'} busy {1 - case.idle:.0%}"
+    busy = f"workers {case.be} busy {1 - case.idle:.0%}"
     if case.idle < _IDLE:
         return Verdict("good", f"well used: {busy}", "")
     return Verdict("waiting", f"{busy}, as there is nothing more to do" if case.waiting == 0 and not case.is_over else busy, "")
@@ -302,6 +358,8 @@ _RULES: tuple[Callable[[Case], Verdict | None], ...] = (
     _uneven,
     _starting,
     _crowded,
+    _replaced,
     _waiting,
+    _blocked,
     _well,
 )
