@@ -28,7 +28,7 @@ class Measured(NamedTuple):
     plain: float
 
 
-def each(plain: int, counted: int) -> Measured:
+def each(plain: float, counted: float) -> Measured:
     """For one line, of what the loop took without and with counting."""
     return Measured(max(_LEAST, (counted - plain) / (2 * _TURNS)), plain / (2 * _TURNS))
 

@@ -68,6 +68,7 @@ class Counter:
         elsewhere: called for other jumps than those that are known of the favourite code.
         rest: called for code of which nothing is to be told until it is in ``again``.
         again: code whose lines are to be counted again.
+        calls: how often something else than a line was told of, where that is so.
         weights: of lines that cost more to be counted than others, by how much.
     """
 
@@ -79,6 +80,7 @@ class Counter:
     def __init__(self) -> None:
         self.files: dict[str, list[int]] = {}
         self.again: list[CodeType] = []
+        self.calls = 0
         self.weights: dict[Place, float] = {}
         self._told: dict[str, list[int]] = {}
 
@@ -103,8 +105,11 @@ class Counter:
         """Whether nothing new can be told of these lines."""
         return False
 
-    def open(self, places: list[tuple[str, int]]) -> None:
-        """A window opens: all lines are counted again. Threads are just now at these places."""
+    def open(self) -> None:
+        """A window opens: all lines are counted again."""
+
+    def looked(self, places: Callable[[], list[Place]]) -> None:
+        """A look at the threads, which are at these places. Called by the thread that samples."""
 
     def news(self) -> list[News]:
         """What has not been told yet; that is the end of a window. Code in :attr:`again` has to be armed for the next one.

@@ -20,13 +20,15 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
+from manyhands._probe._looks import Share
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
 
     from manyhands._probe._cost import Measured
 
 REMEMBERED = 16  # periods
-AGAIN = 1  # so often a line comes again in a period that tells anything
+_LAST = 7  # of those from which a rate is told
 _ENOUGH = 10  # runs of a reference
 _MANY = 10_000  # lines that a period has to have for its time to be worth anything
 _FURTHEST = 1.5  # the program's lines cost at most so many times what ours do
@@ -35,26 +37,51 @@ _UNLIKE = 0.6  # how much a line of a tight loop differs from one of ours
 _GUESSED, _MEASURED = 0.25, 0.1  # how wrong the cost of counting a line may be
 
 
-class Closing(NamedTuple):
-    """A line's budget was spent.
+class Spent(NamedTuple):
+    """How far a period is.
 
     Attributes:
-        at: processor time of the process since the period began, in nanoseconds.
-        events: how many lines have been counted in it until then, by what they cost.
-        counts: how often lines of the same code have.
-        again: how often the line at which the period began has come again; None: there is none.
+        at: processor time of the process since it began, in nanoseconds.
+        events: how many lines have been counted in it, by what they cost.
+        counts: how often lines of one code have.
+        along: how often lines of each other hot code have, all together.
     """
 
-    line: int
     at: int
     events: float
     counts: Mapping[int, int]
-    again: int | None = None
+    along: Mapping[int, int]
+
+
+class Closing(NamedTuple):
+    """A line's budget was spent at ``end``. ``half``: where its second half began; what is between shows how quickly it runs."""
+
+    line: int
+    end: Spent
+    half: Spent = Spent(0, 0.0, {}, {})
+
+    def since(self, line: int) -> int:
+        """Runs of a line of its code in the second half."""
+        return self.end.counts.get(line, 0) - self.half.counts.get(line, 0)
 
     @property
-    def tells(self) -> bool:
-        """Whether the period is a sample of the time around it."""
-        return self.again is None or self.again >= AGAIN
+    def runs(self) -> int:
+        """Its own in that."""
+        return self.since(self.line)
+
+    @property
+    def lasted(self) -> int:
+        """Nanoseconds that it took."""
+        return self.end.at - self.half.at
+
+    @property
+    def events(self) -> float:
+        """Lines that were counted in it, by what they cost."""
+        return self.end.events - self.half.events
+
+    def along(self) -> dict[int, int]:
+        """Lines of other codes that ran in it."""
+        return {number: runs - self.half.along.get(number, 0) for number, runs in self.end.along.items()}
 
 
 class Period(NamedTuple):
@@ -66,6 +93,7 @@ class Period(NamedTuple):
         events: lines that were counted, by what they cost.
         counts: those of one code.
         closed: lines of its file that were not counted all the time.
+        share: how much of the time in which its lines were not counted went into them.
     """
 
     lasted: int
@@ -73,6 +101,7 @@ class Period(NamedTuple):
     events: float
     counts: Mapping[int, int]
     closed: Collection[int] = ()
+    share: Share = Share(1.0, 0.0)
 
 
 class Missed(NamedTuple):
@@ -104,7 +133,12 @@ class Cost:
     @property
     def error(self) -> float:
         """How wrong that may be, of 1."""
-        return _GUESSED if len(self._measured) < 3 else _MEASURED
+        count = len(self._measured)
+        if count < 3:
+            return _GUESSED
+        ordered = sorted(self._measured)
+        between = ordered[-1 - count // 4] - ordered[count // 4]
+        return max(_MEASURED, min(_GUESSED, between / self.value / math.sqrt(count)))
 
     def measure(self, dense: tuple[float, float], sparse: tuple[float, float]) -> None:
         """``dense``, ``sparse``: for each run of a line, the time and the lines that were counted, when many were and when few."""
@@ -141,8 +175,8 @@ class Hot:
     def turn(self, period: Period, closings: Iterable[Closing]) -> dict[int, Missed]:
         """A period has ended; what was missed in it. Says by its attributes how the next one is to be."""
         # What a thread closes while another looks may have been counted for the period before: it tells nothing of this one.
-        told = [closing for closing in closings if closing.counts.get(closing.line)]
-        closed = {closing.line: closing for closing in sorted(told, key=lambda closing: closing.at)}
+        told = [closing for closing in closings if closing.end.counts.get(closing.line)]
+        closed = {closing.line: closing for closing in sorted(told, key=lambda closing: closing.end.at)}
         if not self.is_sparse:
             self._choose(closed, period.closed)
         reference = self._missed_by_reference(period, closed)
@@ -159,59 +193,53 @@ class Hot:
         if not closed:
             return
         first, last = next(iter(closed.values())), list(closed)[-1]
-        counted = {line: count for line, count in first.counts.items() if line not in partly and count >= _ENOUGH}
+        counted = {line: count for line, count in first.end.counts.items() if line not in partly and count >= _ENOUGH}
         self.reference = max(counted, key=counted.__getitem__) if counted else last
         for line, closing in closed.items():
-            if (runs := closing.counts.get(self.reference, 0)) >= _ENOUGH and line != self.reference:
-                self._remember(self._ratios, (line, self.reference), closing.counts[line] / runs)
-        if self.reference == last and (runs := first.counts.get(last, 0)) >= _ENOUGH:
-            self._dense = first.at / runs, first.events / runs
+            if (runs := closing.end.counts.get(self.reference, 0)) >= _ENOUGH and line != self.reference:
+                self._remember(self._ratios, (line, self.reference), closing.end.counts[line] / runs)
+        if self.reference == last and (runs := first.since(last)) >= _ENOUGH:
+            self._dense = first.lasted / runs, first.events / runs
 
     def _missed_by_reference(self, period: Period, closed: dict[int, Closing]) -> Missed:
         """How often the reference has run uncounted."""
         closing = closed.get(self.reference) if self.reference is not None else None
         if closing is None:
             return Missed(0.0)
-        runs = closing.counts[closing.line]
+        runs = closing.runs
         if self.is_sparse and self._dense is not None and closing.events >= _MANY:
-            self._cost.measure(self._dense, (closing.at / runs, closing.events / runs))
+            self._cost.measure(self._dense, (closing.lasted / runs, closing.events / runs))
         if (ratio := self._anchored(closing, period.closed)) is not None:
-            rest = max(0, period.counts.get(ratio.anchor, 0) - closing.counts.get(ratio.anchor, 0))
+            rest = max(0, period.counts.get(ratio.anchor, 0) - closing.end.counts.get(ratio.anchor, 0))
             return Missed(ratio.value * rest, ratio.error * rest)
         has_rate = len(self._rates.get(closing.line, ())) > 0
         return self._by_time(period, closing, is_draw=self.is_sparse or not has_rate)
 
     def _anchored(self, closing: Closing, partly: Collection[int]) -> _Ratio | None:
         """To which line that is counted all the time the reference has had a ratio that tells anything."""
-        anchors = {line: count for line, count in closing.counts.items() if line not in partly and count >= _ENOUGH}
+        anchors = {line: count for line, count in closing.end.counts.items() if line not in partly and count >= _ENOUGH}
         if anchors:
             self._anchor = anchor = max(anchors, key=anchors.__getitem__)
-            self._remember(self._ratios, (closing.line, anchor), closing.counts[closing.line] / anchors[anchor])
+            self._remember(self._ratios, (closing.line, anchor), closing.end.counts[closing.line] / anchors[anchor])
         ratios = self._ratios.get((closing.line, self._anchor)) if self._anchor is not None else None
         return None if ratios is None or self._anchor is None else _Ratio(self._anchor, ratios[-1], spread(ratios))
 
     def _by_time(self, period: Period, closing: Closing, *, is_draw: bool = True) -> Missed:
         took, error = self._took(closing)
         if is_draw:
-            self._remember(self._rates, closing.line, 1 / took if closing.tells else 0.0)
+            self._remember(self._rates, closing.line, 1 / took)
         rates = self._rates[closing.line]
-        rate = rates[-1] if closing.tells else 0.0
-        gap = max(0.0, period.lasted - closing.at - self._cost.value * (period.events - closing.events)) + period.shut
-        return Missed(rate * gap, spread(rates) * gap, rate * gap * error / took)
+        gap = max(0.0, period.lasted - closing.end.at - self._cost.value * (period.events - closing.end.events)) + period.shut
+        most = usual(rates) * gap
+        return Missed(most * period.share.value, spread(rates) * gap * period.share.value, most * (error / took + period.share.error))
 
     def _took(self, closing: Closing) -> tuple[float, float]:
-        """Nanoseconds from one run of a line to the next without counting, and how wrong that may be.
-
-        In a tight loop that is a small difference of large numbers. But then its lines take about what those of our loop take.
-        """
-        runs = closing.counts[closing.line]
+        """Nanoseconds from one run of a line to the next without counting, and how wrong that may be."""
+        runs = max(closing.runs, 1)
         spent = self._cost.value * closing.events / runs
-        took, error = closing.at / runs - spent, self._cost.error * spent
+        took, error = closing.lasted / runs - spent, self._cost.error * spent
         lines = closing.events / runs if self._dense is None else self._dense[1]
-        usual, unlike = lines * self._cost.plain, _UNLIKE * lines * self._cost.plain
-        if took - 2 * error < 2 * usual:
-            weight = unlike**2 / (unlike**2 + error**2)
-            took, error = weight * took + (1 - weight) * usual, math.sqrt(weight) * error
+        took, error = likely(took, error, lines * self._cost.plain)
         return max(took, QUICKEST), error
 
     def _missed(self, line: int, period: Period, closed: dict[int, Closing], reference: Missed) -> Missed:
@@ -220,7 +248,7 @@ class Hot:
         ratios = self._ratios.get((line, self.reference)) if self.reference is not None else None
         if not ratios or self.reference is None:
             return Missed(0.0) if closing is None else self._by_time(period, closing)
-        since = 0 if closing is None else closing.counts.get(self.reference, 0)
+        since = 0 if closing is None else closing.end.counts.get(self.reference, 0)
         runs = max(0, period.counts.get(self.reference, 0) - since) + reference.runs
         ratio = ratios[-1]
         error = math.hypot(spread(ratios) * runs, ratio * reference.error)
@@ -230,10 +258,27 @@ class Hot:
         where.setdefault(key, deque(maxlen=REMEMBERED)).append(value)
 
 
+def likely(took: float, error: float, ours: float) -> tuple[float, float]:
+    """What lines take without counting, and how wrong that may be; ``ours``: what as many of our own loop take.
+
+    In a tight loop it is a small difference of large numbers. But then its lines take about what ours do.
+    """
+    if took - 2 * error >= 2 * ours:
+        return took, error
+    weight = (_UNLIKE * ours) ** 2 / ((_UNLIKE * ours) ** 2 + error**2)
+    return weight * took + (1 - weight) * ours, math.sqrt(weight) * error
+
+
+def usual(draws: deque[float]) -> float:
+    """What is in the middle of the last of them: one alone may be a small difference of large numbers."""
+    last = sorted(list(draws)[-_LAST:])
+    return (last[(len(last) - 1) // 2] + last[len(last) // 2]) / 2
+
+
 def spread(draws: deque[float]) -> float:
-    """How much they differ; while there are few, they may be as wrong as they are large."""
+    """How much they differ; while there are few, they may be a quarter as wrong as they are large."""
     if len(draws) < 3:
-        return max(draws)
+        return max(draws) / 4
     mean = sum(draws) / len(draws)
     few = 1 + 2.3 / (len(draws) - 1)  # Student's factor for 95 %, beside 2
     return few * math.sqrt(sum((draw - mean) ** 2 for draw in draws) / (len(draws) - 1))

@@ -118,7 +118,11 @@ class Levels:
     def look(self) -> None:
         """Tell what has been counted, if it is time to. For the thread that samples."""
         now = time.monotonic_ns()
-        if self._counter is None or now - self._told < self._interval:
+        counter = self._counter
+        if counter is None:
+            return
+        counter.looked(lambda: [(frame.f_code.co_filename, _line_of(frame)) for frame in self._frames(counter)])
+        if now - self._told < self._interval:
             return
         with self._lock:
             self._told, self._interval = now, min(_INTERVAL, self._interval * _LONGER)
@@ -155,10 +159,9 @@ class Levels:
         self._windows += 1
         if self._windows % _SETTLES == 0 and isinstance(counter, _counts.Touch):
             self._means.settle()
-        frames = list(self._frames(counter))
-        counter.open([(frame.f_code.co_filename, _line_of(frame)) for frame in frames])
+        counter.open()
         # Where a thread waits is not what runs most.
-        hot = [frame.f_code for frame in frames if (frame.f_code.co_filename, frame.f_lineno or 0) in often]
+        hot = [frame.f_code for frame in self._frames(counter) if (frame.f_code.co_filename, frame.f_lineno or 0) in often]
         if hot:
             self._means.favour(hot)
         with contextlib.suppress(Exception):  # watching ends nothing
@@ -189,8 +192,11 @@ class Levels:
 
 
 def _line_of(frame: FrameType) -> int:
-    """Where a frame is; of one that has just begun, its first line that is told of."""
+    """Where a frame is; of one that has just begun, its first line that is told of; at a jump that has no line, the one before."""
     code, line = frame.f_code, frame.f_lineno or 0
+    if not line:
+        lines = [each for start, _, each in code.co_lines() if each is not None and start <= frame.f_lasti]
+        line = lines[-1] if lines else code.co_firstlineno
     if line != code.co_firstlineno:
         return line
     return min((each for _, _, each in code.co_lines() if each is not None and each > line), default=line)

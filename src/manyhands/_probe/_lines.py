@@ -12,6 +12,7 @@ import bisect
 import contextlib
 import functools
 import opcode
+import statistics
 import sys
 import time
 import weakref
@@ -293,4 +294,4 @@ def cost(counter: Counter) -> _cost.Measured:
         monitoring.set_local_events(tool, code, 0)
         monitoring.register_callback(tool, line, None)
         monitoring.free_tool_id(tool)
-    return _cost.each(min(plain), min(counted))
+    return _cost.each(statistics.median(plain), statistics.median(counted))

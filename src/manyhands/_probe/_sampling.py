@@ -19,6 +19,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from manyhands._probe import _segment
+from manyhands._probe._clock import of_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from manyhands._probe._naming import Names
     from manyhands._probe._segment import Writer
 
-_CLOCK_OF_THREAD = 6  # CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED, of the kernel
 _SLOWEST = 0.5  # seconds between two looks
 _CALM = 20  # looks at which nothing had happened, before they become rarer
 _MOST_THREADS = 64
@@ -173,11 +173,11 @@ class Sampler:
         if seen is None or seen.number != number:  # one that has ended may leave its identity to the next
             if seen is not None:
                 self._writer.write(_segment.THREAD, now, seen.number, 0, 1)
-            seen = self._seen[ident] = _Seen(number, _processor_time(number))
+            seen = self._seen[ident] = _Seen(number, of_thread(number))
             name = self._names.text(thread.name if thread is not None else "?")
             self._writer.write(_segment.THREAD, now, number, name, 0, ident & _MASK)
         seen.looked = self._looks
-        cpu = _processor_time(seen.number)
+        cpu = of_thread(seen.number)
         used = max(0, cpu - seen.cpu)
         stack, is_at_task = self._stack(frame, is_main=is_main)
         has_moved = stack != seen.stack or used >= _WORTH_SAYING
@@ -201,10 +201,3 @@ class Sampler:
         for ident in ended:
             self._writer.write(_segment.THREAD, now, self._seen.pop(ident).number, 0, 1)
 
-
-def _processor_time(number: int) -> int:
-    """Of a thread, in nanoseconds."""
-    try:
-        return time.clock_gettime_ns((~number << 3) | _CLOCK_OF_THREAD)
-    except OSError:  # it has ended; or this is no Linux
-        return 0

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import statistics
 import sys
 import threading
 from collections import deque
@@ -129,7 +130,11 @@ class Means:
             if not self._is_on:
                 sys.settrace(None)
             return None
-        return self._line if self._is_counted(frame.f_code) else None
+        if not self._is_counted(frame.f_code):
+            self._counter.calls += 1
+            return None
+        self._counter.calls += 2  # its end is told of as well
+        return self._line
 
 
 def _liner(counter: Counter, tracing: Means) -> Callable[..., Any]:
@@ -191,4 +196,4 @@ def cost(counter: Counter) -> _cost.Measured:
         *((timed(None), timed(lambda frame, _event, _arg: line if frame.f_code is _cost.turns.__code__ else None)) for _ in range(8)),
         strict=True,
     )
-    return _cost.each(min(plain), min(counted))
+    return _cost.each(statistics.median(plain), statistics.median(counted))

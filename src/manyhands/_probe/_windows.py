@@ -11,8 +11,10 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from manyhands._probe._budgets import FIRST_BUDGET, adapted
+from manyhands._probe._clock import Clock
 from manyhands._probe._counts import Counter, News, Place
-from manyhands._probe._estimates import AGAIN, QUICKEST, REMEMBERED, spread
+from manyhands._probe._estimates import QUICKEST, REMEMBERED, likely, spread
+from manyhands._probe._looks import Looks
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,64 +23,81 @@ if TYPE_CHECKING:
     from manyhands._probe._cost import Measured
 
 _MUCH = 100_000  # lines at first, so that what begins is seen whole
-_COST_ERROR = 0.2  # how wrong the cost of counting a line may be
+_COST_ERROR = 0.25  # how wrong the cost of counting a line may be
+_CALL = 2  # what half a call takes, in lines
 
 
 class Windowed(Counter):
     """Each line is counted until all together have run so often as the budget says. ``cost``: what counting one takes."""
 
     def __init__(
-        self, no_more: object, cost: Measured, budget: int = FIRST_BUDGET, clock: Callable[[], int] = time.process_time_ns
+        self, no_more: object, cost: Measured, budget: int = 10 * FIRST_BUDGET, clock: Callable[[], int] | None = None
     ) -> None:
         super().__init__()
         self._no_more = no_more
-        self._clock = clock
-        self._budget = self._left = budget
-        self._cost = cost.counting
-        self._closed: tuple[int, bool] | None = None  # when, and whether the window tells anything of the time around it
-        self._marks: list[tuple[list[int], int, int]] = []
+        self._clock = clock or Clock()
+        self._looks = Looks(self._clock)
+        self._budget = budget
+        self._left = 1
+        self._calls = 0  # that were told of in the window
+        self._cost = cost
+        self._begun: int | None = None  # when the first line ran
+        self._closed: int | None = None
         self._rates: dict[Place, deque[float]] = {}
-        self._opened = self._ended = clock()
+        self._opened = self._ended = self._clock()
+        self._refilled = time.monotonic_ns()
         self.count = self._count
 
-    def open(self, places: list[tuple[str, int]]) -> None:
-        self._marks = [(counts, line, counts[line]) for file, line in places if line < len(counts := self.files.get(file, []))]
-        self._closed, self._left = None, self._budget
+    def open(self) -> None:
+        self._begun, self._closed, self._left = None, None, 1
         self._opened = self._clock()
+        if isinstance(self._clock, Clock):
+            self._clock.leave_out_this_thread()
+
+    def looked(self, places: Callable[[], list[Place]]) -> None:
+        self._looks.note(places())
 
     def _count(self, code: CodeType, line: int) -> object:
         self.files[code.co_filename][line] += 1
         self._left -= 1
         if self._left > 0:
             return None
+        if self._begun is None:
+            self._begun, self._left = self._clock(), self._budget
+            self._calls = self.calls
+            return None
         if self._closed is None:
-            again = max((counts[at] - before for counts, at, before in self._marks), default=AGAIN)
-            self._closed = self._clock(), again >= AGAIN
+            self._closed = self._clock()
+            self._calls = self.calls - self._calls
         return self._no_more
 
     def news(self) -> list[News]:
         closed, now = self._closed, self._clock()
         news = super().news()
         counted = sum(each.runs for each in news)
-        lived = max(now - self._ended, 1)
         if closed is not None:
-            news += self._missed({(each.file, each.line): each.runs for each in news}, counted, closed[0], now, tells=closed[1])
-        self._budget = adapted(self._budget, counted * self._cost / lived, is_short=closed is not None)
+            news += self._missed({(each.file, each.line): each.runs for each in news}, counted, closed, now)
+        told = time.monotonic_ns()
+        spent = (counted + (0 if closed is None else self._calls)) * self._cost.counting
+        self._budget = adapted(self._budget, spent / max(told - self._refilled, 1), is_short=closed is not None)
         self._opened = self._ended = now
+        self._refilled = told
         return news
 
-    def _missed(self, counts: dict[Place, int], counted: int, closed: int, now: int, *, tells: bool) -> list[News]:
-        spent = self._cost * counted
-        lasted = max(closed - self._opened - spent, counted * QUICKEST)
-        gap = now - closed + self._opened - self._ended
-        bias = _COST_ERROR * spent / lasted
+    def _missed(self, counts: dict[Place, int], counted: int, closed: int, now: int) -> list[News]:
+        spent = self._cost.counting * (counted + self._calls)
+        begun = self._opened if self._begun is None else self._begun
+        took, error = likely(closed - begun - spent, _COST_ERROR * spent, (counted + _CALL * self._calls) * self._cost.plain)
+        lasted = max(took, counted * QUICKEST)
+        gap = max(0, now - closed) + max(0, self._opened - self._ended)
+        share = self._looks.share(counts)
         news = []
         for place in counts.keys() | self._rates.keys():
             rates = self._rates.setdefault(place, deque(maxlen=REMEMBERED))
-            rates.append(counts.get(place, 0) / lasted if tells else 0.0)
-            count, error = round(rates[-1] * gap), round(spread(rates) * gap)
-            if count or error:
-                news.append(News(*place, count, 0, max(1, error), round(count * bias)))
+            rates.append(counts.get(place, 0) / lasted)
+            most = rates[-1] * gap
+            error_of_it, bias = spread(rates) * gap * share.value, most * (error / lasted + share.error)
+            news.append(News(*place, round(most * share.value), 0, max(1, round(error_of_it)), round(bias)))
         return news
 
 
