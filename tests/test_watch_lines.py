@@ -12,6 +12,7 @@ import copy
 import csv
 import dataclasses
 import difflib
+import dis
 import enum
 import fractions
 import gc
@@ -32,6 +33,7 @@ import threading
 import time
 import tokenize
 import traceback
+import types
 import urllib.parse
 from functools import partial
 from json import decoder, scanner
@@ -410,13 +412,64 @@ def test_auto_is_within_the_error_that_it_states():
     assert told.error((__file__, loop.__code__.co_firstlineno + 1)) == 0
 
 
+def in_bursts() -> int:
+    for _ in range(30):
+        loop(20_000)
+        time.sleep(0.005)  # is the work: what waits takes no processor time
+    return 30 * 20_000
+
+
+def in_short_calls() -> int:
+    for _ in range(100):
+        loop(20_000)
+    return 100 * 20_000
+
+
+def in_threads() -> int:
+    threads = [threading.Thread(target=in_bursts) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return 3 * 30 * 20_000
+
+
+@pytest.mark.parametrize("work", [in_bursts, in_short_calls, in_threads])
+def test_auto_is_right_about_work_that_comes_in_bursts(work):
+    with watched("auto", HERE) as told:
+        want = work()
+    place = __file__, loop.__code__.co_firstlineno + 3
+    assert want / 8 < told.runs[place] < want * 8
+    assert abs(told.runs[place] - want) <= 1.5 * told.error(place) + 0.02 * want
+
+
+# ---------------------------------------------------------------- where threads are
+
+
+def recursive(number: int) -> int:
+    if number < 2:
+        return number
+    return recursive(number - 1)
+
+
+def test_a_function_that_begins_is_at_its_first_line():
+    """That is where a thread that calls functions gives up Python's lock; the line of ``def`` takes no time."""
+    code, said = recursive.__code__, []
+    begin = next(each.offset for each in dis.get_instructions(code) if each.opname == "RESUME")
+    names = Names(said.append)
+    for at in (-1, begin, begin + 2):
+        names.stack(types.SimpleNamespace(f_code=code, f_lasti=at, f_back=None))  # type: ignore[arg-type]
+    frames = [message["frames"] for message in said if "frames" in message]
+    assert [line for ((_, line),) in frames] == [code.co_firstlineno + 1] * 3
+
+
 # ---------------------------------------------------------------- faults
 
 
 def test_a_line_that_was_closed_while_another_thread_looked_tells_nothing():
     hot = _estimates.Hot(_estimates.Cost(_cost.Measured(100.0, 20.0)))
     period = _estimates.Period(1_000_000, 0, 10.0, {4: 10})
-    assert hot.turn(period, [_estimates.Closing(3, 1000, 10.0, {4: 10}, None)]) == {}
+    assert hot.turn(period, [_estimates.Closing(3, _estimates.Spent(1000, 10.0, {4: 10}, {}))]) == {}
 
 
 def test_whatever_fails_at_a_look_the_next_one_comes():

@@ -619,6 +619,34 @@ def test_a_line_that_waits_in_a_task_is_hot():
     assert [(file["path"], file["own"]) for file in told_.snapshot(2.0)["files"]] == [(USER[0], 2.0)]
 
 
+def test_the_time_of_short_tasks_is_that_of_the_lines_they_are_seen_at():
+    """Looks find a worker between its tasks, most often: there it gives up Python's lock."""
+    told_ = Told()
+    worker = told_.workers[0]
+    for second in range(1, 11):
+        at(told_, worker, *((1, second, USER) if second == 4 else (0, second)), task=0, cpu=0.9)
+        told_.done(second, 10, 0.9, first=second * 100, count=100)
+    (file,) = told_.snapshot(10.0)["files"]
+    assert file["own"] == pytest.approx(9.0, abs=1.0)
+    assert file["hits"] < 10  # looks, not tasks
+
+
+@pytest.mark.parametrize(("level", "counts"), [("sample", "looks"), ("touch", "touched"), ("auto", "runs"), ("exact", "runs")])
+def test_it_is_told_what_hits_are(level, counts):
+    told_ = Told()
+    worker = told_.workers[0]
+    figures = [0] * told.FIGURES
+    figures[told.LEVEL] = told.LEVELS.index(level)
+    worker.figures = tuple(figures)
+    at(told_, worker, 1, 1.0, USER)
+    at(told_, worker, 1, 2.0, USER)
+    if level != "sample":
+        worker.read([told.Record(told.LINES, NS, 100, 8, 1, 0, 0)])
+    assert [file["counts"] for file in told_.snapshot(2.0)["files"]] == [counts]
+    assert _questions.heat(told_.run, worker, USER[0], None)["counts"] == counts
+    assert [file["counts"] for file in _questions.files(told_.run)] == [counts]
+
+
 def test_what_manyhands_does_for_a_line_is_its_own():
     told_ = Told()
     inside = [("/usr/lib/python3.11/threading.py", 5, "wait"), (OURS, 3, "_wait"), (OURS, 2, "map")]

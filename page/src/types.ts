@@ -44,6 +44,9 @@ export interface Call {
   is_over: boolean;
 }
 
+/** What hits are: of "looks" how many found a thread there, by how many processes it was "touched", or how many "runs" it had. */
+export type Counts = "looks" | "touched" | "runs";
+
 export interface FileHeat {
   id?: number | string;
   path: string;
@@ -51,6 +54,7 @@ export interface FileHeat {
   hits: number;
   own: number;
   last: number;
+  counts?: Counts; // not there in what was saved by older versions
 }
 
 export interface Stack {
@@ -140,7 +144,7 @@ export interface SourceData {
   lines?: string[]; // not there where only heat was asked for
   heat: Record<string, LineHeat>;
   runnable: number[];
-  counts?: string; // what hits are: "looks" at which a thread was seen there, "ran" (that it has run), "runs"
+  counts?: Counts;
   counted?: boolean; // whether it is known which lines have run; else only where threads were seen
 }
 

@@ -30,9 +30,7 @@ class Budgeted(Counter):
     What a list holds is what is left of each line's budget. ``cost``: what counting one line takes.
     """
 
-    def __init__(
-        self, no_more: object, cost: Measured, budget: int = FIRST_BUDGET, clock: Callable[[], int] | None = None
-    ) -> None:
+    def __init__(self, no_more: object, cost: Measured, budget: int = FIRST_BUDGET, clock: Callable[[], int] | None = None) -> None:
         super().__init__()
         self._no_more = no_more
         self._clock = clock or Clock()

@@ -8,10 +8,15 @@ often. That is a ratio, which counting does not change, though it slows down wha
 - In a tight loop there is none. Then the slowest of the hot lines is the reference, and how often it runs is told from processor time: in
   each second period no other hot line of the code is counted, so that counting changes little, and what it changes is taken away. How
   much that is for each line is told by the difference between the two kinds of periods.
-- A period begins when the thread that samples gets Python's lock, so often just after a long call of C code; then what is seen first is no
-  sample of the time before. It is known by this: the line at which it began has not come again. Just then all other lines rested.
 
-What a period tells is one draw of how often lines run. How much these draws differ is the error.
+Processor time stands still while a program waits, so that it does not matter whether work comes in bursts. Two things have to be known:
+
+- how long the line takes from one run to the next: seen in the second half of its budget, so that what was done before it began is no part;
+- what share of the time that is left goes into it at all. A period begins when the thread that samples gets Python's lock, so often just
+  when a burst begins, or after a long call of C code: what comes first is no sample of the rest. So looks at the threads tell
+  (:mod:`._looks`); where there were none while the program computed, it is taken to go on with what it did, and the error says so.
+
+How much the rates of periods differ, and how wrong the share and the cost of counting may be, is the error.
 """
 
 from __future__ import annotations
@@ -32,6 +37,7 @@ _LAST = 7  # of those from which a rate is told
 _ENOUGH = 10  # runs of a reference
 _MANY = 10_000  # lines that a period has to have for its time to be worth anything
 _FURTHEST = 1.5  # the program's lines cost at most so many times what ours do
+_FASTEST = 3.0  # times, that lines may be quicker than they seem
 QUICKEST = 8.0  # nanoseconds that a line takes at least
 _UNLIKE = 0.6  # how much a line of a tight loop differs from one of ours
 _GUESSED, _MEASURED = 0.25, 0.1  # how wrong the cost of counting a line may be
@@ -231,7 +237,8 @@ class Hot:
         rates = self._rates[closing.line]
         gap = max(0.0, period.lasted - closing.end.at - self._cost.value * (period.events - closing.end.events)) + period.shut
         most = usual(rates) * gap
-        return Missed(most * period.share.value, spread(rates) * gap * period.share.value, most * (error / took + period.share.error))
+        more = took / max(took - error, took / _FASTEST) - 1  # how much more it is if a run takes so much less
+        return Missed(most * period.share.value, spread(rates) * gap * period.share.value, most * (more + period.share.error))
 
     def _took(self, closing: Closing) -> tuple[float, float]:
         """Nanoseconds from one run of a line to the next without counting, and how wrong that may be."""

@@ -5,6 +5,9 @@
 ``auto``    counted as long as that costs little, else estimated
 ``exact``   each line, each time
 
+Where a thread is can only be seen where it may give up Python's lock: where functions begin, loops go back, and calls return. So at level
+"sample" a line stands for what ran since the last such place; that of ``def`` is never shown, but the first one of the function.
+
 What they cost, in times of unwatched (medians of ``python -m benchmarks.watching``, two busy processors):
 
                                  Python 3.13                     3.12                        3.11
@@ -21,6 +24,7 @@ that does almost nothing costs 1.15 at level "auto" if its function has other li
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import threading
 import time
@@ -51,7 +55,9 @@ else:
     from manyhands._probe._windows import Windowed as _Budgeted
 
 COUNTED = ("touch", "auto", "exact")
-_FIRST, _INTERVAL = 40_000_000, 200_000_000  # nanoseconds between two times that counts are told: at first, and later
+# Nanoseconds between two times that counts are told: at first, and later. What has not been told is lost when a pool kills its workers, as
+# some do when all is done, which may be soon.
+_FIRST, _INTERVAL = 5_000_000, 200_000_000
 _LONGER = 1.3
 _SETTLES = 5  # times that counts are told, for each time that is looked which code has run to its last line
 _MOST_RECORDS = _segment.RECORDS // 4  # of one time
@@ -129,6 +135,12 @@ class Levels:
             if self._counter is not None and not self._untold:
                 self._end_window(self._counter)
             self._tell_some(_MOST_RECORDS)
+
+    def next(self) -> float:
+        """Seconds until it is time to."""
+        if self._counter is None:
+            return math.inf
+        return max(0.0, (self._told + self._interval - time.monotonic_ns()) / 1e9)
 
     def _count(self, level: str) -> str:
         """The level that is in force then."""

@@ -7,6 +7,7 @@ A code object that has a number is kept, for its address would be another's; whe
 from __future__ import annotations
 
 import itertools
+import opcode
 from typing import TYPE_CHECKING, Any
 
 from manyhands._probe._sources import told_text
@@ -19,6 +20,7 @@ _MOST_CODES = 20_000
 _MOST_STACKS = 50_000
 _MOST_TEXTS = 50_000
 _DEEPEST = 200
+_RESUME = opcode.opmap["RESUME"]
 
 
 class Names:
@@ -120,8 +122,15 @@ class Names:
 
 
 def _line_of(code: CodeType, at: int) -> int:
+    if at <= (begin := 2 * code.co_code[::2].find(_RESUME)):
+        return _first_line(code, begin)
     line = _noted_line(code, at)
     return line or _noted_line(code, _target(code, at)) or code.co_firstlineno
+
+
+def _first_line(code: CodeType, begin: int) -> int:
+    """Of the body: a thread that calls functions gives up Python's lock where they begin, which is at no line of theirs but the first."""
+    return next((line for _, end, line in code.co_lines() if end > begin + 2 and line is not None), code.co_firstlineno)
 
 
 def _noted_line(code: CodeType, at: int) -> int | None:

@@ -99,6 +99,7 @@ class Probe:
 
                 self._levels = Levels(self.writer, self.names, self.link.tell)
                 self.sampler.before.append(self._levels.look)
+                self.sampler.next = self._levels.next
                 _tell_counts_at_end()
             self._levels.start(*wanted)
             self._counted = wanted

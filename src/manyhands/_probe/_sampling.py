@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from manyhands._probe._naming import Names
     from manyhands._probe._segment import Writer
 
-_SLOWEST = 0.5  # seconds between two looks
+_SLOWEST, _SOONEST = 0.5, 0.002  # seconds between two looks
 _CALM = 20  # looks at which nothing had happened, before they become rarer
 _MOST_THREADS = 64
 _WORTH_SAYING = 100_000  # nanoseconds of processor time
@@ -61,6 +61,7 @@ class Sampler:
         own: how files begin whose frames are none of a task, directly inside a boundary.
         task: gives the number of the task that runs, and since when; None: there are no tasks.
         before: called at each look, by the same thread; ``first``: once, before all looks.
+        next: gives the seconds until a look is needed, which may be sooner than it would come.
         last: called when it looks no more, whoever has ended it.
     """
 
@@ -79,6 +80,7 @@ class Sampler:
         self.own: tuple[str, ...] = ()
         self.task: Callable[[], tuple[int, int]] | None = None
         self.before: list[Callable[[], None]] = []
+        self.next: Callable[[], float] | None = None
         self.first: Callable[[], None] | None = None
         self.last: list[Callable[[], object]] = []
 
@@ -135,7 +137,8 @@ class Sampler:
 
     def _pause(self) -> float:
         rarer = max(0, self._calm - _CALM)
-        return min(_SLOWEST, self._interval * (1 + rarer / _CALM))
+        usual = min(_SLOWEST, self._interval * (1 + rarer / _CALM))
+        return min(usual, max(_SOONEST, self.next())) if self.next is not None else usual
 
     def look(self) -> None:
         """Where the threads are now."""
@@ -200,4 +203,3 @@ class Sampler:
         ended = [ident for ident, seen in self._seen.items() if seen.looked != self._looks]
         for ident in ended:
             self._writer.write(_segment.THREAD, now, self._seen.pop(ident).number, 0, 1)
-

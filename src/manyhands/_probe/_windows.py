@@ -6,6 +6,7 @@ beside that: estimates of tight loops may be wrong by more than half, and say so
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from typing import TYPE_CHECKING
@@ -24,21 +25,21 @@ if TYPE_CHECKING:
 
 _MUCH = 100_000  # lines at first, so that what begins is seen whole
 _COST_ERROR = 0.25  # how wrong the cost of counting a line may be
+_SLOWED = 5  # times, a thread with a trace function that is not called
 _CALL = 2  # what half a call takes, in lines
 
 
 class Windowed(Counter):
     """Each line is counted until all together have run so often as the budget says. ``cost``: what counting one takes."""
 
-    def __init__(
-        self, no_more: object, cost: Measured, budget: int = 10 * FIRST_BUDGET, clock: Callable[[], int] | None = None
-    ) -> None:
+    def __init__(self, no_more: object, cost: Measured, budget: int = 10 * FIRST_BUDGET, clock: Callable[[], int] | None = None) -> None:
         super().__init__()
         self._no_more = no_more
         self._clock = clock or Clock()
         self._looks = Looks(self._clock)
         self._budget = budget
         self._left = 1
+        self._is_slowed = False
         self._calls = 0  # that were told of in the window
         self._cost = cost
         self._begun: int | None = None  # when the first line ran
@@ -69,6 +70,8 @@ class Windowed(Counter):
         if self._closed is None:
             self._closed = self._clock()
             self._calls = self.calls - self._calls
+            # The trace function of another thread is not taken away, and slows it down also where nothing is counted.
+            self._is_slowed = threading.current_thread() is not threading.main_thread()
         return self._no_more
 
     def news(self) -> list[News]:
@@ -91,6 +94,9 @@ class Windowed(Counter):
         lasted = max(took, counted * QUICKEST)
         gap = max(0, now - closed) + max(0, self._opened - self._ended)
         share = self._looks.share(counts)
+        if self._is_slowed:
+            gap //= _SLOWED
+            share = share._replace(error=share.error + 1)
         news = []
         for place in counts.keys() | self._rates.keys():
             rates = self._rates.setdefault(place, deque(maxlen=REMEMBERED))

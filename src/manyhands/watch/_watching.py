@@ -93,9 +93,11 @@ def watch(
 
     Args:
         name: what the run is called; None (the default): by the program's file.
-        level: what is told of lines. "sample" (the default): where each thread is, twenty times a second. "touch": besides, which lines
-            have run. "auto": how often they have, within a small share of the time, so that it is an estimate where much runs. "exact": how
-            often, at 1.5 to 4 times the time; in Python 3.11, at 4 to 22 times.
+        level: what is told of lines. "sample" (the default): where each thread is, twenty times a second. Python tells that only where
+            functions begin, loops go back and calls return: the time of what is between two such places goes to the later one, that
+            of a function's beginning to its first line. "touch": besides, which lines have run. "auto": how often they have, within a
+            small share of the time, so that it is an estimate where much runs (≈), with its error, which is large while little is known.
+            "exact": how often, at 1.5 to 4 times the time; in Python 3.11, at 4 to 22 times.
         files: the files of which lines are told: a part of their paths, several, or what ``manyhands.watch.files`` gives. None (the
             default): those of the project, not those of installed packages.
         arguments: show the arguments of tasks. They may be secret, so by default they are not.

@@ -40,12 +40,13 @@ class Line:
 
 
 class FileHeat(NamedTuple):
-    """A file, and how hot it is."""
+    """A file, and how hot it is; ``counts``: what its hits are, see :meth:`Heat.counts`."""
 
     path: str
     hits: int
     own: int
     last: int
+    counts: str
 
 
 class Heat:
@@ -55,28 +56,40 @@ class Heat:
         self.files: dict[str, dict[int, Line]] = {}
         self.paths: list[str] = []  # of the files; what a page calls them by is the place in here
         self._numbers: dict[str, int] = {}
+        self._counted: dict[str, bool] = {}  # files in which lines are counted, and whether each time
 
-    def seen(self, stack: tuple[Place, ...], at: int, lasted: int) -> None:
-        """A thread was at a stack, whose innermost frame is the first, for so many nanoseconds until ``at``."""
+    def seen(self, stack: tuple[Place, ...], at: int, lasted: int, *, looks: int = 1) -> None:
+        """A thread was at a stack, whose innermost frame is the first, for so many nanoseconds until ``at``.
+
+        ``looks``: that found it there.
+        """
         been: set[Place] = set()
         for place in stack:
             if place in been:  # a recursion
                 continue
             been.add(place)
             line = self._line(place)
-            line.seen += 1
+            line.seen += looks
             line.time += lasted
             line.last = max(line.last, at)
         if stack:
             self._line(stack[0]).own += lasted
 
-    def counted(self, place: Place, runs: int, at: int, *, error: int = 0, bias: int = 0) -> None:
-        """A line has run so often since it was told of last. Of an estimate: its standard deviation and its bias."""
+    def counted(self, place: Place, runs: int, at: int, *, error: int = 0, bias: int = 0, is_touch: bool = False) -> None:
+        """A line has run so often since it was told of last. Of an estimate: its standard deviation and its bias.
+
+        ``is_touch``: only its first run was told of.
+        """
+        self._counted[place[0]] = self._counted.get(place[0], False) or not is_touch
         line = self._line(place)
         line.runs += runs
         line.last = max(line.last, at)
         line.variance += error * error
         line.bias += bias
+
+    def counts(self, path: str) -> str:
+        """What the hits of a file's lines are: "runs" of them, processes that have "touched" them, or "looks" that found a thread there."""
+        return {True: "runs", False: "touched", None: "looks"}[self._counted.get(path)]
 
     def by_file(self) -> list[FileHeat]:
         """The files, hottest first: the program's own before those of libraries, and none of manyhands'."""
@@ -86,6 +99,7 @@ class Heat:
                 sum(line.hits for line in lines.values()),
                 sum(line.own for line in lines.values()),
                 max(line.last for line in lines.values()),
+                self.counts(path),
             )
             for path, lines in self.files.items()
             if _is_shown(path, lines)

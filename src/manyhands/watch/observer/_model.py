@@ -184,6 +184,11 @@ class Run:
             found = self.timelines[worker] = Timeline()
         return found
 
+    def in_tasks(self, worker: int, now: int) -> int:
+        """Nanoseconds that a worker has been in tasks, with the one that it is at; 0: none is known of."""
+        done, task = self.timelines.get(worker), self.running.get(worker)
+        return (0 if done is None else done.busy) + (0 if task is None else self.worked(worker, task.since, now))
+
     def note_arguments(self, worker: int, number: int, since: int, arguments: Text) -> None:
         """What a task was given, as far as that may be shown."""
         if arguments and len(self.arguments) < _MOST_ARGUMENTS:

@@ -31,6 +31,7 @@ NS = 1_000_000_000
 _LOW = 0xFFFFFFFF
 _ASKED_TO = ended_by(-signal.SIGTERM)  # so pools of multiprocessing end their workers
 _MOST_QUESTIONS = 20  # that are under way
+_WORTH_PLACING = 5_000_000  # nanoseconds
 _BUSY_SHARE = 10  # a thread that used a tenth of the time was busy
 
 
@@ -73,6 +74,7 @@ class Process:
         self.heat = Heat()
         self.stacks_seen = Stacks()
         self.busy = 0  # nanoseconds in which any of its threads that count was seen to work
+        self._placed = 0  # of the time in tasks, what lines have been given
         self.lost = 0
         self.stacked: dict[int, str] = {}  # what it has told of its whole stack, by the number of the question
         self.watching_thread = 0  # its number
@@ -234,14 +236,16 @@ class Process:
         self._note_reading(thread, record.at)
         if record.a == self.pid and thread.stack:
             self.seen_lately.note(thread.since, record.at, lasted)
-        places = self.places(thread.stack)
         thread.is_computing = record.c * _BUSY_SHARE > lasted
         is_working = thread.is_computing or bool(record.d and record.a == self.pid)  # a task may also wait, in the main thread
-        if places and (is_working or thread.is_at_task):
-            self.stacks_seen.add(thread.stack, lasted)
-            self.heat.seen(places, record.at, lasted)
-            self.run.heat.seen(places, record.at, lasted)
+        if self.places(thread.stack) and (is_working or thread.is_at_task):
+            self._spent(thread.stack, record.at, lasted)
             self.busy += lasted if is_working else 0
+            if record.a == self.pid:
+                self._placed += lasted
+        if record.a == self.pid:
+            thread.task_stack = next((stack for stack in (record.b, thread.stack) if self.places(stack)), thread.task_stack)
+            self.place_rest(record.at)
         thread.stack, thread.since, thread.is_at_task = record.b, record.at, bool(record.e)
 
     def _note_reading(self, thread: Thread, until: int) -> None:
@@ -251,6 +255,23 @@ class Process:
             for call in self.run.calls.values():
                 if call.program == self.pid and call.ended is None:
                     call.reading += max(0, until - max(since, call.begun))
+
+    def _spent(self, stack: int, at: int, lasted: int, looks: int = 1) -> None:
+        places = self.places(stack)
+        self.stacks_seen.add(stack, lasted)
+        for heat in (self.heat, self.run.heat):
+            heat.seen(places, at, lasted, looks=looks)
+
+    def place_rest(self, now: int) -> None:
+        """Time in tasks at which no look found its main thread in any: that gives up Python's lock between them, so looks find it there.
+
+        It goes to where it is seen in a task now, or was last.
+        """
+        rest = self.run.in_tasks(self.pid, now) - self._placed
+        main = self.threads.get(self.pid)
+        if rest >= _WORTH_PLACING and main is not None and self.places(main.task_stack):
+            self._spent(main.task_stack, now, rest, looks=0)
+            self._placed += rest
 
     def stack_now(self) -> int:
         """Of the thread that shows best where it is: the main thread's, if that is not idle; 0: none."""
@@ -287,8 +308,9 @@ class Process:
     def _lines(self, record: Record) -> None:
         file, _, _ = self.codes.get(record.a, ("", "", 0))
         if file:
+            is_touch = told.LEVELS[self.figures[told.LEVEL]] == "touch"
             for heat in (self.heat, self.run.heat):
-                heat.counted((file, record.b), record.c, record.at, error=record.d, bias=record.e)
+                heat.counted((file, record.b), record.c, record.at, error=record.d, bias=record.e, is_touch=is_touch)
 
     # ------------------------------------------------------------ tasks
 
@@ -306,6 +328,8 @@ class Process:
         busy = run.worked(worker, record.d, record.at, record.e)
         run.timeline(worker).add(record.d, record.at, count=count, function=number, first=first, busy=busy)
         run.ended_before(worker, record.at)
+        if (process := run.processes.get(worker)) is not None:
+            process.place_rest(record.at)
         if call is None:
             run.loose_done(record.at, count, record.d)
             call = run.loose

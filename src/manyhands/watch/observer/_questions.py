@@ -102,6 +102,7 @@ def files(run: Run) -> list[dict[str, Any]]:
             "hits": file.hits,
             "own": file.own / NS,
             "last": (file.last - run.begun) / NS,
+            "counts": file.counts,
         }
         for file in run.heat.by_file()
     ]
@@ -123,9 +124,11 @@ def source(sources: _sources.Sources, run: Origin, path: str) -> _sources.Source
 
 def heat(run: Run, process: Process | None, path: str, source: _sources.Source | None) -> dict[str, Any]:
     """A file with its heat: that of one process, or of all."""
-    lines = (run.heat if process is None else process.heat).files.get(path, {})
+    known = run.heat if process is None else process.heat
+    lines = known.files.get(path, {})
     return {
         "path": path,
+        "counts": known.counts(path),
         "lines": [] if source is None else source.lines,
         "heat": {
             str(number): [line.hits, line.time / NS, line.own / NS, (line.last - run.begun) / NS, round(line.error)]

@@ -58,6 +58,7 @@ def snapshot(run: Run, now: int) -> dict[str, Any]:
                 "hits": file.hits,
                 "own": file.own / NS,
                 "last": (file.last - run.begun) / NS,
+                "counts": file.counts,
             }
             for file in run.heat.by_file()[:_MOST_FILES]
         ],
@@ -216,11 +217,9 @@ def _task(task: Task, now: int) -> dict[str, Any]:
 
 def worked(process: Process, run: Run, now: int) -> int:
     """Nanoseconds that a process has worked: in tasks, where it runs any, with the one that it is at; else as it was seen."""
-    done = run.timelines.get(process.pid)
-    task = run.running.get(process.pid)
-    if done is None and task is None:
+    if process.pid not in run.timelines and process.pid not in run.running:
         return process.busy
-    return (0 if done is None else done.busy) + (0 if task is None else run.worked(process.pid, task.since, now))
+    return run.in_tasks(process.pid, now)
 
 
 def _stacks(run: Run, now: int) -> list[dict[str, Any]]:

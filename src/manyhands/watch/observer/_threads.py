@@ -50,6 +50,7 @@ class Thread:
     since: int = 0
     is_computing: bool = False
     is_at_task: bool = False  # of a process that runs tasks in several threads
+    task_stack: int = 0  # where it was seen last in a task
     told_until: int = 0  # up to when it is known to have read inputs
     identity: int = 0  # Python's, which faulthandler tells
 
