@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from manyhands._probe._cost import Measured
 
 FIRST_BUDGET = 5000
-_LEAST, _MOST = 100, 1_000_000
-_SHARE = 0.04  # of the time that passes may go into counting; what works in bursts and waits in between can be counted whole
+_LEAST, _MOST = 400, 100_000
+_SHARE = 0.04  # of the processor's time may go into counting
+_WAITING = 0.1  # so much of all time counts as well: what works in short bursts and waits in between has to be seen, too
 _ALONG = 0.01  # so often for each run of a line, others run along with it
 _NOTHING = Spent(0, 0.0, {}, {})
 
@@ -112,7 +113,8 @@ class Budgeted(Counter):
             more = given[line]
             given[line] += more
             left[line] += more
-            self._halves[place] = self._spent(code)[1]
+            half = self._spent(code)[1]
+            self._halves[place] = half._replace(at=self._clock() - self._opened)  # from here on: that took some time
             return None
         if place not in self._closed_places:  # there may be several places in the code for one line
             if left[line] > 0:  # another thread was here
@@ -150,7 +152,7 @@ class Budgeted(Counter):
             of_code = period._replace(closed=partly.get(hot.file, ()), share=share)
             news += hot.missed(of_code, counts, closings.get(number, ()))
         told = time.monotonic_ns()
-        spent = events * self._cost.value / max(told - self._refilled, 1)
+        spent = events * self._cost.value / max(now - self._ended + _WAITING * (told - self._refilled), 1)
         self._budget = adapted(self._budget, spent, is_short=bool(closings))
         self._refill(counts)
         self._opened = self._ended = now

@@ -37,7 +37,7 @@ _LAST = 7  # of those from which a rate is told
 _ENOUGH = 10  # runs of a reference
 _MANY = 10_000  # lines that a period has to have for its time to be worth anything
 _FURTHEST = 1.5  # the program's lines cost at most so many times what ours do
-_FASTEST = 3.0  # times, that lines may be quicker than they seem
+_MOST_ERROR = 1.1  # of what a run of a line takes: it may be three times quicker
 QUICKEST = 8.0  # nanoseconds that a line takes at least
 _UNLIKE = 0.6  # how much a line of a tight loop differs from one of ours
 _GUESSED, _MEASURED = 0.25, 0.1  # how wrong the cost of counting a line may be
@@ -237,7 +237,7 @@ class Hot:
         rates = self._rates[closing.line]
         gap = max(0.0, period.lasted - closing.end.at - self._cost.value * (period.events - closing.end.events)) + period.shut
         most = usual(rates) * gap
-        more = took / max(took - error, took / _FASTEST) - 1  # how much more it is if a run takes so much less
+        more = math.exp(min(_MOST_ERROR, error / took)) - 1  # how much more it is if a run takes so much less
         return Missed(most * period.share.value, spread(rates) * gap * period.share.value, most * (more + period.share.error))
 
     def _took(self, closing: Closing) -> tuple[float, float]:

@@ -7,7 +7,6 @@ beside that: estimates of tight loops may be wrong by more than half, and say so
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from typing import TYPE_CHECKING
 
@@ -46,7 +45,6 @@ class Windowed(Counter):
         self._closed: int | None = None
         self._rates: dict[Place, deque[float]] = {}
         self._opened = self._ended = self._clock()
-        self._refilled = time.monotonic_ns()
         self.count = self._count
 
     def open(self) -> None:
@@ -80,11 +78,9 @@ class Windowed(Counter):
         counted = sum(each.runs for each in news)
         if closed is not None:
             news += self._missed({(each.file, each.line): each.runs for each in news}, counted, closed, now)
-        told = time.monotonic_ns()
         spent = (counted + (0 if closed is None else self._calls)) * self._cost.counting
-        self._budget = adapted(self._budget, spent / max(told - self._refilled, 1), is_short=closed is not None)
+        self._budget = adapted(self._budget, spent / max(now - self._ended, 1), is_short=closed is not None)
         self._opened = self._ended = now
-        self._refilled = told
         return news
 
     def _missed(self, counts: dict[Place, int], counted: int, closed: int, now: int) -> list[News]:
