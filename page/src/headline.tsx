@@ -99,6 +99,7 @@ function Progress({ run }: { run: Snapshot }): JSX.Element {
             <b>{duration(run.eta[0])}</b> ± {duration(run.eta[1])} left
           </span>
         )}
+        {isRunning && !run.eta && run.total !== null && run.done < run.total && <span class="eta">time left unknown</span>}
       </div>
       <div
         class={`bar ${run.state} ${share === null ? "unknown" : ""}`}

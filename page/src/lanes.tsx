@@ -126,7 +126,7 @@ function Census({ run }: { run: Snapshot }): JSX.Element {
   ] as const;
   return (
     <span class="census">
-      <b>{count(workers.length)}</b>
+      <b>{count(workers.length - of("gone"))}</b>
       {parts.map(([number, word, kind]) => (number > 0 ? <span class={kind}>{count(number)} {word}</span> : null))}
     </span>
   );

@@ -11,7 +11,7 @@ export function Stacks({ run, open }: { run: Snapshot; open: Open }): JSX.Elemen
   // They change some times a second; nobody could point at one of them otherwise.
   const [held, hold] = useState<Stack[] | null>(null);
   const stacks = held ?? run.stacks;
-  const note = held ? "held while you are here" : stacks.length ? several(stacks.length, "different stack") : "";
+  const note = held ? "held while you are here" : stacks.length ? several(stacks.length, "stack", "different stacks") : "";
   return (
     <Panel name="stacks" title="Where they are" note={note}>
       <div
@@ -64,13 +64,20 @@ export function Frames({ frames, open }: { frames: Frame[]; open: Open }): JSX.E
 
 export function Errors({ run }: { run: Snapshot }): JSX.Element {
   return (
-    <Panel name="errors" title="Exceptions" note={run.failed ? several(run.failed, "failure") : ""} isBad={run.failed > 0}>
+    <Panel name="errors" title="Exceptions" note={failures(run)} isBad={run.failed > 0}>
       {run.errors.length === 0 && <p class="empty">None so far.</p>}
       {run.errors.map((failure, index) => (
         <OneError key={`${failure.kind} ${failure.message}`} failure={failure} isFirst={index === 0} ago={Math.max(0, run.elapsed - failure.last)} />
       ))}
     </Panel>
   );
+}
+
+/** How many tasks failed for good, and how many attempts, where some were made again. */
+function failures(run: Snapshot): string {
+  const attempts = run.errors.reduce((sum, failure) => sum + (failure.attempts ?? failure.count), 0);
+  const parts = [run.failed ? several(run.failed, "failure") : "", attempts > run.failed ? several(attempts, "failed attempt") : ""];
+  return parts.filter(Boolean).join(", ");
 }
 
 const SHOWN_GIVEN = 3;
@@ -82,11 +89,11 @@ function OneError({ failure, isFirst, ago }: { failure: Failure; isFirst: boolea
   return (
     <details class="error" open={isOpen} onToggle={(event) => setOpen(event.currentTarget.open)}>
       <summary title={message}>
-        <b class="count">{count(failure.count)}</b>
+        <b class="count">{count(failure.count || (failure.attempts ?? 0))}</b>
         <span class="where"><b class="bad">{kind}</b> {message}</span>
       </summary>
       <p class="muted">
-        {failure.function && `in ${plainName(failure.function)}(), `}last {clock(ago)} ago
+        {failure.function && `in ${plainName(failure.function)}(), `}last {clock(ago)} ago{failure.count === 0 && "; tried again"}
         {tasks.length > 0 && `; task${tasks.length > 1 ? "s" : ""} ${tasks.slice(0, 8).map(count).join(" · ")}${failure.count > 8 ? " …" : ""}`}
       </p>
       {given.slice(0, SHOWN_GIVEN).map((each) => <Given key={each.task} {...each} />)}

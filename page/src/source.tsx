@@ -16,7 +16,7 @@ const FADES = 6; // seconds after which a line's heat has half of its brightness
 export type Measure = "time" | "hits";
 /** What hits are, which differs by the level of watching. */
 export type Counts = "looks" | "ran" | "runs";
-const COUNTS: Record<string, Counts> = { sample: "looks", touch: "ran", auto: "runs", exact: "runs", looks: "looks", ran: "ran", runs: "runs" };
+const COUNTS: Record<string, Counts> = { sample: "looks", touch: "ran", auto: "runs", exact: "runs", looks: "looks", ran: "ran", touched: "ran", runs: "runs" };
 
 const countsOf = (run: Snapshot, data: SourceData | null): Counts => COUNTS[data?.counts ?? ""] ?? COUNTS[run.level ?? ""] ?? "looks";
 

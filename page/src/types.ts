@@ -69,7 +69,8 @@ export interface Failure {
   message: string;
   traceback: string;
   function?: string;
-  count: number;
+  count: number; // tasks that have failed for good
+  attempts?: number; // that have failed, those with another after them as well; not there in what was saved by older versions
   last: number;
   tasks: number[];
   given?: { task: number; call: string; replay: string }[]; // of some of them, the call, where it may be shown, and the command to run it again
