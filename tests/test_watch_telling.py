@@ -237,6 +237,18 @@ def test_threads_that_run_tasks_have_lanes_which_later_calls_use_as_well(tmp_pat
     assert program["tasks"] == 2
 
 
+def test_where_very_many_tasks_end_they_are_told_together_and_none_is_lost(tmp_path):
+    code = """
+    import time, manyhands
+
+    manyhands.map(time.sleep, [0.002] * 3000, workers=16, chunk=1)
+    """
+    told = observed.ended(tmp_path, code)
+    assert told["done"] == 3000
+    assert sum(lane["tasks"] for lane in lanes(told, "worker")) == 3000
+    assert told["slowest"]
+
+
 def test_a_call_of_parallel_is_named_by_its_tasks(tmp_path):
     code = """
     import math

@@ -1,7 +1,8 @@
 """What a watched program tells of its calls, their tasks and its workers.
 
-Tasks that take a millisecond or more, and failures, are told one by one, by the pool's events. All others are counted where they are
-counted anyway, in the accounts of their calls, and told together at each look of the sampler, whose thread does it.
+Tasks that take a millisecond or more (where very many end: longer ones), and failures, are told one by one, by the pool's events. All
+others are counted where they are counted anyway, in the accounts of their calls, and told together at each look of the sampler, whose
+thread does it.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ if TYPE_CHECKING:
 _LOW = 0xFFFFFFFF
 _MOST = (1 << 64) - 1
 _WORTH_SHOWING = 50_000_000  # nanoseconds that a task has run
+_MOST_SINGLY = 150  # tasks that are told one by one between two looks; where there are more, the shorter ones are told together
+_FEW_LOOKS = 8  # before shorter ones are told one by one again
+_LEAST_SINGLY = 64 * LEAST  # nanoseconds; longer ones always are
 _MOST_ERRORS = 200  # of different kinds
 _LONGEST_GIVEN = 300  # of a call
 _LONGEST = 20_000  # characters of a traceback
@@ -102,6 +106,8 @@ class Teller:
         self._running: dict[int, tuple[int, int, int]] = {}  # by worker, the task that has been told: its call, number and attempt
         self._slots: list[str] = []  # names of the threads that run tasks
         self._errors: dict[str, int] = {}  # what they are known by; of how many tasks with one it is told what they were given
+        self._singly, self._few = 0, 0  # tasks told one by one since the last look; looks in a row at which these were few
+        self._least = LEAST  # how long such a task takes
         self.looks: list[Callable[[], object]] = []
         probe.tell({"machine": {"processors": cpu_count()}})
 
@@ -154,8 +160,9 @@ class Teller:
     def _done(self, event: events.TasksDone) -> None:
         followed = self._followed.get(event.call) or self._begin(event.call, event.started)
         followed.function = event.function
-        if event.lasted < LEAST:
+        if event.lasted < self._least:
             return  # it is in the accounts as well
+        self._singly += 1
         worker, ended = event.pid or 0, event.started + event.lasted
         with self._lock:
             _add(followed.told, worker, event.count, event.lasted, ended)
@@ -236,9 +243,20 @@ class Teller:
     def look(self) -> None:
         """Tell what has come since the last time; for the thread of the sampler, which nothing may end."""
         with self._looking:
+            self._adapt()
             for look in (self._look_at_workers, self._look_at_calls, self._look_at_pools, *self.looks):
                 with contextlib.suppress(Exception):
                     look()
+
+    def _adapt(self) -> None:
+        """Where very many tasks end, who observes has no time for each, and who looks could not tell them apart."""
+        singly, self._singly = self._singly, 0
+        if singly > _MOST_SINGLY:
+            self._least, self._few = min(_LEAST_SINGLY, 2 * self._least), 0
+        elif singly < _MOST_SINGLY // 4:
+            self._few += 1
+            if self._few >= _FEW_LOOKS:
+                self._least, self._few = max(LEAST, self._least // 2), 0
 
     def _look_at_calls(self) -> None:
         for _ in range(len(self._ongoing)):
